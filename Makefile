@@ -1,0 +1,59 @@
+# make help lists the targets. Everything happens in .venv; nothing is installed elsewhere.
+PYTHON ?= python3
+STUDY ?= tiny
+QUARTO_CLI = 1.9.38
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet install
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export SPARSITY_STUDY := $(STUDY)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup report test bench check clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+
+setup: $(VENV)/.ready  ## make .venv with all that is needed; Quarto or the built-in renderer's parts
+
+report: setup  ## run the study and render _output/report.html and .pdf (STUDY=name-or-path for another)
+	@$(PY) -m analysis run
+	@$(PY) -m analysis render
+
+test: setup $(VENV)/.builtin  ## run all tests
+	@$(PY) -m pytest
+
+bench: setup  ## measure against peers: a table here and benchmarks/results.json
+	@$(PY) -m benchmarks
+
+check: setup $(VENV)/.builtin  ## formatter, linter, types; changes nothing
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+
+clean:  ## remove outputs, cache and environment
+	rm -rf _output $(VENV) .quarto .pytest_cache .mypy_cache .ruff_cache
+	find cache -mindepth 1 ! -name .gitignore -delete
+
+$(VENV)/.ready: requirements.lock requirements-builtin.lock
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing requirements.lock into $(VENV)"
+	@$(PIP) -r requirements.lock
+	@mkdir -p $(VENV)/etc/ipython
+	@echo "c.IPKernelApp.log_level = 40  # Quarto prints the kernel's warnings" \
+		> $(VENV)/etc/ipython/ipython_kernel_config.py
+	@if command -v quarto >/dev/null; then \
+		echo "renderer: Quarto, $$(command -v quarto)"; \
+	elif $(PIP) quarto-cli==$(QUARTO_CLI) >/dev/null 2>&1 && quarto --version >/dev/null 2>&1; then \
+		echo "renderer: Quarto $(QUARTO_CLI), installed from PyPI"; \
+	else \
+		echo "renderer: the built-in one, since Quarto is not on PATH and cannot be had from PyPI here"; \
+		$(MAKE) --no-print-directory $(VENV)/.builtin; \
+	fi
+	@touch $@
+
+$(VENV)/.builtin: requirements-builtin.lock
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PIP) -r requirements-builtin.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""The experiments behind the executable paper on sparsification. `python -m analysis --help`."""

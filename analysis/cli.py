@@ -1,0 +1,84 @@
+"""python -m analysis …: run a study, render its report, look at the cache."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis import project, study
+from analysis.errors import AnalysisError
+
+app = typer.Typer(
+    help="The executable paper on sparsification: run its experiments, render its report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+cache = typer.Typer(help="Look at the cache.", no_args_is_help=True)
+app.add_typer(cache, name="cache")
+
+StudyOption = Annotated[
+    str,
+    typer.Option(
+        "--study",
+        "-s",
+        envvar=study.VARIABLE,
+        help="Name of a study in studies/, or path of a study file.",
+    ),
+]
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Options of every command; `--debug` is read in main."""
+
+
+@app.command("run")
+def run_command(study_name: StudyOption = study.DEFAULT) -> None:
+    """Compute all steps of a study that are not remembered yet, and write its results."""
+    from analysis.run import run
+
+    run(study_name)
+
+
+@app.command("render")
+def render_command(
+    study_name: StudyOption = study.DEFAULT,
+    to: Annotated[str, typer.Option("--to", help="Formats, by commas: html, pdf.")] = "html,pdf",
+    engine: Annotated[str, typer.Option(help="auto, quarto or builtin.")] = "auto",
+) -> None:
+    """Render report.qmd from the study's results, which are computed first if there are none."""
+    from analysis.rendering import render
+
+    study.load(study_name)
+    os.environ[study.VARIABLE] = study_name
+    formats = tuple(part.strip() for part in to.split(",") if part.strip())
+    for path in render(Path.cwd(), project.output_folder(study_name), formats, engine):
+        typer.echo(f"wrote {path}")
+
+
+@cache.command("status")
+def cache_status() -> None:
+    """Say what the cache holds: entries and bytes by step. Changes nothing."""
+    from analysis.cache_status import status
+
+    status(project.CACHE)
+
+
+def main() -> None:
+    """Run the command line; failures are one line on stderr, exit status as in the design."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        app()
+    except AnalysisError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept, run again to go on", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,70 @@
+"""What a run ran on and with: versions, hardware, commit, seeds, timings."""
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from analysis import machine
+from analysis.runner import Tally
+from analysis.study import Study
+
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "evaluate",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "sacrebleu",
+    "rouge-score",
+    "safetensors",
+    "zstandard",
+    "joblib",
+    "matplotlib",
+)
+
+
+def describe(study: Study, tallies: Mapping[str, Tally], seconds: float) -> dict[str, Any]:
+    """The content of environment.json."""
+    return {
+        "study": study.name,
+        "title": study.title,
+        "study_text": study.text,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "seeds": list(study.seeds),
+        "bootstrap": {
+            "resamples": study.bootstrap.resamples,
+            "confidence": study.bootstrap.confidence,
+        },
+        "hardware": {**machine.identity(), "memory_bytes": machine.memory_bytes()},
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _LIBRARIES},
+        "seconds": round(seconds, 1),
+        "steps": {
+            step: {
+                "computed": tally.computed + tally.repaired,
+                "remembered": tally.remembered,
+                "seconds": round(tally.seconds, 1),
+            }
+            for step, tally in tallies.items()
+        },
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints, or None where there is no git or no repository."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

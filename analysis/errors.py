@@ -1,0 +1,36 @@
+"""What can go wrong, in one line each.
+
+AnalysisError        a line for stderr: what is wrong, what is allowed, how to fix it
+├── RequestError     the request was wrong          exit status 2
+└── RunError         the request was right, the run failed   exit status 1
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class AnalysisError(Exception):
+    """A failure that a user can understand: its message is one line."""
+
+    exit_status = 1
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))
+
+
+class RequestError(AnalysisError):
+    """The request cannot be carried out as it stands: a wrong name, level, file or option."""
+
+    exit_status = 2
+
+
+class RunError(AnalysisError):
+    """The request was right, but carrying it out failed: a full disk, a damaged file."""
+
+
+def unknown(what: str, given: object, allowed: Iterable[str]) -> str:
+    """The message for a name that does not exist: it names what does, and the nearest match."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {str(given)!r}.{hint} Allowed: {', '.join(names) or 'none'}."

@@ -1,0 +1,1 @@
+"""How models run, and how long that takes."""

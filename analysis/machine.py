@@ -1,0 +1,133 @@
+"""The machine that a step runs on: what it is, its clock to itself, and the memory of a call."""
+
+import contextlib
+import fcntl
+import functools
+import multiprocessing
+import os
+import platform
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+_LOCK = Path(tempfile.gettempdir()) / f"sparsification-machine-{os.getuid()}.lock"
+_SECONDS_BETWEEN_SAMPLES = 0.001
+
+
+@functools.cache
+def identity() -> dict[str, str | int]:
+    """What makes a timing comparable: processor, cores, architecture and accelerator."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+        "architecture": platform.machine(),
+        "accelerator": _accelerator(),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def _accelerator() -> str:
+    """The NVIDIA devices that the driver names; asked of the driver, since torch is not loaded."""
+    found = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    models = [
+        line.split(":", 1)[1].strip()
+        for path in found
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.startswith("Model")
+    ]
+    return ", ".join(models) or "no GPU"
+
+
+def memory_bytes() -> int:
+    """Bytes of physical memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def process_tag() -> str:
+    """A name for this process that no other running one has, on any host that shares a disk."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+@contextlib.contextmanager
+def _flock(kind: int) -> Iterator[None]:
+    with _LOCK.open("a") as stream:
+        fcntl.flock(stream, kind)
+        try:
+            yield
+        finally:
+            fcntl.flock(stream, fcntl.LOCK_UN)
+
+
+def alone() -> contextlib.AbstractContextManager[None]:
+    """Held while timing: waits until no other step of this user runs on the machine."""
+    return _flock(fcntl.LOCK_EX)
+
+
+def beside_others() -> contextlib.AbstractContextManager[None]:
+    """Held by ordinary steps: they share the machine with each other, never with a timing."""
+    return _flock(fcntl.LOCK_SH)
+
+
+def peak_of(function: Callable[[], Any]) -> tuple[Any, int]:
+    """The function's result, and the bytes of anonymous memory that it added at its peak.
+
+    It runs in a forked process, since a process's own high-water mark never falls; pages of mapped
+    files do not count. The result has to be picklable. Call this before the process has started
+    threads of its own that the function relies on (OpenMP's do not survive a fork).
+    """
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_measure, args=(function, sender))
+    child.start()
+    sender.close()
+    try:
+        result, peak, error = receiver.recv()
+    except EOFError:
+        child.join()
+        raise MemoryError(f"a measured step died with exit status {child.exitcode}") from None
+    child.join()
+    if error is not None:
+        raise error
+    return result, peak
+
+
+def _measure(function: Callable[[], Any], sender: Any) -> None:
+    start = _anonymous_bytes()
+    peak = start
+    done = threading.Event()
+
+    def sample() -> None:
+        nonlocal peak
+        while not done.is_set():
+            peak = max(peak, _anonymous_bytes())
+            time.sleep(_SECONDS_BETWEEN_SAMPLES)
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    try:
+        result, error = function(), None
+    except Exception as caught:
+        result, error = None, caught
+    done.set()
+    sampler.join()
+    sender.send((result, max(peak, _anonymous_bytes()) - start, error))
+
+
+def _anonymous_bytes() -> int:
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,71 @@
+"""All that report.qmd asks for: a figure, a table, a value, a claim, each by its name.
+
+    figure("retained_curves")     a matplotlib figure, from analysis.paper.figures
+    table("baseline")             a Markdown table, from analysis.paper.tables
+    value("levels")               a number or name for running text, from analysis.paper.values
+    claim("cliff")                a checked claim, from analysis.paper.claims
+
+The paper reads results and computes none; it imports none of what computes them.
+"""
+
+import inspect
+from types import ModuleType
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from analysis.errors import RequestError, unknown
+from analysis.paper import claims, figures, style, tables, values
+from analysis.paper.data import load
+from analysis.paper.text import Md
+
+__all__ = ["claim", "claims_overview", "figure", "start", "study_text", "table", "value"]
+
+
+def start() -> None:
+    """Set the figures' style and read the results: the paper's first chunk."""
+    style.use()
+    load()
+
+
+def figure(name: str) -> Figure:
+    """The figure of that name."""
+    return _named(figures, "figure", name)(load())
+
+
+def table(name: str) -> Md:
+    """The table of that name."""
+    return _named(tables, "table", name)(load())
+
+
+def value(name: str, *arguments: Any) -> Md:
+    """The value of that name, for running text."""
+    return Md(str(_named(values, "value", name)(load(), *arguments)))
+
+
+def claim(name: str) -> Md:
+    """The claim of that name, as this run supports it or not."""
+    return claims.statement(load(), name)
+
+
+def claims_overview() -> Md:
+    """A table of all claims."""
+    return claims.overview(load())
+
+
+def study_text() -> Md:
+    """The study file, as a listing."""
+    source = load().environment["study_text"].replace("```", "` ` `")
+    return Md(f"```yaml\n{source}\n```\n")
+
+
+def _named(module: ModuleType, what: str, name: str) -> Any:
+    """The module's public function of that name. Raises RequestError with the nearest name."""
+    functions = {
+        key: function
+        for key, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not key.startswith("_")
+    }
+    if name not in functions:
+        raise RequestError(unknown(what, name, functions))
+    return functions[name]

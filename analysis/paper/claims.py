@@ -1,0 +1,289 @@
+"""Claims: sentences tied to a predicate over the results.
+
+The paper prints each as supported or not by this run, with the numbers, and goes on with the
+sentence that is true then. Quality is compared on the `retained` scale.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.errors import RequestError, unknown
+from analysis.paper import text
+from analysis.paper.data import Data
+from analysis.paper.text import Md, escape
+
+Finding = tuple[bool, str]  # whether the claim holds, and the numbers, as safe Markdown
+
+_SAME_BYTES = 0.001  # files within 0.1 % are as large: a header may differ by a few bytes
+_FASTER = 1.10  # a median at least this many times faster counts as faster
+_KEPT = 0.9  # retained quality that counts as kept
+_CLIFF = (0.5, 0.9)
+_HIGH = 0.9  # levels from here on count as high sparsity
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence, the sentence to write if it does not hold, and what decides."""
+
+    name: str
+    sentence: str
+    otherwise: str
+    check: Callable[[Data], Finding]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim held against the results of one run."""
+
+    claim: Claim
+    supported: bool
+    evidence: str
+
+    @property
+    def word(self) -> str:
+        return "supported" if self.supported else "not supported"
+
+    @property
+    def consequence(self) -> str:
+        """The sentence that is true in this run."""
+        return self.claim.sentence if self.supported else self.claim.otherwise
+
+
+def _dense_bytes(data: Data) -> Finding:
+    sizes = data["size"]
+    ratios = sizes.loc[sizes["format"] == "dense", "ratio"]
+    shown = text.between(ratios, lambda r: text.percent(r, 2))
+    return bool((ratios.sub(1).abs() <= _SAME_BYTES).all()), (
+        f"{len(ratios)} files, {shown} of the dense model's bytes"
+    )
+
+
+def _zstd_finds_zeros(data: Data) -> Finding:
+    rows = pd.concat([data.sizes_of(model) for model in data.models])
+    rows = rows[(rows["format"] == "dense+zstd") & (rows["sparsity"] >= _HIGH)]
+    bounds = rows["bytes"] / rows["bound_bytes"]
+    return bool(len(rows) and (rows["ratio"] <= 0.5).all()), (
+        f"from {text.level(_HIGH)} on, {text.between(rows['ratio'], text.percent)} of the dense"
+        f" file, {text.between(bounds, text.times)} the entropy bound"
+    )
+
+
+def _no_speed(data: Data) -> Finding:
+    pruned = data.runtime[data.runtime["sparsity"] > 0]
+    return bool((pruned["speedup"] < _FASTER).all()), (
+        f"{len(pruned)} medians, {text.between(pruned['speedup'], text.times)} the dense speed"
+    )
+
+
+def _retained(data: Data, level: float) -> pd.Series:
+    """Retained quality of every (model, task) at a level, under the leading method."""
+    rows = {cell: data.at(*cell, data.methods[0], level)["retained"] for cell in data.cells()}
+    return pd.Series(rows, dtype=float).dropna()
+
+
+def _falls(data: Data) -> pd.DataFrame:
+    """The fall of retained quality at each level from the level before, a row a (model, task)."""
+    levels = pd.DataFrame({level: _retained(data, level) for level in data.levels})
+    levels.insert(0, 0.0, 1.0)
+    return -levels.diff(axis=1).iloc[:, 1:]
+
+
+def _cliff(data: Data) -> Finding:
+    if not set(_CLIFF) <= set(data.levels):
+        return False, f"levels {text.level(_CLIFF[0])} and {text.level(_CLIFF[1])} were not run"
+    falls = _falls(data)
+    between = falls[[level for level in data.levels if _CLIFF[0] < level <= _CLIFF[1]]].sum(axis=1)
+    elsewhere = falls[[level for level in data.levels if level <= _CLIFF[0] or level > _CLIFF[1]]]
+    steepest = between > elsewhere.max(axis=1)
+    return bool(len(falls) and steepest.all()), (
+        f"the steepest fall lies there in {int(steepest.sum())} of {len(falls)} benchmarks; it is"
+        f" {text.between(between, text.number)} of what the dense model retains"
+    )
+
+
+def _threshold_differs(data: Data) -> Finding:
+    """Whether at some level one benchmark is surely kept and another surely lost."""
+    for level in reversed(data.levels):
+        rows = {cell: data.at(*cell, data.methods[0], level) for cell in data.cells()}
+        kept = [cell for cell, row in rows.items() if row["retained_low"] >= _KEPT]
+        lost = [cell for cell, row in rows.items() if row["retained_high"] < _KEPT]
+        if kept and lost:
+            best = max(kept, key=lambda cell: rows[cell]["retained"])
+            worst = min(lost, key=lambda cell: rows[cell]["retained"])
+            return True, (
+                f"at {text.level(level)}, {_cell(data, best)} retains"
+                f" {text.number(rows[best]['retained'])} and {_cell(data, worst)}"
+                f" {text.number(rows[worst]['retained'])}, both beyond their intervals"
+            )
+    return False, f"at no level is one benchmark surely above {_KEPT} and another surely below"
+
+
+def _cell(data: Data, cell: tuple[str, str]) -> str:
+    return f"{escape(cell[0])} on {escape(data.task_title(cell[1]))}"
+
+
+def _lowest_level_is_free(data: Data) -> Finding:
+    level = data.levels[0]
+    rows = pd.DataFrame([data.at(*cell, data.methods[0], level) for cell in data.cells()])
+    free = (rows["delta_low"] <= 0) & (rows["delta_high"] >= 0)
+    return bool(free.all()), (
+        f"at {text.level(level)} the interval of the difference contains zero in {int(free.sum())}"
+        f" of {len(rows)} benchmarks; retained {text.between(rows['retained'], text.number)}"
+    )
+
+
+def _small_is_not_useless(data: Data) -> Finding:
+    level = min(data.levels, key=lambda x: abs(x - _CLIFF[0]))
+    rows = pd.DataFrame([data.at(*cell, data.methods[0], level) for cell in data.cells()])
+    hurt = rows["retained_high"] < 1
+    return bool(hurt.any()), (
+        f"at {text.level(level)}, all that was removed lies below"
+        f" {text.between(rows['threshold'], lambda t: text.number(t, 2))}, yet {int(hurt.sum())} of"
+        f" {len(rows)} benchmarks are worse than dense beyond their interval"
+    )
+
+
+def _scope_matters(data: Data) -> Finding:
+    methods = ["magnitude", "magnitude-all"]
+    if not set(methods) <= set(data.methods):
+        return False, "the study did not run both methods"
+    won, total = 0, 0
+    for cell in data.cells():
+        for level in data.levels:
+            linear, everything = (data.at(*cell, method, level) for method in methods)
+            surely = linear["retained_low"] > everything["retained_high"]
+            won, total = won + int(surely), total + 1
+    means = [
+        pd.Series(
+            [data.at(*c, m, lv)["retained"] for c in data.cells() for lv in data.levels]
+        ).mean()
+        for m in methods
+    ]
+    return means[0] > means[1], (
+        f"mean retained {text.number(means[0])} against {text.number(means[1])} over all levels;"
+        f" better beyond the intervals in {won} of {total} cells"
+    )
+
+
+def _layers_differ(data: Data) -> Finding:
+    scopes = data["profile_scopes"]
+    layers = scopes[scopes["scope"].str.startswith("layer:")]
+    spread = layers.groupby("model", sort=False)["below_1e-1"].agg(["min", "max"])
+    ratio = spread["max"] / spread["min"]
+    shown = "; ".join(
+        f"{escape(model)} {text.percent(row['min'])} to {text.percent(row['max'])}"
+        for model, row in spread.iterrows()
+    )
+    return bool((ratio >= 1.25).all()), f"share of a block's weights below 0.1: {shown}"
+
+
+def _one_answer(data: Data) -> Finding:
+    high = data.scores[(data.scores["sparsity"] >= _HIGH) & (data.scores["kind"] == "pruned")]
+    high = high[high["task"].map(lambda t: data.primary[t] in ("accuracy", "f1"))]
+    collapsed = high[high["collapsed"]]
+    return bool(len(collapsed)), (
+        f"{len(collapsed)} of {len(high)} classifiers from {text.level(_HIGH)} on give one answer"
+        " to at least 99 % of the examples"
+    )
+
+
+CLAIMS = {
+    claim.name: claim
+    for claim in (
+        Claim(
+            "dense-bytes",
+            "Zeroing weights leaves the dense file as large as before.",
+            "In this run some dense files changed their size when weights were zeroed.",
+            _dense_bytes,
+        ),
+        Claim(
+            "compressor-finds-zeros",
+            "A general compressor finds the zeros: from 90 % sparsity on it writes at most half"
+            " of the dense file.",
+            "A general compressor does not halve the file even at high sparsity.",
+            _zstd_finds_zeros,
+        ),
+        Claim(
+            "no-speed",
+            "Zeros alone do not make dense kernels faster.",
+            "Some pruned variant ran faster than the dense model on the same dense kernels, which"
+            " calls for an explanation before it is believed.",
+            _no_speed,
+        ),
+        Claim(
+            "cliff",
+            "Quality falls off a cliff between 50 and 90 % on every task.",
+            "The steepest fall of quality does not lie between 50 and 90 % on every task.",
+            _cliff,
+        ),
+        Claim(
+            "threshold",
+            "The threshold depends on the task: at one and the same sparsity, one benchmark is kept"
+            " and another is lost.",
+            "No level separates the benchmarks: they are kept or lost together.",
+            _threshold_differs,
+        ),
+        Claim(
+            "lowest-level-free",
+            "The lowest level costs nothing that these benchmarks can measure.",
+            "Even the lowest level costs some benchmark a measurable part of its quality.",
+            _lowest_level_is_free,
+        ),
+        Claim(
+            "small-is-not-useless",
+            "A weight near zero is not a useless weight.",
+            "Removing the smaller half of the weights hurt no benchmark measurably.",
+            _small_is_not_useless,
+        ),
+        Claim(
+            "scope-matters",
+            "At the same level, sparing embeddings, norms and heads keeps more quality than pruning"
+            " all weights alike.",
+            "Sparing embeddings, norms and heads did not keep more quality than pruning all alike.",
+            _scope_matters,
+        ),
+        Claim(
+            "layers-differ",
+            "How many weights lie near zero varies by a quarter or more between the blocks of every"
+            " model.",
+            "The blocks of at least one model differ by less than a quarter in how many weights lie"
+            " near zero.",
+            _layers_differ,
+        ),
+        Claim(
+            "one-answer",
+            "A score at high sparsity can be that of a model that gives one answer to everything.",
+            "No classifier at high sparsity gives one answer to everything.",
+            _one_answer,
+        ),
+    )
+}
+
+
+def verdict(data: Data, name: str) -> Verdict:
+    """The claim of that name, held against the results. Raises RequestError if there is none."""
+    if name not in CLAIMS:
+        raise RequestError(unknown("claim", name, CLAIMS))
+    return Verdict(CLAIMS[name], *CLAIMS[name].check(data))
+
+
+def statement(data: Data, name: str) -> Md:
+    """The claim as the paper prints it: the sentence that is true, the verdict, the numbers."""
+    found = verdict(data, name)
+    claimed = "" if found.supported else f" The claim was: “{escape(found.claim.sentence)}”"
+    return Md(
+        f"> **{escape(found.consequence)}** Claim *{escape(name)}*: {found.word} by this run"
+        f" ({found.evidence}).{claimed}"
+    )
+
+
+def overview(data: Data) -> Md:
+    """All claims with their verdicts and numbers."""
+    found = [verdict(data, name) for name in CLAIMS]
+    body = [
+        [escape(v.claim.sentence), f"**{v.word}**" if not v.supported else v.word, v.evidence]
+        for v in found
+    ]
+    return text.table(["Claim", "This run", "Numbers"], body, "lll")

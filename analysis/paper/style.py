@@ -1,0 +1,79 @@
+"""One look for all figures: a palette that colour-blind readers can use, and marks beside it.
+
+Okabe & Ito's colours, told apart by line style and marker too, so that print in grey still reads.
+"""
+
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":")
+FULL_WIDTH = 6.4  # inches: the text width of the PDF
+
+
+def use() -> None:
+    """Set matplotlib's defaults for the paper: transparent ground, text as outlines, fixed ids."""
+    mpl.rcParams.update(
+        {
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "savefig.facecolor": "none",
+            "svg.fonttype": "path",
+            "svg.hashsalt": "paper",
+            "font.size": 9,
+            "axes.titlesize": 9,
+            "axes.labelsize": 9,
+            "legend.fontsize": 8,
+            "xtick.labelsize": 8,
+            "ytick.labelsize": 8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.linewidth": 0.4,
+            "grid.alpha": 0.35,
+            "lines.linewidth": 1.4,
+            "lines.markersize": 4,
+            "legend.frameon": False,
+        }
+    )
+
+
+def panels(count: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A row of panels over the full width, three at most in a row."""
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(FULL_WIDTH, height * rows), squeeze=False, **options
+    )
+    plt.close(figure)  # else a notebook shows it twice: as an open figure and as the chunk's value
+    flat = list(axes.flat)
+    for axis in flat[count:]:
+        axis.set_visible(False)
+    return figure, flat[:count]
+
+
+def legend_below(figure: Figure, source: Axes, columns: int = 4) -> None:
+    """One legend for all panels, under them, from the entries of one."""
+    handles, labels = source.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+
+
+def ordinal(index: int) -> dict[str, Any]:
+    """Colour, marker and line style of the nth series."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": LINES[index % len(LINES)],
+    }
+
+
+def level_axis(axis: Axes, levels: list[float]) -> None:
+    """Sparsity on the x axis, evenly spaced by level, 0 for dense first."""
+    axis.set_xticks(range(len(levels) + 1), ["0", *(f"{100 * x:g}" for x in levels)])
+    axis.set_xlabel("sparsity (%)")

@@ -1,0 +1,146 @@
+"""Text for the paper: numbers as readers write them, and strings made inert in both formats."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+_ASCII_PUNCTUATION = set("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+_LONG_RUN, _BREAK_EVERY = 24, 12
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+MISSING = "–"
+
+
+class Md:
+    """Markdown that Quarto takes as it is, inline and as a chunk's last expression."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def escape(value: object, limit: int | None = None) -> str:
+    """Any string as inert Markdown that reads exactly so in HTML and PDF.
+
+    Every ASCII punctuation mark becomes a character reference; word joiners keep `:::`, `--` and
+    list markers from meaning anything; long runs may break.
+    """
+    text = "".join(c if c.isprintable() else " " for c in str(value))
+    text = re.sub(r"\s+", " ", text).strip()
+    if limit and len(text) > limit:
+        text = text[: limit - 1] + "…"
+    out, run = ["&#8288;" if re.match(r"[-+=/]|\d+[.)]\s", text) else ""], 0
+    for i, character in enumerate(text):
+        if character in ":-." and i and text[i - 1] == character:
+            out.append("&#8288;")
+        run = 0 if character == " " else run + 1
+        if run > _LONG_RUN and run % _BREAK_EVERY == 1:
+            out.append("&#8203;")
+        out.append(f"&#{ord(character)};" if character in _ASCII_PUNCTUATION else character)
+    return "".join(out) or MISSING
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a table's cell is empty."""
+    return value is None or (isinstance(value, float) and pd.isna(value)) or value == ""
+
+
+def count(value: Any) -> str:
+    """A whole number with thousands apart: 1,234,567."""
+    return MISSING if is_missing(value) else f"{int(value):,}"
+
+
+def spelled(value: int) -> str:
+    """Small whole numbers in words, as in running text."""
+    return _WORDS[value] if 0 <= value < len(_WORDS) else count(value)
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number to that many significant digits, never in exponents between 0.0001 and 10⁶."""
+    if is_missing(value):
+        return MISSING
+    value = float(value)
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e6:
+        shown = f"{value:.{digits}g}"
+        return f"{float(shown):,.0f}" if "e" in shown else _minus(shown)
+    return _minus(f"{value:.{digits - 1}e}")
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    """A fraction as a percentage: 0.934 as 93.4 %."""
+    return MISSING if is_missing(value) else f"{_minus(f'{100 * float(value):.{digits}f}')} %"
+
+
+def level(sparsity: float) -> str:
+    """A level of sparsity: 0.1 as 10 %."""
+    return f"{100 * sparsity:g} %"
+
+
+def megabytes(value: Any) -> str:
+    """Bytes as MB (10⁶)."""
+    return MISSING if is_missing(value) else f"{float(value) / 1e6:.2f} MB"
+
+
+def milliseconds(value: Any) -> str:
+    """Milliseconds with three digits."""
+    return MISSING if is_missing(value) else f"{number(value)} ms"
+
+
+def times(value: Any) -> str:
+    """A ratio: 1.04 ×."""
+    return MISSING if is_missing(value) else f"{float(value):.2f} ×"
+
+
+def score(value: Any, unit: str) -> str:
+    """A metric's value in its own unit: a share in per cent without the sign, else as it is."""
+    if is_missing(value):
+        return MISSING
+    return _minus(f"{100 * float(value):.1f}") if unit == "%" else number(value)
+
+
+def signed(value: Any, unit: str) -> str:
+    """A difference of two scores, with its sign."""
+    shown = score(value, unit)
+    return shown if shown == MISSING or shown.startswith("−") else f"+{shown}"
+
+
+def between(values: Iterable[float], shown: Any) -> str:
+    """The smallest and the largest, or the one value that both are shown as: "3 % to 9 %"."""
+    present = [v for v in values if not is_missing(v)]
+    if not present:
+        return MISSING
+    low, high = shown(min(present)), shown(max(present))
+    return low if low == high else f"{low} to {high}"
+
+
+def listing(items: Sequence[str]) -> str:
+    """Items as in a sentence: a, b and c."""
+    if len(items) < 2:
+        return "".join(items) or "none"
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def table(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> Md:
+    """A Markdown pipe table of ready-made cells; `align` has an l or r for each column."""
+    rules = {"l": ":---", "r": "---:"}
+    lines = [
+        "| " + " | ".join(header) + " |",
+        "|" + "|".join(rules[a] for a in align) + "|",
+    ]
+    for cells in body:
+        if len(cells) != len(header):
+            raise ValueError(f"{len(cells)} cells under {len(header)} headings: {cells}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return Md("\n".join(lines) + "\n")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

@@ -1,0 +1,170 @@
+"""The numbers and names in the paper's running text, each ready to be read.
+
+None of them names a model, a task or a level of its own: they hold for any study.
+"""
+
+import pandas as pd
+
+from analysis.paper import claims, text
+from analysis.paper.data import Data
+from analysis.paper.text import escape
+
+
+def title(data: Data) -> str:
+    return escape(data.environment["title"])
+
+
+def model_count(data: Data) -> str:
+    return text.spelled(len(data.models))
+
+
+def model_list(data: Data) -> str:
+    """Each model with its family, as in a sentence."""
+    rows = data["models"].to_dict("records")
+    return text.listing([f"{escape(r['model'])} ({escape(r['family'])})" for r in rows])
+
+
+def parameters(data: Data) -> str:
+    """The range of the models' parameters, in millions."""
+    return text.between(data["models"]["parameters"], lambda n: f"{n / 1e6:.1f}") + " million"
+
+
+def task_count(data: Data) -> str:
+    return text.spelled(len(data.primary))
+
+
+def task_list(data: Data) -> str:
+    return text.listing([escape(data.task_title(task)) for task in data.primary])
+
+
+def levels(data: Data) -> str:
+    return text.listing([f"{100 * level:g}" for level in data.levels]) + " %"
+
+
+def lowest_level(data: Data) -> str:
+    return text.level(data.levels[0])
+
+
+def highest_level(data: Data) -> str:
+    return text.level(data.levels[-1])
+
+
+def variant_count(data: Data) -> str:
+    return text.count(len(data["variants"]))
+
+
+def confidence(data: Data) -> str:
+    return text.level(data.environment["bootstrap"]["confidence"])
+
+
+def resamples(data: Data) -> str:
+    return text.count(data.environment["bootstrap"]["resamples"])
+
+
+def leading_method(data: Data) -> str:
+    return escape(data.methods[0])
+
+
+def near_zero(data: Data, cutoff: str = "below_1e-1") -> str:
+    """The range over models of the share of weights below a cutoff (a column of the profile)."""
+    whole = data["profile_scopes"]
+    return text.between(whole.loc[whole["scope"] == "model", cutoff], text.percent)
+
+
+def exact_zeros(data: Data) -> str:
+    whole = data["profile_scopes"]
+    return text.count(whole.loc[whole["scope"] == "model", "zeros"].sum())
+
+
+def prunable_share(data: Data) -> str:
+    """The range over models of what is prunable of all parameters."""
+    models = data["models"]
+    return text.between(models["prunable_parameters"] / models["parameters"], text.percent)
+
+
+def mean_retained(data: Data, level: float) -> str:
+    """Retained quality at a level under the leading method, averaged over benchmarks."""
+    values = [data.at(*cell, data.methods[0], level)["retained"] for cell in data.cells()]
+    return text.percent(pd.Series(values, dtype=float).mean(), 0)
+
+
+def mean_retained_lowest(data: Data) -> str:
+    return mean_retained(data, data.levels[0])
+
+
+def mean_retained_highest(data: Data) -> str:
+    return mean_retained(data, data.levels[-1])
+
+
+def mean_retained_list(data: Data) -> str:
+    """The mean at every level, as in a sentence."""
+    return text.listing([f"{mean_retained(data, lv)} at {text.level(lv)}" for lv in data.levels])
+
+
+def safe_level(data: Data) -> str:
+    """The highest level at which every benchmark retains nine tenths, for sure or not."""
+    safe = [
+        level
+        for level in data.levels
+        if all(data.at(*c, data.methods[0], level)["retained"] >= 0.9 for c in data.cells())
+    ]
+    return text.level(max(safe)) if safe else "none of the levels"
+
+
+def stored_share(data: Data) -> str:
+    """The compressed file at the highest level, as a share of the dense file, over models."""
+    return _size(data, "dense+zstd", "ratio")
+
+
+def bound_share(data: Data) -> str:
+    """The entropy bound at the highest level, as a share of the dense file, over models."""
+    rows = [data.sizes_of(model) for model in data.models]
+    found = []
+    for part in rows:
+        dense = part.loc[(part["format"] == "dense") & (part["sparsity"] == 0), "bytes"].iloc[0]
+        top = part[(part["format"] == "dense") & (part["sparsity"] == data.levels[-1])]
+        found.append(top["bound_bytes"].iloc[0] / dense)
+    return text.between(found, text.percent)
+
+
+def _size(data: Data, name: str, column: str) -> str:
+    rows = pd.concat([data.sizes_of(model) for model in data.models])
+    chosen = rows[(rows["format"] == name) & (rows["sparsity"] == data.levels[-1])]
+    return text.between(chosen[column], text.percent)
+
+
+def speedup_range(data: Data) -> str:
+    """The range of the speed-ups of all pruned variants over dense."""
+    pruned = data.runtime[data.runtime["sparsity"] > 0]
+    return text.between(pruned["speedup"], text.times)
+
+
+def runtime_settings(data: Data) -> str:
+    """Threads, tokens, type and device of the timings."""
+    row = data["runtime"].iloc[0]
+    return escape(
+        f"{row['tokens']} tokens, {row['dtype']}, {row['threads']} threads, {row['device']}"
+    )
+
+
+def claim_count(data: Data) -> str:
+    return text.spelled(len(claims.CLAIMS))
+
+
+def supported_count(data: Data) -> str:
+    return text.spelled(sum(claims.verdict(data, name).supported for name in claims.CLAIMS))
+
+
+def unsupported_list(data: Data) -> str:
+    """The claims that this run does not support, by name."""
+    names = [n for n in claims.CLAIMS if not claims.verdict(data, n).supported]
+    return text.listing([f"*{escape(name)}*" for name in names])
+
+
+def processor(data: Data) -> str:
+    hardware = data.environment["hardware"]
+    return escape(f"{hardware['processor']}, {hardware['cores']} cores")
+
+
+def study_name(data: Data) -> str:
+    return escape(data.environment["study"])

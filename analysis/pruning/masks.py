@@ -1,0 +1,45 @@
+"""Masks as files: one bit a weight, in a safetensors file that names the dense weights."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from analysis.pruning.selection import Array, Mask
+
+
+def write_masks(path: Path, masks: Mapping[str, Mask], weights_sha256: str) -> None:
+    """Write the masks, bit-packed, beside the digest of the dense weights they belong to."""
+    packed = {name: np.packbits(mask.reshape(-1)) for name, mask in masks.items()}
+    shapes = {name: list(mask.shape) for name, mask in sorted(masks.items())}
+    header = {"weights_sha256": weights_sha256, "shapes": json.dumps(shapes)}
+    save_file(packed, path, metadata=header)
+
+
+def read_masks(path: Path) -> dict[str, Mask]:
+    """The masks by tensor name, of the tensors' shapes; True keeps."""
+    with safe_open(path, framework="numpy") as file:
+        shapes = json.loads(file.metadata()["shapes"])
+        return {
+            name: np.unpackbits(file.get_tensor(name), count=int(np.prod(shape)))
+            .astype(np.bool_)
+            .reshape(shape)
+            for name, shape in shapes.items()
+        }
+
+
+def apply_masks(weights: Mapping[str, Array], masks: Mapping[str, Mask]) -> dict[str, Array]:
+    """The weights with the removed entries set to zero; tensors without a mask as they are.
+
+    Raises ValueError if a mask fits no tensor.
+    """
+    strangers = sorted(set(masks) - set(weights))
+    if strangers:
+        raise ValueError(f"masks for tensors that the checkpoint lacks: {', '.join(strangers)}")
+    return {
+        name: np.where(masks[name], array, array.dtype.type(0)) if name in masks else array
+        for name, array in weights.items()
+    }

@@ -1,0 +1,19 @@
+"""Global magnitude pruning of the prunable weights (Han et al. 2015, arXiv 1506.02626)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from analysis.models.naming import Weight
+from analysis.pruning.selection import Array, Selection, smallest_magnitudes
+
+TITLE = "global magnitude"
+CITATION = "han2015learning"
+
+
+def in_scope(weight: Weight) -> bool:
+    """The weight matrices of the linear layers inside the blocks."""
+    return weight.prunable
+
+
+def select(weights: Mapping[str, Array], sparsities: Sequence[float]) -> Iterable[Selection]:
+    """Remove the smallest |w| over all tensors together."""
+    return smallest_magnitudes(weights, sparsities)

@@ -1,0 +1,23 @@
+"""The homework's method: global magnitude over every tensor called `weight`.
+
+That is what `torch.nn.utils.prune.global_unstructured` was given there: embeddings, norms and
+heads included. Biases stay.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from analysis.models.naming import Weight
+from analysis.pruning.selection import Array, Selection, smallest_magnitudes
+
+TITLE = "global magnitude, all weights"
+CITATION = "paszke2019pytorch"
+
+
+def in_scope(weight: Weight) -> bool:
+    """Every parameter named `weight`, whatever its layer."""
+    return weight.name.rsplit(".", 1)[-1] == "weight"
+
+
+def select(weights: Mapping[str, Array], sparsities: Sequence[float]) -> Iterable[Selection]:
+    """Remove the smallest |w| over all tensors together."""
+    return smallest_magnitudes(weights, sparsities)

@@ -1,0 +1,26 @@
+"""Things found by their file: a new method or task is one new file, and no list to keep."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from analysis.errors import RequestError, unknown
+
+
+def names(package: str) -> list[str]:
+    """The names of a package's modules, `magnitude_all.py` as `magnitude-all`, in order."""
+    folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
+    return sorted(p.stem.replace("_", "-") for p in folder.glob("[!_]*.py"))
+
+
+def module_name(package: str, name: str) -> str:
+    """The dotted name of the module that is called `name` in `package`."""
+    return f"{package}.{name.replace('-', '_')}"
+
+
+def module(package: str, what: str, name: str) -> ModuleType:
+    """The module that is called `name`. Raises RequestError, with the nearest name, if none is."""
+    allowed = names(package)
+    if name not in allowed:
+        raise RequestError(unknown(what, name, allowed))
+    return importlib.import_module(module_name(package, name))

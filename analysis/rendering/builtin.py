@@ -1,0 +1,87 @@
+"""The built-in renderer: both files from one execution of report.qmd, without Quarto."""
+
+import datetime
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from analysis.errors import RequestError, RunError, unknown
+from analysis.rendering import check, markdown, pdf, settings, source, subset, webpage
+from analysis.rendering.execute import Executed, execute
+
+Progress = Callable[[str], None]
+_WRITERS = {"html": ("html", webpage.write), "pdf": ("typst", pdf.write)}
+
+
+def say(line: str) -> None:
+    """Print a line of progress at once, also where stdout is no terminal."""
+    print(line, flush=True)
+
+
+def render(
+    project: Path,
+    output: Path,
+    formats: Sequence[str] = ("html", "pdf"),
+    *,
+    progress: Progress = say,
+) -> list[Path]:
+    """Render report.qmd of `project` to `output`/report.html and report.pdf; their paths.
+
+    The files appear together and whole, or, after an error, the old ones stay. RequestError for
+    what lies outside the supported subset (docs/rendering.md), RunError for a chunk that raises.
+    """
+    project, output = Path(project).resolve(), Path(output).resolve()
+    for name in formats:
+        if name not in _WRITERS:
+            raise RequestError(unknown("format", name, _WRITERS))
+    layers = settings.project_layers(project)
+    document = source.read(project / "report.qmd")
+    subset.refuse_unsupported(document)
+    first = settings.merged(project, layers, _without_values(document.front.text))
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".rendering-", dir=output) as folder:
+        executed = execute(document, first, progress)
+        made = [
+            _write(name, document, executed, layers, Path(folder), progress) for name in formats
+        ]
+        _refuse_findings(made)
+        return [_put(path, output / path.name) for path in made]
+
+
+def _without_values(front: str) -> str:
+    """The front matter before it is evaluated, expressions standing as words."""
+    return source.INLINE.sub(r"\1value", front)
+
+
+def _write(
+    name: str,
+    document: source.Source,
+    executed: Executed,
+    layers: settings.Layers,
+    folder: Path,
+    progress: Progress,
+) -> Path:
+    """One format, in its own corner of `folder`."""
+    kind, write = _WRITERS[name]
+    progress(f"render  writing report.{name}")
+    work = folder / name
+    work.mkdir()
+    chosen = settings.merged(document.path.parent, layers, executed.front)
+    meta = settings.metadata(chosen, datetime.date.today())
+    text = markdown.document(executed, chosen, meta, kind, work)
+    path = folder / f"report.{name}"
+    write(text, document, chosen, work, path)
+    return path
+
+
+def _refuse_findings(paths: Sequence[Path]) -> None:
+    found = [line for path in paths for line in check.findings(path)]
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise RunError(found[0] + more)
+
+
+def _put(made: Path, path: Path) -> Path:
+    os.replace(made, path)
+    return path

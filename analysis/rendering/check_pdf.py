@@ -1,0 +1,50 @@
+"""Findings in a finished PDF."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lxml import html
+from pypdf import PdfReader
+from pypdf.errors import PyPdfError
+
+from analysis.rendering import check
+
+_INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
+
+
+def pdf_findings(path: Path) -> Iterator[str]:
+    """Lines without the file's name."""
+    try:
+        pages = [_prose(page) for page in PdfReader(path).pages]
+    except (PyPdfError, OSError) as error:
+        yield f"no readable PDF ({error}): render again."
+        return
+    if not any(page.strip() for page in pages):
+        yield "the PDF has no text: render again."
+    text = "\n".join(pages)
+    for shown in _data_strings(path.with_suffix(".html")):
+        text = re.sub(r"\s*".join(map(re.escape, shown)), " ", text)
+    yield from check.leftovers(text)
+
+
+def _prose(page: Any) -> str:
+    """The page's text but for what is set in a monospaced font: code."""
+    pieces: list[str] = []
+
+    def visit(text: str, _cm: Any, _tm: Any, font: Any, _size: float) -> None:
+        name = str((font or {}).get("/BaseFont", ""))
+        pieces.append("\n" if "Mono" in name and text.strip() else text)
+
+    page.extract_text(visitor_text=visit)
+    return _INVISIBLE.sub("", "".join(pieces))
+
+
+def _data_strings(page: Path) -> list[str]:
+    """What the page beside the PDF marks as text from data, longest first, without spaces."""
+    if not page.exists():
+        return []
+    tree = html.parse(str(page), html.HTMLParser(encoding="utf-8", huge_tree=True)).getroot()
+    texts = {_INVISIBLE.sub("", "".join(e.text_content().split())) for e in tree.find_class("data")}
+    return sorted((text for text in texts if text), key=len, reverse=True)

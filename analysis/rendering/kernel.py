@@ -1,0 +1,135 @@
+"""A Jupyter kernel in this interpreter's environment, whatever kernels and settings a user has."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import nbformat
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+# As Quarto's own set-up: figures come as SVG, and in the document's size unless they ask for one.
+_SETUP = """
+def _setup(width, height):
+    try:
+        import matplotlib
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:
+        return
+    matplotlib.rcParams["figure.figsize"] = (width, height)
+    set_matplotlib_formats("svg")
+_setup({width!r}, {height!r})
+del _setup
+"""
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_CELL_LINE = re.compile(r"(?:Cell In\[\d+\], line|File <ipython-input[^>]*>:) ?(\d+)")
+
+
+class ChunkError(Exception):
+    """Code that raised: `line` counts from 1 within it, the message is Python's last line."""
+
+    def __init__(self, name: str, value: str, line: int = 1):
+        text = _ANSI.sub("", value).strip()
+        super().__init__(f"{name}: {text}" if text else name)
+        self.line = line
+
+
+class KernelDeathError(Exception):
+    """The kernel's process ended under way; the message says what it printed last."""
+
+
+class Kernel:
+    """A running kernel: code in, Jupyter outputs out; one namespace until it is shut down."""
+
+    def __init__(self, client: NotebookClient, log: IO[bytes]):
+        self._client = client
+        self._log = log
+
+    def run(self, code: str) -> list[Any]:
+        """The outputs of `code`. ChunkError if it raises, KernelDeathError if Python ends."""
+        cell = nbformat.v4.new_code_cell(code)
+        self._client.nb.cells = [cell]
+        try:
+            self._client.execute_cell(cell, 0)
+        except CellExecutionError as error:
+            found = _CELL_LINE.search(_ANSI.sub("", error.traceback))
+            line = int(found[1]) if found else 1
+            raise ChunkError(error.ename, error.evalue, line) from error
+        except DeadKernelError as error:
+            raise self._death() from error
+        return list(cell.outputs)
+
+    def evaluate(self, expressions: Sequence[str]) -> list[dict[str, Any]]:
+        """The answers to expressions, in one request: `status` ok with `data`, or error."""
+        client = self._client.kc
+        assert client is not None
+        asked = {str(index): expression for index, expression in enumerate(expressions)}
+        try:
+            reply = self._client.wait_for_reply(client.execute("", user_expressions=asked))
+        except DeadKernelError as error:
+            raise self._death() from error
+        answers = (reply or {})["content"]["user_expressions"]
+        return [answers[key] for key in asked]
+
+    def _death(self) -> KernelDeathError:
+        self._log.seek(0)
+        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines()]
+        last = next((line for line in reversed(lines) if line), "")
+        said = f"; it last said: {last}" if last else ""
+        return KernelDeathError(
+            f"Python ended here (out of memory, or a crash in a library){said}."
+        )
+
+
+class _ThisInterpreter(KernelSpecManager):
+    """Knows one kernel: ipykernel under `sys.executable`."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        quiet = ["--IPKernelApp.log_level=40", "--HistoryManager.enabled=False"]
+        return KernelSpec(argv=argv + quiet, display_name="this interpreter", language="python")
+
+
+@contextmanager
+def running(project: Path, width: float, height: float) -> Iterator[Kernel]:
+    """A kernel that works in `project` and ends with the block; figures default to that size."""
+    manager = AsyncKernelManager(kernel_spec_manager=_ThisInterpreter())
+    notebook = nbformat.v4.new_notebook()
+    client = NotebookClient(notebook, km=manager, timeout=None, store_widget_state=False)
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+b") as log:
+        client.reset_execution_trackers()
+        with client.setup_kernel(
+            cwd=str(project),
+            env=_environment(project, folder, width, height),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        ):
+            kernel = Kernel(client, log)
+            kernel.run(_SETUP.format(width=width, height=height))
+            yield kernel
+
+
+def _environment(project: Path, folder: str, width: float, height: float) -> dict[str, str]:
+    """This process's environment, with what Quarto adds and without the user's IPython profile."""
+    return {
+        **os.environ,
+        "IPYTHONDIR": folder,
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no debugger warning on stderr
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "QUARTO_FIG_WIDTH": f"{width:g}",
+        "QUARTO_FIG_HEIGHT": f"{height:g}",
+        "QUARTO_FIG_DPI": "96",
+        "QUARTO_FIG_FORMAT": "svg",
+        "QUARTO_DOCUMENT_PATH": str(project),
+        "QUARTO_DOCUMENT_FILE": "report.qmd",
+        "QUARTO_PROJECT_DIR": str(project),
+        "QUARTO_PROJECT_ROOT": str(project),
+    }

@@ -1,0 +1,33 @@
+"""Quarto's post-render hook: search the finished files for what must not be in a paper.
+
+Quarto runs it as a bare script in the project folder and names the files, one a line, in
+QUARTO_PROJECT_OUTPUT_FILES; a non-zero exit status fails the render.
+"""
+
+import os
+import sys
+
+sys.path[0] = os.getcwd()  # it was this folder, whose modules would hide the standard library's
+
+import subprocess  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from analysis.rendering.interpreter import NO_PYTHON, project_python  # noqa: E402
+
+
+def main() -> int:
+    """The exit status: 1 for findings, 2 without a Python to search with."""
+    project = Path.cwd()
+    listed = os.environ.get("QUARTO_PROJECT_OUTPUT_FILES", "").splitlines()
+    files = [line.strip() for line in listed if line.strip().endswith((".html", ".pdf"))]
+    if not files:
+        return 0
+    python = project_python(project)
+    if python is None:
+        print(NO_PYTHON, file=sys.stderr, flush=True)
+        return 2
+    return subprocess.call([python, "-m", "analysis.rendering.check", *files], cwd=project)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

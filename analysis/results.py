@@ -1,0 +1,144 @@
+"""Result tables: their columns and keys, written whole or not at all, and read back."""
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.errors import RequestError, RunError
+
+_STATISTICS = (
+    "parameters zeros not_finite mean_abs std skew kurtosis q01 q05 q25 q50 q75 q95 q99"
+    " below_1e-3 below_1e-2 below_1e-1 below_1"
+)
+# table: (key columns, further columns)
+_SCHEMA = {
+    "models": (
+        "model",
+        "family source revision weights_sha256 parameters prunable_parameters dtype bytes"
+        " train_seconds",
+    ),
+    "tasks": (
+        "task metric",
+        "higher_is_better chance best split examples data_sha256 revision licence published"
+        " published_source title metric_title unit log_scale measures sample",
+    ),
+    "variants": (
+        "variant",
+        "model task kind method protocol sparsity achieved scope_weights whole_model threshold"
+        " settings seed status reason prune_seconds train_seconds peak_bytes",
+    ),
+    "quality": (
+        "variant task metric",
+        "value low high delta delta_low delta_high retained examples collapsed"
+        " retained_low retained_high sample",
+    ),
+    "size": ("variant format", "bytes ratio bound_bytes"),
+    "runtime": (
+        "variant operation kernel device threads dtype batch tokens",
+        "iterations p50_ms p95_ms tokens_per_second speedup peak_bytes samples_ms",
+    ),
+    "profile": ("model part layer kind", _STATISTICS),
+    "profile_scopes": ("model scope", f"part layer kind {_STATISTICS}"),
+    "histogram": ("variant scope scale left", "right count"),
+    "cdf": ("variant scope scale left", "fraction"),
+}
+KEYS = {table: key.split() for table, (key, _) in _SCHEMA.items()}
+COLUMNS = {table: [*key.split(), *rest.split()] for table, (key, rest) in _SCHEMA.items()}
+ENVIRONMENT = "environment.json"
+
+Tables = dict[str, pd.DataFrame]
+Row = Mapping[str, Any]
+
+
+def build(rows: Mapping[str, Iterable[Row]]) -> Tables:
+    """Data frames of these rows, every table present, columns in order.
+
+    Raises ValueError if a row has an unknown column or two rows share a key.
+    """
+    tables = {}
+    for name, columns in COLUMNS.items():
+        listed = list(rows.get(name, ()))
+        strangers = sorted({column for row in listed for column in row} - set(columns))
+        if strangers:
+            raise ValueError(f"table {name} has no columns {', '.join(strangers)}")
+        # object, not inferred: an int beside a missing value must not become a float
+        table = pd.DataFrame(listed, columns=columns, dtype=object)
+        doubled = table[table.duplicated(KEYS[name], keep=False)]
+        if len(doubled):
+            raise ValueError(f"table {name} has two rows with the key {doubled.iloc[0].to_dict()}")
+        tables[name] = table
+    return tables
+
+
+def write(tables: Tables, environment: Mapping[str, Any], folder: Path) -> None:
+    """Write every table as CSV and the environment as JSON.
+
+    They are written beside `folder` and then take its place together, so that a reader never sees
+    tables of two runs. Raises RunError if the disk refuses; the old ones then stay.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".results-"))
+        try:
+            for name, table in tables.items():
+                table.to_csv(new / f"{name}.csv", index=False, lineterminator="\n")
+            text = json.dumps(environment, indent=2, ensure_ascii=False)
+            (new / ENVIRONMENT).write_text(text + "\n", encoding="utf-8")
+            new.chmod(0o755)
+            _replace(folder, new)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot write the results to {folder}: {error.strerror or error}; make room or give"
+            " this user the right to write there"
+        ) from error
+
+
+def _replace(folder: Path, new: Path) -> None:
+    old = folder.with_name(f".old-{os.getpid()}-{folder.name}")
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def exist(folder: Path) -> bool:
+    """Whether a whole set of results lies in the folder."""
+    return (folder / ENVIRONMENT).is_file() and all(
+        (folder / f"{name}.csv").is_file() for name in COLUMNS
+    )
+
+
+def read(folder: Path) -> tuple[Tables, dict[str, Any]]:
+    """The tables and the environment. Raises RequestError if there are none."""
+    if not exist(folder):
+        raise RequestError(f"no results in {folder}; compute them with `python -m analysis run`")
+    try:
+        tables = {name: pd.read_csv(folder / f"{name}.csv") for name in COLUMNS}
+        environment = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"the results in {folder} cannot be read ({error}); compute them again with"
+            " `python -m analysis run`"
+        ) from error
+    for name, columns in COLUMNS.items():
+        missing = [column for column in columns if column not in tables[name]]
+        if missing:
+            raise RequestError(
+                f"{folder / name}.csv lacks {', '.join(missing)}: it is of another version;"
+                " compute it again with `python -m analysis run`"
+            )
+    return tables, environment
+
+
+def number(value: float | None) -> float | None:
+    """The value for a table: what is not finite becomes an empty cell."""
+    return None if value is None or not math.isfinite(value) else value

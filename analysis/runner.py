@@ -1,0 +1,168 @@
+"""Runs calls as their inputs become ready: on worker processes, or alone when they take time.
+
+The main process looks results up and imports none of what computes them.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import queue
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from analysis import progress
+from analysis.display import Display
+from analysis.errors import AnalysisError, RunError
+from analysis.memo import Call, Memo, Outcome, Record
+
+_QUIET = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DISABLE_SAFETENSORS_CONVERSION": "1",
+}
+_memo: Memo | None = None
+_reports: Any = None
+
+
+@dataclass
+class Tally:
+    """What a run did for one kind of step."""
+
+    computed: int = 0
+    repaired: int = 0
+    remembered: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Runner:
+    """Runs calls over one memo, at most `jobs` at a time.
+
+    `await runner.run(call)` gives the record. `tallies` says afterwards what was done, by step.
+    """
+
+    memo: Memo
+    jobs: int
+    display: Display
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    _executor: Any = None
+    _one_off: ProcessPoolExecutor | None = None
+    _reports: Any = None
+    _manager: Any = None
+
+    async def run(self, call: Call) -> Record:
+        """The record of the call, remembered or computed on a worker."""
+        return (await self._outcome(call, self._workers)).record
+
+    async def run_alone(self, call: Call) -> Record:
+        """The same, in a fresh process of its own: for what measures time and memory."""
+        return (await self._outcome(call, self._fresh)).record
+
+    async def _outcome(self, call: Call, executor: Callable[[], Executor]) -> Outcome:
+        outcome = self.memo.lookup(call)
+        if outcome is None:
+            if self.memo.has_entry(call):
+                self.display.say(f"damaged in the cache, computing again: {call.label}")
+            outcome = await self._compute(call, executor())
+            self.display.finished(call.label, outcome.seconds)
+        tally = self.tallies.setdefault(call.step, Tally())
+        setattr(tally, outcome.how, getattr(tally, outcome.how) + 1)
+        if outcome.how != "remembered":
+            tally.seconds += outcome.seconds
+        return outcome
+
+    async def _compute(self, call: Call, executor: Executor) -> Outcome:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(executor, _work, call)
+        except AnalysisError:
+            raise
+        except (BrokenProcessPool, TerminatedWorkerError) as error:
+            raise RunError(
+                f"a worker process died during {call.label!r}: most often too little memory; run"
+                " again (what is finished is kept) with fewer `compute: jobs`"
+            ) from error
+        except OSError as error:
+            raise RunError(f"{call.label}: {error.strerror or error}; run again when mended") from (
+                error
+            )
+
+    def _workers(self) -> Executor:
+        if self._executor is None:
+            self._executor = get_reusable_executor(
+                max_workers=self.jobs,
+                timeout=600,
+                initializer=_start_worker,
+                initargs=(self.memo.folder, self._report_queue()),
+            )
+        return self._executor
+
+    def _fresh(self) -> Executor:
+        if self._one_off is None:
+            self._one_off = ProcessPoolExecutor(
+                1,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(self.memo.folder, self._report_queue()),
+                max_tasks_per_child=1,
+            )
+        return self._one_off
+
+    def _report_queue(self) -> Any:
+        if self._manager is None:
+            self._manager = multiprocessing.get_context("spawn").Manager()
+            self._reports = self._manager.Queue()
+            threading.Thread(target=self._listen, daemon=True).start()
+        return self._reports
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                report = self._reports.get()
+            except (EOFError, OSError, queue.Empty):
+                return
+            if report is None:
+                return
+            self.display.advanced(*report)
+
+    def close(self) -> None:
+        """Stop the workers at once; what they had finished is remembered."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, kill_workers=True)
+        if self._one_off is not None:
+            self._one_off.shutdown(wait=False, cancel_futures=True)
+        if self._manager is not None:
+            self._reports.put(None)
+            self._manager.shutdown()
+
+
+def complete(runner: Runner, work: Coroutine[Any, Any, Any]) -> Any:
+    """The work's result; the runner is closed whatever happens."""
+    try:
+        return asyncio.run(work)
+    finally:
+        runner.close()
+
+
+def _start_worker(folder: Path, reports: Any) -> None:
+    global _memo, _reports
+    os.environ.update(_QUIET)  # before the libraries are imported
+    _memo, _reports = Memo(folder), reports
+
+
+def _work(call: Call) -> Outcome:
+    """In the worker: compute the call, its progress going to the main process."""
+    assert _memo is not None
+    progress.send_to(lambda what, done, total: _reports.put((call.label, what, done, total)))
+    try:
+        return _memo.run(call)
+    finally:
+        progress.send_to(None)

@@ -1,0 +1,1 @@
+"""How answers are had, scored, and given intervals."""

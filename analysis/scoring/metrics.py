@@ -1,0 +1,155 @@
+"""The metrics themselves: local `evaluate.Metric` classes over their reference libraries.
+
+`evaluate.load` would fetch each metric's script from a hub; these have the same interface and need
+none. Each also gives the per-example statistics that `analysis.scoring.statistics` sums.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import datasets
+import evaluate
+import sklearn.metrics
+from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu.metrics import BLEU
+
+Rows = list[list[float]]
+
+
+class _Metric(evaluate.Metric):
+    """A metric whose value is a number between 0 and 1, or a perplexity."""
+
+    kind = "int64"
+    citation = ""
+
+    def _info(self) -> evaluate.MetricInfo:
+        features = datasets.Features(
+            {
+                "predictions": datasets.Value(self.kind),
+                "references": datasets.Value(self.kind),
+            }
+        )
+        return evaluate.MetricInfo(
+            description=self.__doc__ or "",
+            citation=self.citation,
+            inputs_description="predictions and references, one each an example",
+            features=features,
+        )
+
+
+class Accuracy(_Metric):
+    """The fraction of examples whose label is predicted (scikit-learn's accuracy_score)."""
+
+    def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+        return {"accuracy": float(sklearn.metrics.accuracy_score(references, predictions))}
+
+
+class F1(_Metric):
+    """F1 of label 1 (scikit-learn's f1_score); 0 where nothing is positive."""
+
+    def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+        expected, found = ([label == 1 for label in labels] for labels in (references, predictions))
+        score = sklearn.metrics.f1_score(expected, found, zero_division=0.0)
+        return {"f1": float(score)}
+
+
+class Perplexity(_Metric):
+    """exp(−Σ log likelihood / Σ words): predictions are log likelihoods, references words."""
+
+    kind = "float64"
+
+    def _compute(
+        self, predictions: Sequence[float], references: Sequence[float]
+    ) -> dict[str, float]:
+        import numpy as np
+
+        with np.errstate(over="ignore"):
+            return {"perplexity": float(np.exp(-np.sum(predictions) / np.sum(references)))}
+
+
+class Rouge(_Metric):
+    """Mean F of ROUGE-1, -2 and -L (google-research's rouge_score, no stemming)."""
+
+    kind = "string"
+    citation = "lin2004rouge"
+
+    def _compute(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        rows = [rouge_f(p, r) for p, r in zip(predictions, references, strict=True)]
+        return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+
+class Bleu(_Metric):
+    """Corpus BLEU on white-space words, unsmoothed (sacrebleu, tokenize=none), 0 to 1."""
+
+    kind = "string"
+    citation = "post2018call"
+
+    def _compute(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        return {"bleu": _bleu().corpus_score(predictions, [references]).score / 100}
+
+
+@functools.cache
+def _rouge() -> RougeScorer:
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=False)
+
+
+@functools.cache
+def _bleu() -> BLEU:
+    return BLEU(tokenize="none", smooth_method="none", effective_order=False)
+
+
+def rouge_f(prediction: str, reference: str) -> dict[str, float]:
+    """F of ROUGE-1, -2 and -L of one pair, by metric name."""
+    scores = _rouge().score(reference, prediction)
+    return {name: float(score.fmeasure) for name, score in scores.items()}
+
+
+def _accuracy_rows(predictions: Sequence[int], references: Sequence[int]) -> Rows:
+    return [[float(p == r), 1.0] for p, r in zip(predictions, references, strict=True)]
+
+
+def _f1_rows(predictions: Sequence[int], references: Sequence[int]) -> Rows:
+    return [
+        [float(p == 1 == r), float(p == 1 != r), float(r == 1 != p)]
+        for p, r in zip(predictions, references, strict=True)
+    ]
+
+
+def _perplexity_rows(log_likelihoods: Sequence[float], words: Sequence[float]) -> Rows:
+    return [[-float(p), float(w)] for p, w in zip(log_likelihoods, words, strict=True)]
+
+
+def _rouge_rows(name: str, predictions: Sequence[str], references: Sequence[str]) -> Rows:
+    return [[rouge_f(p, r)[name], 1.0] for p, r in zip(predictions, references, strict=True)]
+
+
+def _bleu_rows(predictions: Sequence[str], references: Sequence[str]) -> Rows:
+    scores = [
+        _bleu().corpus_score([p], [[r]]) for p, r in zip(predictions, references, strict=True)
+    ]
+    return [[float(x) for x in (s.sys_len, s.ref_len, *s.counts, *s.totals)] for s in scores]
+
+
+_ROWS: dict[str, tuple[type[_Metric], Callable[..., Rows]]] = {
+    "accuracy": (Accuracy, _accuracy_rows),
+    "f1": (F1, _f1_rows),
+    "perplexity": (Perplexity, _perplexity_rows),
+    "rouge1": (Rouge, functools.partial(_rouge_rows, "rouge1")),
+    "rouge2": (Rouge, functools.partial(_rouge_rows, "rouge2")),
+    "rougeL": (Rouge, functools.partial(_rouge_rows, "rougeL")),
+    "bleu": (Bleu, _bleu_rows),
+}
+
+
+def score(
+    names: Sequence[str], predictions: Sequence[Any], references: Sequence[Any]
+) -> dict[str, dict[str, Any]]:
+    """For each metric its value, by the reference library, and one row of statistics an example."""
+    values: dict[str, float] = {}
+    for metric in dict.fromkeys(_ROWS[name][0] for name in names):
+        values |= metric().compute(predictions=predictions, references=references)
+    return {
+        name: {"value": values[name], "rows": _ROWS[name][1](predictions, references)}
+        for name in names
+    }

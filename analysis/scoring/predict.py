@@ -1,0 +1,120 @@
+"""A model's answers to a task's examples, in the order of the examples.
+
+Examples are answered in batches of similar length, which changes their padding and not the answers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+
+from analysis.models.encoding import causal_batch, classification_batch, text_to_text_batch
+from analysis.progress import track
+from analysis.pruning.selection import Mask
+from analysis.tasks import Example, Task
+
+MAX_TOKENS = 256
+_MAX_NEW_TOKENS = 32
+_LOADERS = {
+    "classification": AutoModelForSequenceClassification,
+    "causal": AutoModelForCausalLM,
+    "text-to-text": AutoModelForSeq2SeqLM,
+}
+
+
+def load_model(folder: Path, form: str, device: str) -> tuple[Any, Any]:
+    """The model for that form of task and its tokenizer, ready to answer, in float32."""
+    model = _LOADERS[form].from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return model.to(resolve_device(device)).eval(), tokenizer
+
+
+def resolve_device(device: str) -> str:
+    """The device to use: "auto" is a GPU where there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def zero_masked(model: Any, masks: Mapping[str, Mask]) -> None:
+    """Set the removed weights of a loaded model to zero, in place."""
+    state = model.state_dict()
+    with torch.no_grad():
+        for name, mask in masks.items():
+            state[name].masked_fill_(torch.from_numpy(~mask).to(state[name].device), 0.0)
+
+
+def predict(
+    model: Any, tokenizer: Any, task: Task, examples: Sequence[Example], batch_size: int
+) -> tuple[list[Any], list[Any]]:
+    """Predictions and references as the task's metrics want them, one each an example.
+
+    Labels for classification; log likelihoods (nats) and words for a causal model; texts for
+    text-to-text.
+    """
+    answer: Callable[..., list[Any]] = {
+        "classification": _labels,
+        "causal": _log_likelihoods,
+        "text-to-text": _texts,
+    }[task.form]
+    order = sorted(range(len(examples)), key=lambda i: -_length(examples[i], task))
+    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    predictions: list[Any] = [None] * len(examples)
+    with torch.inference_mode():
+        for batch in track(batches, "evaluating"):
+            answers = answer(model, tokenizer, task, [examples[i] for i in batch])
+            for i, value in zip(batch, answers, strict=True):
+                predictions[i] = value
+    return predictions, references(task, examples)
+
+
+def references(task: Task, examples: Sequence[Example]) -> list[Any]:
+    """What the predictions are held against."""
+    if task.target is None:
+        return [len(example[task.inputs[0]].split()) for example in examples]
+    return [example[task.target] for example in examples]
+
+
+def _length(example: Example, task: Task) -> int:
+    return sum(len(example[field].split()) for field in task.inputs)
+
+
+def _columns(task: Task, examples: Sequence[Example]) -> list[list[str]]:
+    return [[example[field] for example in examples] for field in task.inputs]
+
+
+def _to(device: torch.device, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def _labels(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -> list[int]:
+    first, *rest = _columns(task, examples)
+    batch = classification_batch(tokenizer, first, rest[0] if rest else None, MAX_TOKENS)
+    return model(**_to(model.device, batch)).logits.argmax(-1).tolist()
+
+
+def _log_likelihoods(
+    model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]
+) -> list[float]:
+    batch = _to(model.device, causal_batch(tokenizer, _columns(task, examples)[0], MAX_TOKENS))
+    labels = batch.pop("labels")
+    logits = model(**batch).logits[:, :-1].float()
+    losses = torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none"
+    )
+    return (-losses.double().sum(dim=1)).tolist()
+
+
+def _texts(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -> list[str]:
+    batch = text_to_text_batch(tokenizer, _columns(task, examples)[0], None, MAX_TOKENS)
+    written = model.generate(
+        **_to(model.device, batch), max_new_tokens=_MAX_NEW_TOKENS, num_beams=1, do_sample=False
+    )
+    return [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]

@@ -1,0 +1,54 @@
+"""A variant's scores on a task, example by example."""
+
+import time
+from collections import Counter
+from typing import Any
+
+import torch
+
+from analysis.objects import Objects
+from analysis.pruning.masks import read_masks
+from analysis.scoring.metrics import score
+from analysis.scoring.predict import load_model, predict, zero_masked
+from analysis.steps.examples import read_examples
+from analysis.tasks import task
+
+_ONE_ANSWER = 0.99
+
+
+def evaluate_variant(
+    objects: Objects,
+    *,
+    checkpoint: str,
+    masks: str | None,
+    task_name: str,
+    data: str,
+    batch_size: int,
+    threads: int,
+    device: str,
+) -> dict[str, Any]:
+    """Record: each metric's value and per-example statistics, and whether the model collapsed.
+
+    checkpoint, masks and data are objects' digests; masks None evaluates the dense model.
+    """
+    torch.set_num_threads(threads)
+    described = task(task_name)
+    examples = read_examples(objects, data)
+    model, tokenizer = load_model(objects.open(checkpoint), described.form, device)
+    if masks is not None:
+        zero_masked(model, read_masks(objects.open(masks)))
+    start = time.perf_counter()
+    predictions, expected = predict(model, tokenizer, described, examples, batch_size)
+    seconds = time.perf_counter() - start
+    return {
+        "metrics": score(described.metrics, predictions, expected),
+        "collapsed": described.form != "causal" and _one_answer(predictions),
+        "sample": predictions[:3],
+        "examples": len(examples),
+        "evaluate_seconds": round(seconds, 3),
+    }
+
+
+def _one_answer(predictions: list[Any]) -> bool:
+    """Whether (almost) every example got the same answer: a score that says nothing."""
+    return Counter(predictions).most_common(1)[0][1] >= _ONE_ANSWER * len(predictions)

@@ -1,0 +1,77 @@
+"""Pruned models: all levels of one method in one step, remembered as bit-packed masks."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis import pruning
+from analysis.machine import peak_of
+from analysis.models import naming
+from analysis.models.weights import read_weights, require_finite
+from analysis.objects import Objects
+from analysis.pruning.masks import write_masks
+
+
+def prune_checkpoint(
+    objects: Objects,
+    *,
+    weights_sha256: str,
+    family: str,
+    method: str,
+    sparsities: list[float],
+    checkpoint: str,
+) -> dict[str, Any]:
+    """Record: for each level the masks, what was achieved of what, the threshold, time and memory.
+
+    `weights_sha256` is the key's; `checkpoint` is the object in which the weights lie.
+    """
+    with objects.scratch() as scratch:
+        (levels, seconds), peak = peak_of(
+            lambda: _prune(
+                objects.open(checkpoint), weights_sha256, family, method, sparsities, scratch
+            )
+        )
+        for i, level in enumerate(levels):
+            level["masks"] = {"object": objects.adopt(scratch / str(i))}
+    return {"levels": levels, "prune_seconds": round(seconds, 4), "peak_bytes": peak}
+
+
+def _prune(
+    folder: Path,
+    weights_sha256: str,
+    family: str,
+    method: str,
+    sparsities: list[float],
+    scratch: Path,
+) -> tuple[list[dict[str, Any]], float]:
+    """Write the masks of level i to scratch/i; returns the levels' facts and the seconds."""
+    module = pruning.method(method)
+    weights = read_weights(folder)
+    names = naming.weights(weights, family)
+    scope = {name: weights[name] for name in weights if module.in_scope(names[name])}
+    require_finite(weights, scope)
+    whole = sum(array.size for array in weights.values())
+    zeros_elsewhere = sum(
+        int(array.size - np.count_nonzero(array)) for n, array in weights.items() if n not in scope
+    )
+    start = time.perf_counter()
+    levels = []
+    for i, selection in enumerate(module.select(scope, sparsities)):
+        write_masks(scratch / str(i), selection.masks, weights_sha256)
+        zeros = sum(
+            int(mask.size - np.count_nonzero(scope[name] * mask))
+            for name, mask in selection.masks.items()
+        )
+        size = sum(mask.size for mask in selection.masks.values())
+        levels.append(
+            {
+                "sparsity": selection.sparsity,
+                "achieved": zeros / size,
+                "scope_weights": size,
+                "whole_model": (zeros + zeros_elsewhere) / whole,
+                "threshold": selection.threshold,
+            }
+        )
+    return levels, time.perf_counter() - start

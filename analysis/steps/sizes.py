@@ -1,0 +1,33 @@
+"""The bytes of a variant, written for real in each format."""
+
+from typing import Any
+
+from analysis.models.weights import read_weights
+from analysis.objects import Objects
+from analysis.pruning.masks import apply_masks, read_masks
+from analysis.storage import FORMATS, bound_bytes
+
+
+def measure_sizes(
+    objects: Objects,
+    *,
+    weights_sha256: str,
+    masks: str | None,
+    formats: list[str],
+    checkpoint: str,
+) -> dict[str, Any]:
+    """Record: bytes by format, and the entropy bound.
+
+    `weights_sha256` is the key's; `checkpoint` is the object in which the weights lie.
+    """
+    weights = read_weights(objects.open(checkpoint))
+    if masks is not None:
+        weights = apply_masks(weights, read_masks(objects.open(masks)))
+    sizes = {}
+    with objects.scratch() as scratch:
+        for name in formats:
+            path = scratch / "weights"
+            FORMATS[name](weights, path)
+            sizes[name] = path.stat().st_size
+            path.unlink()
+    return {"bytes": sizes, "bound_bytes": bound_bytes(weights)}

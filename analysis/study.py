@@ -1,0 +1,220 @@
+"""What to run: a study file, typed and validated.
+
+One channel chooses the study, the environment variable SPARSITY_STUDY: a name in `studies/` or a
+path to a YAML file. Everything is checked here, before the first slow step.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from analysis import pruning, tasks
+from analysis.errors import RequestError, unknown
+from analysis.models.catalogue import BUILTIN
+
+VARIABLE = "SPARSITY_STUDY"
+DEFAULT = "tiny"
+FOLDER = Path("studies")
+
+Level = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+Line = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(_Section):
+    """One model and the benchmarks it is put to."""
+
+    name: Name
+    family: Literal["encoder-only", "decoder-only", "encoder-decoder"]
+    source: Literal["builtin"] = "builtin"
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Runtime(_Section):
+    """How latency is measured (facts: warm up, interleave, keep the raw samples)."""
+
+    operations: tuple[Literal["forward"], ...] = ("forward",)
+    method: str = "magnitude"
+    batches: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 8)
+    tokens: Count = 16
+    min_runs: Annotated[int, Field(ge=3)] = 10
+    min_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
+    warmup_runs: Count = 10
+    warmup_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
+    max_seconds: Annotated[float, Field(gt=0)] = 60.0
+    threads: Count = 2
+
+
+class Bootstrap(_Section):
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class Compute(_Section):
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    jobs: Count = 1
+    threads: Count = 1
+    batch_size: Count = 64
+
+
+class Study(_Section):
+    """A whole study; its YAML text is kept for the record."""
+
+    name: Name
+    title: Line
+    authors: tuple[Line, ...] = ()
+    models: Annotated[tuple[Model, ...], Field(min_length=1)]
+    examples: dict[str, Count]
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    sparsities: Annotated[tuple[Level, ...], Field(min_length=1)]
+    protocols: Annotated[tuple[Literal["one-shot"], ...], Field(min_length=1)] = ("one-shot",)
+    formats: Annotated[tuple[Literal["dense", "dense+zstd"], ...], Field(min_length=1)] = (
+        "dense",
+        "dense+zstd",
+    )
+    runtime: Runtime = Runtime()
+    bootstrap: Bootstrap = Bootstrap()
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    compute: Compute = Compute()
+    text: str = ""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Study":
+        for i, model in enumerate(self.models):
+            _check_model(f"models.{i}", model)
+            for task in model.tasks:
+                if task not in self.examples:
+                    raise ValueError(f"examples: no number of examples for task {task!r}; add it")
+        for task in self.examples:
+            _require("examples", "task", task, tasks.names())
+        for method in self.methods:
+            _require("methods", "method", method, pruning.names())
+        _require("runtime.method", "method", self.runtime.method, self.methods)
+        if "dense" not in self.formats:
+            raise ValueError("formats: must contain 'dense', which the others are compared with")
+        for key in ("methods", "sparsities", "formats", "seeds"):
+            _require_unique(key, getattr(self, key))
+        _require_unique("models", [model.name for model in self.models])
+        return self
+
+
+def _check_model(where: str, model: Model) -> None:
+    _require(f"{where}.name", "built-in model", model.name, BUILTIN)
+    known = BUILTIN[model.name]
+    if model.family != known.family:
+        raise ValueError(f"{where}.family: {model.name} is {known.family}, not {model.family}")
+    _require_unique(f"{where}.tasks", model.tasks)
+    for task in model.tasks:
+        _require(f"{where}.tasks", "task", task, tasks.names())
+        if task not in known.tasks:
+            raise ValueError(
+                f"{where}.tasks: {model.name} is not made for task {task!r}."
+                f" Allowed: {', '.join(known.tasks)}."
+            )
+
+
+def _require(where: str, what: str, given: str, allowed: object) -> None:
+    if given not in allowed:  # type: ignore[operator]
+        raise ValueError(f"{where}: {unknown(what, given, allowed)}")  # type: ignore[arg-type]
+
+
+def _require_unique(where: str, values: object) -> None:
+    listed = list(values)  # type: ignore[call-overload]
+    for value in listed:
+        if listed.count(value) > 1:
+            raise ValueError(f"{where}: {value!r} stands twice; name it once")
+
+
+def chosen() -> str:
+    """The study that the environment asks for: a name or a path."""
+    return os.environ.get(VARIABLE) or DEFAULT
+
+
+def find(name_or_path: str, folder: Path = FOLDER) -> Path:
+    """The study file of that name in `folder`, or at that path.
+
+    Raises RequestError, with the nearest name, if there is none.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yml", ".yaml") or len(path.parts) > 1:
+        if not path.is_file():
+            raise RequestError(f"no study file at {path}; give a path to a .yml file or a name")
+        return path
+    path = folder / f"{name_or_path}.yml"
+    if not path.is_file():
+        names = [p.stem for p in folder.glob("*.yml")]
+        if not names:
+            raise RequestError(
+                f"no studies in {folder.resolve()}; run this in the project's folder, where"
+                f" {folder}/ lies"
+            )
+        raise RequestError(unknown("study", name_or_path, names))
+    return path
+
+
+def load(name_or_path: str, folder: Path = FOLDER) -> Study:
+    """The validated study. Raises RequestError, one line that names the key, if it is wrong."""
+    path = find(name_or_path, folder)
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"cannot read {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise RequestError(f"{path} is no YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise RequestError(f"{path}: a study is a mapping of keys such as title, models, methods")
+    for reserved in ("name", "text"):
+        if reserved in tree:
+            raise RequestError(f"{path}: {reserved}: is taken from the file itself; remove it")
+    try:
+        return Study(**tree, name=path.stem, text=text)
+    except ValidationError as error:
+        raise RequestError(f"{path}: {_first_line(error)}") from error
+
+
+def _first_line(error: ValidationError) -> str:
+    """One line for pydantic's first finding: the key, what is allowed, the nearest match."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        *parents, key = first["loc"]
+        prefix = ".".join(str(part) for part in parents)
+        fields = _fields_at(parents)
+        return f"{prefix}{': ' if prefix else ''}{unknown('key', key, fields)}"
+    if first["type"] == "missing":
+        return f"{where}: is missing; add it"
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    if first["type"] == "literal_error":
+        return f"{where}: got {first['input']!r}. Allowed: {first['ctx']['expected']}."
+    if where.startswith("sparsities"):
+        return (
+            f"{where}: got {first['input']!r}; a sparsity is the fraction removed, above 0 and"
+            " below 1. For 50 %, write 0.5."
+        )
+    return f"{where}: got {first['input']!r}; {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _fields_at(location: list[str | int]) -> list[str]:
+    sections: dict[str, type[_Section]] = {
+        "models": Model,
+        "runtime": Runtime,
+        "bootstrap": Bootstrap,
+        "compute": Compute,
+    }
+    section = sections.get(str(location[0])) if location else Study
+    return (
+        [name for name in section.model_fields if name not in ("name", "text")]
+        + (["name"] if section is Model else [])
+        if section
+        else []
+    )

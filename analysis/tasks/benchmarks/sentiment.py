@@ -1,0 +1,15 @@
+"""Sentiment of generated reviews: negation, degree and contrast decide, not single words."""
+
+from analysis import language
+from analysis.tasks import Task
+
+TASK = Task(
+    title="sentiment",
+    measures="whether a review praises or condemns",
+    form="classification",
+    inputs=("sentence",),
+    target="label",
+    metrics=("accuracy",),
+    generate=language.sentiment,
+    best={"accuracy": 1.0},
+)
