@@ -1,6 +1,6 @@
 # make help lists the targets. Everything happens in .venv; nothing is installed elsewhere.
 PYTHON ?= python3
-STUDY ?= tiny
+STUDY ?= $(or $(SPARSITY_STUDY),tiny)
 QUARTO_CLI = 1.9.38
 
 VENV := .venv

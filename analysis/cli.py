@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer._click.exceptions import ClickException
 
 from analysis import project, study
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, RequestError, unknown
+
+_BACKENDS = ("loky",)
+_INTERRUPTED = 130  # what typer returns for Ctrl-C
 
 app = typer.Typer(
     help="The executable paper on sparsification: run its experiments, render its report.",
@@ -38,11 +42,20 @@ def _common(
 
 
 @app.command("run")
-def run_command(study_name: StudyOption = study.DEFAULT) -> None:
+def run_command(
+    study_name: StudyOption = study.DEFAULT,
+    backend: Annotated[str, typer.Option(help="Where steps run: loky, processes here.")] = "loky",
+    jobs: Annotated[
+        int,
+        typer.Option(min=0, help="Steps side by side; 0 as the study says.", show_default=False),
+    ] = 0,
+) -> None:
     """Compute all steps of a study that are not remembered yet, and write its results."""
     from analysis.run import run
 
-    run(study_name)
+    if backend not in _BACKENDS:
+        raise RequestError(unknown("backend", backend, _BACKENDS))
+    run(study_name, jobs)
 
 
 @app.command("render")
@@ -52,6 +65,7 @@ def render_command(
     engine: Annotated[str, typer.Option(help="auto, quarto or builtin.")] = "auto",
 ) -> None:
     """Render report.qmd from the study's results, which are computed first if there are none."""
+    from analysis import paper
     from analysis.rendering import render
 
     study.load(study_name)
@@ -59,6 +73,7 @@ def render_command(
     formats = tuple(part.strip() for part in to.split(",") if part.strip())
     for path in render(Path.cwd(), project.output_folder(study_name), formats, engine):
         typer.echo(f"wrote {path}")
+    typer.echo(paper.claims_line())
 
 
 @cache.command("status")
@@ -73,12 +88,23 @@ def main() -> None:
     """Run the command line; failures are one line on stderr, exit status as in the design."""
     debug = "--debug" in sys.argv[1:]
     try:
-        app()
+        status = app(standalone_mode=False)
     except AnalysisError as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
+    except ClickException as error:
+        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        print(
+            f"error: unexpected {line}; `--debug` before the command shows where", file=sys.stderr
+        )
+        sys.exit(1)
+    if status == _INTERRUPTED:
         print("stopped; what is finished is kept, run again to go on", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(status or 0)

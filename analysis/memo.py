@@ -90,9 +90,17 @@ class Memo:
     def __init__(self, folder: Path):
         self.folder = folder
         self.objects = Objects(folder / "objects")
-        self._memory = Memory(folder, verbose=0)
-        self._trampoline = self._memory.cache(_load_or_run, ignore=["thunk"])
         logging.getLogger("joblib").setLevel(logging.ERROR)
+
+    @functools.cached_property
+    def _trampoline(self) -> Any:
+        # a str: joblib would put a Path's entries beside our folders, a str's under joblib/
+        cached = Memory(str(self.folder), verbose=0).cache(_load_or_run, ignore=["thunk"])
+        # joblib notes the function's code at the first look, not atomically, and would take half
+        # a note for a change that wipes everything: one process at a time
+        with self._file_lock("function"):
+            cached.check_call_in_cache("", "", None)
+        return cached
 
     def prepare(self) -> None:
         """Make the folder and see that it can be written to. Raises RunError if it cannot."""
@@ -124,22 +132,38 @@ class Memo:
 
         Two processes never compute the same key: the second waits and then finds it.
         """
-        with self._lock(call):
+        with self._file_lock(hashlib.sha256(call.key.encode()).hexdigest()):
             outcome = self.lookup(call)
             if outcome:
                 return outcome
             how = "repaired" if self.has_entry(call) else "computed"
             with machine.alone() if call.timing else machine.beside_others():
                 start = time.perf_counter()
-                record = _function(call)(self.objects, **call.arguments, **call.carried)
+                made = _function(call)(self.objects, **call.arguments, **call.carried)
+                record = json.loads(json.dumps(made))  # as it will be remembered
                 seconds = time.perf_counter() - start
-            self._save(call, {"record": record, "seconds": round(seconds, 3)})
+            self.store(call, record, seconds)
             return Outcome(record, how, seconds)
 
-    def _lock(self, call: Call) -> FileLock:
+    def store(self, call: Call, record: Record, seconds: float) -> None:
+        """Remember the record of a call. Raises RunError if the disk refuses."""
+        body = json.dumps({"record": record, "seconds": round(seconds, 3)})
+        text = f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CacheWarning)  # an unsaved record is a failure
+            warnings.simplefilter("ignore", JobLibCollisionWarning)
+            try:
+                self._trampoline.call(call.step, call.key, lambda: text)
+            except (CacheWarning, OSError) as error:
+                raise RunError(
+                    f"cannot write to the cache folder {self.folder}: {error}; make room or give"
+                    " this user the right to write there"
+                ) from error
+
+    def _file_lock(self, name: str) -> FileLock:
         folder = self.folder / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / hashlib.sha256(call.key.encode()).hexdigest())
+        return FileLock(folder / name)
 
     def _load(self, call: Call) -> dict[str, Any] | None:
         if not self.has_entry(call):
@@ -156,20 +180,6 @@ class Memo:
             return None
         whole = all(self.objects.intact(digest) for digest in objects_in(envelope["record"]))
         return envelope if whole else None
-
-    def _save(self, call: Call, envelope: dict[str, Any]) -> None:
-        body = json.dumps(envelope, sort_keys=True)
-        text = f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", CacheWarning)  # an unsaved record is a failure
-            warnings.simplefilter("ignore", JobLibCollisionWarning)
-            try:
-                self._trampoline.call(call.step, call.key, lambda: text)
-            except (CacheWarning, OSError) as error:
-                raise RunError(
-                    f"cannot write to the cache folder {self.folder}: {error}; make room or give"
-                    " this user the right to write there"
-                ) from error
 
 
 class _NothingStoredError(Exception):

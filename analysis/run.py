@@ -10,8 +10,10 @@ from analysis.memo import Memo
 from analysis.runner import Runner, Tally, complete
 
 
-def run(study_name: str) -> None:
-    """Run the study of that name or path and write its results.
+def run(study_name: str, jobs: int = 0) -> None:
+    """Run the study of that name or path and write its results, `jobs` steps side by side.
+
+    With 0 jobs the study says how many.
 
     Raises RequestError before anything is computed if the study is wrong, RunError if a step
     fails; what had been computed by then is kept.
@@ -23,7 +25,7 @@ def run(study_name: str) -> None:
     folder = project.results_folder(study_name)
     with display() as shown:
         shown.say(f"study {chosen.name}: {chosen.title}")
-        runner = Runner(memo, chosen.compute.jobs, shown)
+        runner = Runner(memo, jobs or chosen.compute.jobs, shown)
         rows = complete(runner, pipeline.run_study(chosen, runner))
         seconds = time.perf_counter() - start
         tables = results.build(rows)

@@ -58,6 +58,10 @@ class Runner:
     _reports: Any = None
     _manager: Any = None
 
+    def __post_init__(self) -> None:
+        # multiprocessing's tracker counts what killed workers left: true, and no news to a user
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
+
     async def run(self, call: Call) -> Record:
         """The record of the call, remembered or computed on a worker."""
         return (await self._outcome(call, self._workers)).record
@@ -135,6 +139,7 @@ class Runner:
 
     def close(self) -> None:
         """Stop the workers at once; what they had finished is remembered."""
+        threading.excepthook = lambda _: None  # the last words of killed workers' threads
         if self._executor is not None:
             self._executor.shutdown(wait=True, kill_workers=True)
         if self._one_off is not None:
@@ -142,6 +147,8 @@ class Runner:
         if self._manager is not None:
             self._reports.put(None)
             self._manager.shutdown()
+        for child in multiprocessing.active_children():
+            child.terminate()  # loky forgets a worker that was just starting, and exit would wait for it
 
 
 def complete(runner: Runner, work: Coroutine[Any, Any, Any]) -> Any:

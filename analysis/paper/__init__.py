@@ -53,6 +53,13 @@ def claims_overview() -> Md:
     return claims.overview(load())
 
 
+def claims_line() -> str:
+    """One line for a terminal: how many claims this run supports, and which it does not."""
+    missed = claims.unsupported(load())
+    said = f"; not supported: {', '.join(missed)}" if missed else ""
+    return f"claims: {len(claims.CLAIMS) - len(missed)} of {len(claims.CLAIMS)} supported{said}"
+
+
 def study_text() -> Md:
     """The study file, as a listing."""
     source = load().environment["study_text"].replace("```", "` ` `")

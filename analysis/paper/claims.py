@@ -161,7 +161,7 @@ def _scope_matters(data: Data) -> Finding:
         ).mean()
         for m in methods
     ]
-    return means[0] > means[1], (
+    return bool(means[0] > means[1]), (
         f"mean retained {text.number(means[0])} against {text.number(means[1])} over all levels;"
         f" better beyond the intervals in {won} of {total} cells"
     )
@@ -267,6 +267,11 @@ def verdict(data: Data, name: str) -> Verdict:
     if name not in CLAIMS:
         raise RequestError(unknown("claim", name, CLAIMS))
     return Verdict(CLAIMS[name], *CLAIMS[name].check(data))
+
+
+def unsupported(data: Data) -> list[str]:
+    """The names of the claims that the results do not support."""
+    return [name for name in CLAIMS if not verdict(data, name).supported]
 
 
 def statement(data: Data, name: str) -> Md:

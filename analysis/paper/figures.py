@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from analysis.paper import style
 from analysis.paper.data import Data
@@ -79,7 +80,7 @@ def layer_spread(data: Data, cutoff: str = "below_1e-1") -> Figure:
         values = [_PERCENT * row[cutoff] for row in rows]
         axis.plot(layers, values, label=f"{model}, {part}", **style.ordinal(i))
     axis.set(xlabel="block, from the input", ylabel="weights near zero (%)", ylim=(0, None))
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.legend_below(figure, axis, columns=3)
     return figure
 
@@ -107,7 +108,7 @@ def retained_curves(data: Data) -> Figure:
         for i, t in enumerate(tasks)
     ]
     handles += [
-        Line2D([], [], color="grey", linestyle=style.LINES[j % len(style.LINES)], label=method)
+        Line2D([], [], color="grey", ls=style.LINES[j % len(style.LINES)], label=method)
         for j, method in enumerate(data.methods)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)

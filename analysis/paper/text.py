@@ -76,27 +76,27 @@ def number(value: Any, digits: int = 3) -> str:
 
 def percent(value: Any, digits: int = 1) -> str:
     """A fraction as a percentage: 0.934 as 93.4 %."""
-    return MISSING if is_missing(value) else f"{_minus(f'{100 * float(value):.{digits}f}')} %"
+    return MISSING if is_missing(value) else f"{_minus(f'{100 * float(value):.{digits}f}')}\u00a0%"
 
 
 def level(sparsity: float) -> str:
     """A level of sparsity: 0.1 as 10 %."""
-    return f"{100 * sparsity:g} %"
+    return f"{100 * sparsity:g}\u00a0%"
 
 
 def megabytes(value: Any) -> str:
     """Bytes as MB (10⁶)."""
-    return MISSING if is_missing(value) else f"{float(value) / 1e6:.2f} MB"
+    return MISSING if is_missing(value) else f"{float(value) / 1e6:.2f}\u00a0MB"
 
 
 def milliseconds(value: Any) -> str:
     """Milliseconds with three digits."""
-    return MISSING if is_missing(value) else f"{number(value)} ms"
+    return MISSING if is_missing(value) else f"{number(value)}\u00a0ms"
 
 
 def times(value: Any) -> str:
     """A ratio: 1.04 ×."""
-    return MISSING if is_missing(value) else f"{float(value):.2f} ×"
+    return MISSING if is_missing(value) else f"{float(value):.2f}\u00a0×"
 
 
 def score(value: Any, unit: str) -> str:

@@ -26,7 +26,7 @@ def model_list(data: Data) -> str:
 
 def parameters(data: Data) -> str:
     """The range of the models' parameters, in millions."""
-    return text.between(data["models"]["parameters"], lambda n: f"{n / 1e6:.1f}") + " million"
+    return text.between(data["models"]["parameters"], lambda n: f"{n / 1e6:.1f}") + "\u00a0million"
 
 
 def task_count(data: Data) -> str:
@@ -38,7 +38,7 @@ def task_list(data: Data) -> str:
 
 
 def levels(data: Data) -> str:
-    return text.listing([f"{100 * level:g}" for level in data.levels]) + " %"
+    return text.listing([f"{100 * level:g}" for level in data.levels]) + "\u00a0%"
 
 
 def lowest_level(data: Data) -> str:
@@ -152,13 +152,12 @@ def claim_count(data: Data) -> str:
 
 
 def supported_count(data: Data) -> str:
-    return text.spelled(sum(claims.verdict(data, name).supported for name in claims.CLAIMS))
+    return text.spelled(len(claims.CLAIMS) - len(claims.unsupported(data)))
 
 
 def unsupported_list(data: Data) -> str:
     """The claims that this run does not support, by name."""
-    names = [n for n in claims.CLAIMS if not claims.verdict(data, n).supported]
-    return text.listing([f"*{escape(name)}*" for name in names])
+    return text.listing([f"*{escape(name)}*" for name in claims.unsupported(data)])
 
 
 def processor(data: Data) -> str:

@@ -36,10 +36,10 @@ def convert(
         "from": "markdown",
         "to": to,
         "standalone": True,
+        "wrap": "none",
         "template": str(template),
         "filters": [{"type": "lua", "path": str(_FILTER)}],
         "variables": variables,
-        "number-sections": source is not None,
         **options,
     }
     path = work / f"{to}.yaml"

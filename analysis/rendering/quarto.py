@@ -13,7 +13,7 @@ from analysis.rendering import check
 
 _TO = {"html": "html", "pdf": "typst"}
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_COMPLAINT = re.compile(r"\bWARN(ING)?\b|\(W\)|^warning:|^ERROR\b|^Error\b")
+_COMPLAINT = re.compile(r"(WARN|WARNING|ERROR|Error)\b|\[WARNING\]|\(W\)|warning:")
 _HARMLESS = "Kernel is running over TCP"  # ipykernel says so at every start
 
 
@@ -48,7 +48,8 @@ def _folder(project: Path, output: Path) -> list[str]:
 
 def _run(command: list[str], project: Path) -> None:
     """Run with output passing through live; RunError for a complaint or a non-zero exit."""
-    environment = {**os.environ, "QUARTO_PYTHON": os.environ.get("QUARTO_PYTHON", sys.executable)}
+    # this interpreter's kernel, not one that the user installed under the same name
+    environment = {**os.environ, "QUARTO_PYTHON": sys.executable, "JUPYTER_PREFER_ENV_PATH": "1"}
     complaints = []
     with subprocess.Popen(
         command,
@@ -64,7 +65,7 @@ def _run(command: list[str], project: Path) -> None:
         for line in process.stdout:
             print(line, end="", flush=True)
             plain = _ANSI.sub("", line).strip()
-            if _COMPLAINT.search(plain) and _HARMLESS not in plain:
+            if _COMPLAINT.match(plain) and _HARMLESS not in plain:
                 complaints.append(plain)
     if process.returncode:
         reason = complaints[-1] if complaints else "its messages stand above"

@@ -28,7 +28,7 @@ _DOCUMENT = _words(
     """title subtitle author authors affiliations date date-format abstract abstract-title keywords
     description lang number-sections bibliography csl link-citations nocite toc toc-depth toc-title
     fig-width fig-height fig-format fig-dpi code-fold code-summary execute format project
-    quarto-required jupyter engine"""
+    quarto-required jupyter engine profile"""
 )
 _BOTH = _words(
     """toc toc-depth toc-title fig-format fig-width fig-height fig-dpi output-file number-sections
@@ -96,17 +96,19 @@ class Settings:
 
 def project_layers(project: Path) -> Layers:
     """(file name, content) of _quarto.yml and of the chosen profiles' files."""
-    names = ["_quarto.yml"]
-    for profile in re.split(r"[,\s]+", os.environ.get("QUARTO_PROFILE", "").strip()):
-        if profile:
-            names.append(f"_quarto-{profile}.yml")
-    layers = []
-    for name in names:
-        path = project / name
-        if not path.exists():
-            raise RequestError(f"{name} is missing in {project}: it says how the paper looks.")
-        layers.append((name, _mapping(path.read_text(encoding="utf-8"), name, 1)))
-    return layers
+    base = _layer(project, "_quarto.yml")
+    chosen = re.split(r"[,\s]+", os.environ.get("QUARTO_PROFILE", "").strip())
+    default = (base[1].get("profile") or {}).get("default") or []
+    if chosen == [""]:
+        chosen = [default] if isinstance(default, str) else default
+    return [base, *(_layer(project, f"_quarto-{profile}.yml") for profile in chosen if profile)]
+
+
+def _layer(project: Path, name: str) -> tuple[str, dict[str, Any]]:
+    path = project / name
+    if not path.exists():
+        raise RequestError(f"{name} is missing in {project}: it says how the paper looks.")
+    return name, _mapping(path.read_text(encoding="utf-8"), name, 1)
 
 
 def _mapping(text: str, name: str, line: int) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def _mapping(text: str, name: str, line: int) -> dict[str, Any]:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        at = line + (mark.line if mark else 0)
+        at = line + min(mark.line if mark else 0, text.rstrip().count("\n"))
         raise RequestError(
             f"{name}:{at}: not YAML ({getattr(error, 'problem', 'unreadable')}): "
             "quote values that hold a colon."
@@ -129,7 +131,7 @@ def _mapping(text: str, name: str, line: int) -> dict[str, Any]:
 def merged(project: Path, layers: Layers, front: str) -> Settings:
     """The settings of report.qmd whose front matter (expressions filled in) is `front`."""
     document: dict[str, Any] = {}
-    for name, layer in [*layers, ("report.qmd", _mapping(front, "report.qmd", 2))]:
+    for name, layer in [*layers, ("report.qmd", _mapping(front + "\n", "report.qmd", 2))]:
         _refuse_unknown(project / name, layer)
         document = _over(document, layer)
     formats: dict[str, Any] = document.pop("format", {})

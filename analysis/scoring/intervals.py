@@ -67,4 +67,3 @@ def _interval(value: Rows, drawn: Rows, confidence: float) -> Interval:
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return Interval(float(value), float(low), float(high))
-

@@ -59,11 +59,7 @@ def predict(
     Labels for classification; log likelihoods (nats) and words for a causal model; texts for
     text-to-text.
     """
-    answer: Callable[..., list[Any]] = {
-        "classification": _labels,
-        "causal": _log_likelihoods,
-        "text-to-text": _texts,
-    }[task.form]
+    answer = _ANSWERS[task.form]
     order = sorted(range(len(examples)), key=lambda i: -_length(examples[i], task))
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     predictions: list[Any] = [None] * len(examples)
@@ -118,3 +114,10 @@ def _texts(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) 
         **_to(model.device, batch), max_new_tokens=_MAX_NEW_TOKENS, num_beams=1, do_sample=False
     )
     return [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
+
+
+_ANSWERS: dict[str, Callable[[Any, Any, Task, Sequence[Example]], list[Any]]] = {
+    "classification": _labels,
+    "causal": _log_likelihoods,
+    "text-to-text": _texts,
+}

@@ -38,10 +38,11 @@ def _record(
     objects: Objects, folder: Path, family: str, seconds: float, facts: dict[str, Any]
 ) -> dict[str, Any]:
     weights = read_weights(folder)
-    prunable = [n for n, what in naming.weights(weights, family).items() if what.prunable]
+    names = naming.weights(weights, family)
+    prunable = [name for name, what in names.items() if what.prunable]
     return {
         "weights_sha256": weights_sha256(weights),
-        "parameters": sum(array.size for array in weights.values()),
+        "parameters": sum(weights[name].size for name in names),
         "prunable_parameters": sum(weights[name].size for name in prunable),
         "dtype": ",".join(sorted({str(array.dtype) for array in weights.values()})),
         "bytes": (folder / FILE).stat().st_size,

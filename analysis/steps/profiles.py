@@ -15,8 +15,9 @@ def profile_weights(
 
     `weights_sha256` is the key's; `checkpoint` is the object in which the weights lie.
     """
-    weights = read_weights(objects.open(checkpoint))
-    names = naming.weights(weights, family)
+    tensors = read_weights(objects.open(checkpoint))
+    names = naming.weights(tensors, family)
+    weights = {name: tensors[name] for name in names}
     record: dict[str, Any] = {"leaves": leaves(weights, names), "scopes": {}}
     for scope, values in scopes(weights, names):
         record["scopes"][scope] = {

@@ -48,9 +48,10 @@ def _prune(
 ) -> tuple[list[dict[str, Any]], float]:
     """Write the masks of level i to scratch/i; returns the levels' facts and the seconds."""
     module = pruning.method(method)
-    weights = read_weights(folder)
-    names = naming.weights(weights, family)
-    scope = {name: weights[name] for name in weights if module.in_scope(names[name])}
+    tensors = read_weights(folder)
+    names = naming.weights(tensors, family)
+    weights = {name: tensors[name] for name in names}
+    scope = {name: weights[name] for name, what in names.items() if module.in_scope(what)}
     require_finite(weights, scope)
     whole = sum(array.size for array in weights.values())
     zeros_elsewhere = sum(

@@ -150,7 +150,8 @@ function M.check_links(doc)
     Link = function(link)
       local target = link.target:match '^#(.+)$'
       if target and not anchors[target] then
-        common.problem('#' .. target, 'the link to #' .. target .. ' leads nowhere: give the heading {#' .. target .. '}, or correct it.')
+        common.problem('#' .. target, 'the link to #' .. target .. ' leads nowhere: give the heading {#'
+          .. target .. '}, or correct it.')
       end
     end,
   }

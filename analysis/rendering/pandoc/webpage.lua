@@ -8,7 +8,10 @@ local function escaped(text)
   return (text:gsub('[&<>"]', {['&'] = '&amp;', ['<'] = '&lt;', ['>'] = '&gt;', ['"'] = '&quot;'}))
 end
 
-local types = {svg = 'image/svg+xml', png = 'image/png', jpg = 'image/jpeg', jpeg = 'image/jpeg', gif = 'image/gif', webp = 'image/webp'}
+local types = {
+  svg = 'image/svg+xml', png = 'image/png', jpg = 'image/jpeg', jpeg = 'image/jpeg', gif = 'image/gif',
+  webp = 'image/webp',
+}
 
 local function image(element)
   if element.src:match '^data:' then return nil end
@@ -18,7 +21,7 @@ local function image(element)
     common.problem(element.src, 'the image ' .. element.src .. ' is no svg, png, jpg, gif or webp.')
   elseif content then
     local alt = common.alt(element)
-    element.src = 'data:' .. types[extension] .. ';base64,' .. M.base64(content)
+    element.src = pandoc.mediabag.make_data_uri(types[extension], content)
     element.caption = pandoc.Inlines(alt == '' and {} or {pandoc.Str(alt)})
     element.title = ''
     element.attributes['fig-alt'], element.attributes.alt = nil, nil
@@ -27,18 +30,14 @@ local function image(element)
   end
 end
 
--- pandoc.mediabag.make_data_uri writes the same; asked for its type it percent-encodes SVG in places.
-function M.base64(content)
-  return (pandoc.mediabag.make_data_uri('image/png', content):gsub('^data:image/png;base64,', ''))
-end
-
 local function code(block)
   local fold, summary = block.attributes['code-fold'], block.attributes['code-summary'] or 'Code'
   if not fold then return nil end
   block.attributes['code-fold'], block.attributes['code-summary'] = nil, nil
   if fold ~= 'true' and fold ~= 'show' then return block end
   return {
-    raw('<details class="code-fold"' .. (fold == 'show' and ' open=""' or '') .. '><summary>' .. escaped(summary) .. '</summary>'),
+    raw('<details class="code-fold"' .. (fold == 'show' and ' open=""' or '') .. '><summary>'
+      .. escaped(summary) .. '</summary>'),
     block,
     raw '</details>',
   }
@@ -69,7 +68,8 @@ local function float(div, index)
   local prefix = entry.sub and 'quarto-subfloat-' or 'quarto-float-'
   local id = div.identifier .. '-caption'
   local head = pandoc.Blocks {
-    raw('<figcaption id="' .. id .. '" class="quarto-float-caption quarto-float-caption-' .. place .. ' ' .. prefix .. kind .. '">'),
+    raw('<figcaption id="' .. id .. '" class="quarto-float-caption quarto-float-caption-' .. place .. ' '
+      .. prefix .. kind .. '">'),
     captioned(caption, entry),
     raw '</figcaption>',
   }
@@ -98,7 +98,8 @@ local function callout(div, kind)
   local outer, header = fold and 'details' or 'div', fold and 'summary' or 'div'
   local open = fold == 'false' and ' open=""' or ''
   local blocks = pandoc.Blocks {
-    raw('<' .. outer .. id .. ' class="' .. classes .. '"' .. open .. '><' .. header .. ' class="callout-header">' .. icon .. '<span class="callout-title-container">'),
+    raw('<' .. outer .. id .. ' class="' .. classes .. '"' .. open .. '><' .. header
+      .. ' class="callout-header">' .. icon .. '<span class="callout-title-container">'),
     pandoc.Plain(name),
     raw('</span></' .. header .. '><div class="callout-body-container callout-body">'),
   }

@@ -1,0 +1,141 @@
+"""What goes into each step: the one place that decides what a remembered result depends on."""
+
+from dataclasses import asdict
+
+from analysis import pruning, tasks
+from analysis.execution.timing import Schedule
+from analysis.memo import Call, Record
+from analysis.rows import Variant
+from analysis.study import Model, Study
+
+_NUMPY = ("numpy", "safetensors")
+_TORCH = (*_NUMPY, "torch", "transformers", "tokenizers")
+_SCORES = ("evaluate", "scikit-learn", "sacrebleu", "rouge-score")
+
+
+def examples(study: Study, task: str) -> Call:
+    """The test examples of a task, and its chance and best scores."""
+    return Call(
+        "analysis.steps.examples:make_examples",
+        {"task_name": task, "count": study.examples[task], "seed": 0},
+        code=(tasks.module_name(task),),
+        libraries=_SCORES,
+        label=f"{task}: examples",
+    )
+
+
+def pretrain(study: Study, model: Model, seed: int) -> Call:
+    """A built-in model, trained from scratch."""
+    return Call(
+        "analysis.steps.checkpoints:pretrain_builtin",
+        {
+            "name": model.name,
+            "family": model.family,
+            "seed": seed,
+            "threads": study.compute.threads,
+        },
+        libraries=_TORCH,
+        label=f"{model.name}: pretrain",
+    )
+
+
+def fine_tune(study: Study, model: Model, base: Variant, task: str) -> Call:
+    """A copy of a pretrained model, fine-tuned for a task."""
+    return Call(
+        "analysis.steps.checkpoints:fine_tune",
+        {
+            "checkpoint": base.checkpoint,
+            "task": task,
+            "family": model.family,
+            "seed": base.seed,
+            "threads": study.compute.threads,
+        },
+        libraries=_TORCH,
+        label=f"{model.name}: fine-tune for {task}",
+    )
+
+
+def profile(model: Model, base: Variant) -> Call:
+    """The distribution of a checkpoint's weights."""
+    return Call(
+        "analysis.steps.profiles:profile_weights",
+        {"weights_sha256": base.weights_sha256, "family": model.family},
+        carried={"checkpoint": base.checkpoint},
+        libraries=_NUMPY,
+        label=f"{model.name}: profile",
+    )
+
+
+def prune(study: Study, model: Model, dense: Variant, method: str) -> Call:
+    """All levels of one method on a dense checkpoint."""
+    return Call(
+        "analysis.steps.pruned:prune_checkpoint",
+        {
+            "weights_sha256": dense.weights_sha256,
+            "family": model.family,
+            "method": method,
+            "sparsities": list(study.sparsities),
+        },
+        carried={"checkpoint": dense.checkpoint},
+        code=(pruning.module_name(method),),
+        libraries=_NUMPY,
+        label=f"{dense.name}: prune by {method}",
+    )
+
+
+def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Call:
+    """A variant's scores on a task."""
+    return Call(
+        "analysis.steps.evaluation:evaluate_variant",
+        {
+            "checkpoint": variant.checkpoint,
+            "masks": variant.masks,
+            "task_name": task,
+            "data": examples["data"]["object"],
+            "batch_size": study.compute.batch_size,
+            "threads": study.compute.threads,
+            "device": study.compute.device,
+        },
+        code=(tasks.module_name(task),),
+        libraries=(*_TORCH, *_SCORES),
+        label=f"{variant.name}: evaluate",
+    )
+
+
+def size(study: Study, variant: Variant) -> Call:
+    """A variant's bytes in every format."""
+    return Call(
+        "analysis.steps.sizes:measure_sizes",
+        {
+            "weights_sha256": variant.weights_sha256,
+            "masks": variant.masks,
+            "formats": list(study.formats),
+        },
+        carried={"checkpoint": variant.checkpoint},
+        libraries=(*_NUMPY, "zstandard"),
+        label=f"{variant.name}: store",
+    )
+
+
+def latency(study: Study, model: Model, variants: list[Variant]) -> Call:
+    """The latency of a model's variants, the dense one first, side by side."""
+    runtime = study.runtime
+    schedule = {name: getattr(runtime, name) for name in asdict(Schedule())}
+    dense, *pruned = variants
+    return Call(
+        "analysis.steps.latency:measure_latency",
+        {
+            "checkpoint": dense.checkpoint,
+            "masks": {v.name: v.masks for v in pruned},
+            "form": tasks.task(model.tasks[0]).form,
+            "batches": list(runtime.batches),
+            "tokens": runtime.tokens,
+            "schedule": schedule,
+            "threads": runtime.threads,
+            "device": study.compute.device,
+            "seed": 0,
+        },
+        libraries=_TORCH,
+        timing=True,
+        label=f"{model.name}: latency",
+    )

@@ -1,0 +1,54 @@
+"""What several test files need: a machine lock of the test's own, and folders that refuse."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from analysis import machine
+
+_NOBODY = 65534
+
+
+@pytest.fixture(autouse=True)
+def own_machine_lock(monkeypatch, tmp_path_factory):
+    """Steps run by tests neither wait for nor hold up a real run on this machine."""
+    monkeypatch.setattr(machine, "_LOCK", tmp_path_factory.getbasetemp() / "machine.lock")
+
+
+@contextlib.contextmanager
+def _unprivileged():
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.fixture
+def unprivileged():
+    """A context in which file permissions bind, even for root."""
+    return _unprivileged
+
+
+@pytest.fixture
+def public_folder():
+    """An empty folder that everybody may enter and read, and only its owner write."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def read_only_folder(public_folder):
+    """A folder that may be read and not written, for the length of the test."""
+    public_folder.chmod(0o555)
+    with _unprivileged():
+        yield public_folder

@@ -1,0 +1,58 @@
+"""Steps for the tests of the memo: they note each time they are computed, in a file."""
+
+import os
+import time
+from pathlib import Path
+
+
+def _note(log):
+    with Path(log).open("a", encoding="utf-8") as stream:
+        stream.write(f"{os.getpid()}\n")
+
+
+def double(objects, *, x, log):
+    _note(log)
+    return {"twice": 2 * x}
+
+
+def tuples(objects, *, log):
+    _note(log)
+    return {"pair": (1, 2), "by": {1: "a"}}
+
+
+def slow(objects, *, x, log, seconds):
+    _note(log)
+    time.sleep(seconds)
+    return {"twice": 2 * x}
+
+
+def store(objects, *, text, log):
+    _note(log)
+    return {"files": [{"name": "one", "object": objects.put_bytes(text.encode())}]}
+
+
+def fail(objects, *, log):
+    _note(log)
+    raise ValueError("the step failed")
+
+
+def fail_once(objects, *, log):
+    first = not Path(log).exists()
+    _note(log)
+    if first:
+        raise ValueError("the first time only")
+    return {"done": True}
+
+
+def not_plain(objects, *, log):
+    _note(log)
+    return {"path": Path(log)}
+
+
+def span(objects, *, x, log, seconds):
+    """Records when it began and ended, on the clock that all processes share."""
+    start = time.monotonic()
+    time.sleep(seconds)
+    with Path(log).open("a", encoding="utf-8") as stream:
+        stream.write(f"{start} {time.monotonic()}\n")
+    return {"x": x}

@@ -1,0 +1,58 @@
+"""Methods and tasks are found by their files, by names as people write them."""
+
+from pathlib import Path
+
+import pytest
+
+from analysis import pruning, registry, tasks
+from analysis.errors import RequestError
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {"method": pruning.PACKAGE, "task": tasks.PACKAGE}
+every_package = pytest.mark.parametrize(("what", "package"), PACKAGES.items())
+
+
+@every_package
+def test_there_is_a_name_for_every_file_and_no_other(what, package):
+    folder = ROOT.joinpath(*package.split("."))
+    stems = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert {name.replace("-", "_") for name in registry.names(package)} == stems
+    assert registry.names(package) == sorted(registry.names(package))
+
+
+@every_package
+def test_names_have_hyphens_and_their_modules_underscores(what, package):
+    for name in registry.names(package):
+        assert "_" not in name
+        module = registry.module(package, what, name)
+        assert module.__name__ == registry.module_name(package, name)
+
+
+@every_package
+def test_a_file_beginning_with_an_underscore_is_no_entry(what, package):
+    assert not any(name.startswith("-") for name in registry.names(package))
+
+
+@every_package
+@pytest.mark.parametrize(
+    "wrong", ["", " ", "__init__", "--init--", "../errors", "errors", "os", ".", "magnitude.py"]
+)
+def test_what_is_no_entry_is_refused_with_what_there_is(what, package, wrong):
+    with pytest.raises(RequestError) as caught:
+        registry.module(package, what, wrong)
+    assert f"unknown {what} {wrong!r}" in str(caught.value)
+    assert ", ".join(registry.names(package)) in str(caught.value)
+
+
+def test_a_near_miss_is_suggested():
+    with pytest.raises(RequestError, match="Did you mean 'magnitude-all'"):
+        pruning.method("magnitude_all")
+    with pytest.raises(RequestError, match="Did you mean 'sentiment'"):
+        tasks.task("sentimant")
+
+
+def test_methods_and_tasks_are_found_through_it():
+    assert pruning.method("magnitude").__name__ == "analysis.pruning.methods.magnitude"
+    assert pruning.module_name("magnitude-all") == "analysis.pruning.methods.magnitude_all"
+    assert tasks.module_name("language-modelling") == "analysis.tasks.benchmarks.language_modelling"
+    assert isinstance(tasks.task("sentiment"), tasks.Task)

@@ -1,0 +1,252 @@
+"""A whole run, as a user starts it: results, remembering, killing, damage, bad input."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mini import analysis, environment_for, make_project, one_line
+
+from analysis import results
+
+VOLATILE = {
+    "runtime": ["iterations", "p50_ms", "p95_ms", "tokens_per_second", "speedup", "peak_bytes"],
+    "variants": ["prune_seconds", "train_seconds", "peak_bytes"],
+}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A project whose mini study has been run once, and what that run printed."""
+    folder = make_project(tmp_path_factory.mktemp("finished"))
+    return folder, analysis(folder, "run")
+
+
+def tables(folder: Path) -> dict[str, pd.DataFrame]:
+    return results.read(folder / "_output" / "mini" / "results")[0]
+
+
+def test_run_writes_every_table_with_unique_keys(finished):
+    folder, done = finished
+    assert done.returncode == 0, done.stderr
+    found = tables(folder)
+    for name, table in found.items():
+        assert len(table), name
+        assert not table.duplicated(results.KEYS[name]).any(), name
+    assert set(found["variants"]["status"]) == {"ok"}
+    assert len(found["variants"]) == 3 * (1 + 2 * 2) + 2  # two models have a base of their own
+
+
+def test_run_says_what_it_computed_and_how_long_that_took(finished):
+    _, done = finished
+    for step in ("evaluate_variant", "prune_checkpoint", "measure_latency"):
+        assert re.search(rf"{step}\s+\d+\s+0\s+[\d.]+", done.stdout), done.stdout
+
+
+def test_pruned_variants_have_exact_counts_and_the_sparsity_they_say(finished):
+    variants = tables(finished[0])["variants"]
+    pruned = variants[variants["kind"] == "pruned"]
+    expected = [
+        round(s * n) / n for s, n in zip(pruned["sparsity"], pruned["scope_weights"], strict=True)
+    ]
+    # biases and norms of an untrained model are zeros of their own outside magnitude's scope only
+    assert pruned["achieved"].to_list() == pytest.approx(expected, abs=0)
+    everything = pruned[pruned["method"] == "magnitude-all"]["scope_weights"].to_numpy()
+    assert (pruned[pruned["method"] == "magnitude"]["scope_weights"].to_numpy() < everything).all()
+
+
+def test_parameters_are_those_of_the_profile(finished):
+    found = tables(finished[0])
+    leaves = found["profile"].groupby("model")["parameters"].sum()
+    models = found["models"].set_index("model")["parameters"]
+    assert leaves.to_dict() == models.to_dict()
+    whole = found["profile_scopes"]
+    whole = whole[whole["scope"] == "model"].set_index("model")["parameters"]
+    assert whole.to_dict() == models.to_dict()
+
+
+def test_environment_records_versions_study_and_seeds(finished):
+    text = (finished[0] / "_output/mini/results/environment.json").read_text(encoding="utf-8")
+    environment = json.loads(text)
+    assert environment["versions"]["torch"]
+    assert "A study for tests" in environment["study_text"]
+    assert environment["seeds"] == [0]
+
+
+def test_second_run_computes_nothing_imports_nothing_heavy_and_gives_the_same_tables(finished):
+    folder, _ = finished
+    before = tables(folder)
+    code = (
+        "import sys; from analysis.run import run; run('mini');"
+        "heavy = {'torch', 'transformers', 'datasets', 'evaluate', 'numba'} & set(sys.modules);"
+        "print('HEAVY', sorted(heavy))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder, env=environment_for(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert "HEAVY []" in done.stdout, done.stdout + done.stderr
+    assert re.search(r"^all\s+0\s+\d+\s+0\.0$", done.stdout, re.M), done.stdout
+    for name, table in tables(folder).items():
+        pd.testing.assert_frame_equal(table, before[name])
+
+
+def test_the_paper_imports_nothing_heavy(finished):
+    code = (
+        "import sys; from analysis import paper; paper.start(); paper.figure('retained_curves');"
+        "paper.table('differences'); paper.value('levels'); paper.claims_overview();"
+        "print(sorted({'torch','transformers','datasets','evaluate','numba'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=finished[0], env=environment_for(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_cache_status_counts_the_steps_and_changes_nothing(finished):
+    folder, _ = finished
+    before = sorted((p, p.stat().st_mtime_ns) for p in (folder / "cache").rglob("*"))
+    done = analysis(folder, "cache", "status")
+    assert done.returncode == 0
+    assert re.search(r"evaluate_variant\D+15\b", done.stdout), done.stdout
+    assert sorted((p, p.stat().st_mtime_ns) for p in (folder / "cache").rglob("*")) == before
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of the finished project, to be damaged."""
+    shutil.copytree(finished[0], tmp_path / "project", symlinks=True)
+    return tmp_path / "project"
+
+
+def entries_of(folder, step):
+    """The remembered results of a step."""
+    return [
+        path
+        for path in sorted((folder / "cache" / "joblib").rglob("output.pkl"))
+        if f"'{step}'" in path.with_name("metadata.json").read_text(encoding="utf-8")
+    ]
+
+
+def forget(folder, step):
+    """Remove what is remembered of a step."""
+    for entry in entries_of(folder, step):
+        shutil.rmtree(entry.parent)
+
+
+def start_run(folder, **options):
+    """A run in the background."""
+    command = [sys.executable, "-m", "analysis", "run"]
+    options |= {"stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=environment_for(), **options)
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_tables(finished, copied):
+    shutil.rmtree(copied / "_output")
+    forget(copied, "evaluate_variant")
+    left = len(list((copied / "cache").rglob("output.pkl")))
+    run = start_run(copied, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while len(list((copied / "cache").rglob("output.pkl"))) < left + 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    subprocess.run(["kill", "-KILL", "--", f"-{run.pid}"], check=True)
+    run.wait()
+    assert not (copied / "_output").exists()
+    done = analysis(copied, "run")
+    assert done.returncode == 0, done.stderr
+    remembered = re.search(r"evaluate_variant\s+(\d+)\s+(\d+)", done.stdout)
+    assert int(remembered[2]) >= 3
+    original = tables(finished[0])
+    for name, table in tables(copied).items():
+        kept = [c for c in table.columns if c not in VOLATILE.get(name, [])]
+        pd.testing.assert_frame_equal(table[kept], original[name][kept])
+
+
+def test_damaged_entries_are_reported_and_computed_again(copied):
+    entry = entries_of(copied, "measure_sizes")[0]
+    entry.write_bytes(entry.read_bytes()[:-20])
+    done = analysis(copied, "run")
+    assert done.returncode == 0, done.stderr
+    assert "damaged in the cache, computing again" in done.stdout
+    assert re.search(r"measure_sizes\s+1\s", done.stdout), done.stdout
+
+
+def test_an_interrupted_run_stops_with_one_line(copied):
+    forget(copied, "evaluate_variant")
+    run = start_run(copied, stderr=subprocess.PIPE)
+    assert "study mini" in run.stdout.readline()
+    time.sleep(2)
+    run.send_signal(signal.SIGINT)
+    _, stderr = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Traceback" not in stderr
+    assert "run again to go on" in stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (["run", "--study", "minni"], {}, "Did you mean 'mini'?"),
+        (["run", "--study", "nowhere/x.yml"], {}, "no study file at nowhere/x.yml"),
+        (["run"], {"SPARSITY_STUDY": "tinny"}, "unknown study 'tinny'"),
+        (["render", "--engine", "quart"], {}, "Did you mean 'quarto'?"),
+        (["render", "--to", "docx"], {}, "docx"),
+    ],
+)
+def test_wrong_requests_are_one_line_and_exit_2(finished, arguments, environment, said):
+    done = analysis(finished[0], *arguments, **environment)
+    assert done.returncode == 2
+    assert said in one_line(done.stderr)
+
+
+def test_a_cache_that_cannot_be_made_is_one_line_and_exit_1(finished, tmp_path):
+    shutil.copytree(finished[0] / "studies", tmp_path / "studies")
+    (tmp_path / "cache").write_text("a file where the folder should be", encoding="utf-8")
+    done = analysis(tmp_path, "run")
+    assert done.returncode == 1
+    assert "cannot write to the cache folder" in one_line(done.stderr)
+
+
+def test_a_folder_without_studies_is_one_line_and_exit_2(tmp_path):
+    done = analysis(tmp_path, "run")
+    assert done.returncode == 2
+    assert "run this in the project's folder" in one_line(done.stderr)
+
+
+def test_nan_in_a_checkpoint_stops_the_run_with_the_tensors_name(tmp_path):
+    import numpy as np
+    from mini import study
+    from safetensors.numpy import load_file, save_file
+
+    from analysis import calls, rows
+    from analysis.errors import RunError
+    from analysis.memo import Memo
+    from analysis.models.weights import FILE
+    from analysis.steps.pruned import prune_checkpoint
+
+    folder = make_project(tmp_path / "project")
+    memo = Memo(folder / "cache")
+    chosen = study.load("mini", folder / "studies")
+    model = chosen.models[1]
+    record = memo.lookup(calls.pretrain(chosen, model, 0)).record
+    with memo.objects.scratch() as scratch:
+        copy = scratch / "checkpoint"
+        shutil.copytree(memo.objects.open(record["checkpoint"]["object"]), copy)
+        weights = load_file(copy / FILE)
+        name = next(n for n in weights if n.endswith("c_fc.weight"))
+        weights[name] = weights[name].copy()
+        weights[name].flat[7] = np.nan
+        save_file(weights, copy / FILE)
+        record["checkpoint"]["object"] = memo.objects.adopt(copy)
+    dense = rows.base_variant(chosen, model, 0, record)
+    call = calls.prune(chosen, model, dense, "magnitude")
+    with pytest.raises(RunError, match=f"{re.escape(name)}: 1 of .* NaN or infinite"):
+        prune_checkpoint(memo.objects, **call.arguments, **call.carried)
