@@ -5,8 +5,8 @@ import fcntl
 import functools
 import multiprocessing
 import os
+import pickle
 import platform
-import socket
 import tempfile
 import threading
 import time
@@ -54,11 +54,6 @@ def _accelerator() -> str:
 def memory_bytes() -> int:
     """Bytes of physical memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def process_tag() -> str:
-    """A name for this process that no other running one has, on any host that shares a disk."""
-    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 @contextlib.contextmanager
@@ -123,7 +118,23 @@ def _measure(function: Callable[[], Any], sender: Any) -> None:
         result, error = None, caught
     done.set()
     sampler.join()
-    sender.send((result, max(peak, _anonymous_bytes()) - start, error))
+    peak = max(peak, _anonymous_bytes()) - start
+    sender.send((result, peak, error) if _survives((result, error)) else _told(result, error))
+
+
+def _survives(value: Any) -> bool:
+    """Whether the other process will be able to read it."""
+    try:
+        pickle.loads(pickle.dumps(value))
+    except Exception:
+        return False
+    return True
+
+
+def _told(result: Any, error: Exception | None) -> tuple[None, int, RuntimeError]:
+    """In place of what cannot be sent, an error that says what it was."""
+    what = f"{type(error).__name__}: {error}" if error else f"{type(result)} cannot be pickled"
+    return None, 0, RuntimeError(what)
 
 
 def _anonymous_bytes() -> int:

@@ -23,7 +23,7 @@ from filelock import FileLock
 from joblib import Memory
 from joblib.memory import CacheWarning, JobLibCollisionWarning
 
-from analysis import code, machine
+from analysis import code, machine, processes
 from analysis.errors import RunError
 from analysis.objects import Objects
 
@@ -104,7 +104,7 @@ class Memo:
 
     def prepare(self) -> None:
         """Make the folder and see that it can be written to. Raises RunError if it cannot."""
-        probe = self.folder / f".writable-{machine.process_tag()}"
+        probe = self.folder / f".writable-{processes.process_tag()}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"")
@@ -176,7 +176,7 @@ class Memo:
             if hashlib.sha256(body.encode()).hexdigest() != checksum:
                 return None
             envelope = json.loads(body)
-        except (_NothingStoredError, ValueError, AttributeError):
+        except (_NothingStoredError, ValueError, AttributeError, TypeError, KeyError):
             return None
         whole = all(self.objects.intact(digest) for digest in objects_in(envelope["record"]))
         return envelope if whole else None

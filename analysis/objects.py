@@ -3,12 +3,14 @@
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock
+
+from analysis import processes
 from analysis.errors import RunError
 
 _BLOCK = 1 << 20
@@ -52,7 +54,7 @@ class Objects:
     def scratch(self) -> Iterator[Path]:
         """An empty folder for the making of an object; it is gone afterwards."""
         self._temporary.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=self._temporary, prefix=f"{os.getpid()}-"))
+        folder = Path(tempfile.mkdtemp(dir=self._temporary, prefix=f"{processes.process_tag()}-"))
         try:
             yield folder
         finally:
@@ -63,11 +65,11 @@ class Objects:
         digest = content_digest(path)
         target = self.path(digest)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and self.intact(digest):
-            return digest
-        self.discard(digest)
-        path.rename(target)
-        self._stamp_path(digest).write_text(json.dumps(_stamp(target)), encoding="utf-8")
+        with FileLock(self.root / "lock"):  # two processes may have made the same content
+            if not self.intact(digest):
+                self.discard(digest)
+                path.rename(target)
+                self._stamp_path(digest).write_text(json.dumps(_stamp(target)), encoding="utf-8")
         return digest
 
     def put_bytes(self, content: bytes) -> str:
@@ -116,10 +118,10 @@ class Objects:
             path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what killed processes left in the making."""
-        for folder in self._temporary.glob("*-*"):
-            pid = folder.name.split("-")[0]
-            if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        """Remove what killed processes of this host left in the making."""
+        for folder in self._temporary.glob(f"{processes.host()}-*-*"):
+            pid = folder.name.rsplit("-", 2)[1]
+            if pid.isdigit() and not processes.is_running(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _stamp_path(self, digest: str) -> Path:

@@ -1,8 +1,8 @@
 """Result tables: their columns and keys, written whole or not at all, and read back."""
 
+import csv
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -88,7 +88,12 @@ def write(tables: Tables, environment: Mapping[str, Any], folder: Path) -> None:
         new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".results-"))
         try:
             for name, table in tables.items():
-                table.to_csv(new / f"{name}.csv", index=False, lineterminator="\n")
+                table.to_csv(
+                    new / f"{name}.csv",
+                    index=False,
+                    lineterminator="\n",
+                    quoting=csv.QUOTE_NONNUMERIC,  # a lone carriage return would split the row
+                )
             text = json.dumps(environment, indent=2, ensure_ascii=False)
             (new / ENVIRONMENT).write_text(text + "\n", encoding="utf-8")
             new.chmod(0o755)
@@ -103,10 +108,17 @@ def write(tables: Tables, environment: Mapping[str, Any], folder: Path) -> None:
 
 
 def _replace(folder: Path, new: Path) -> None:
-    old = folder.with_name(f".old-{os.getpid()}-{folder.name}")
+    """Put `new` in the place of `folder`; if that fails, the old one stays."""
+    old = folder.with_name(f".old-{folder.name}")
     if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)  # what a killed run may have left
         folder.rename(old)
-    new.rename(folder)
+    try:
+        new.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -122,7 +134,7 @@ def read(folder: Path) -> tuple[Tables, dict[str, Any]]:
     if not exist(folder):
         raise RequestError(f"no results in {folder}; compute them with `python -m analysis run`")
     try:
-        tables = {name: pd.read_csv(folder / f"{name}.csv") for name in COLUMNS}
+        tables = {name: _read_csv(folder / f"{name}.csv") for name in COLUMNS}
         environment = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RequestError(
@@ -137,6 +149,11 @@ def read(folder: Path) -> tuple[Tables, dict[str, Any]]:
                 " compute it again with `python -m analysis run`"
             )
     return tables, environment
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Empty cells are missing values; a model called "None" or "NA" is not."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def number(value: float | None) -> float | None:

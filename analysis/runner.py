@@ -17,6 +17,7 @@ from typing import Any
 
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from safetensors import SafetensorError
 
 from analysis import progress
 from analysis.display import Display
@@ -94,10 +95,8 @@ class Runner:
                 f"a worker process died during {call.label!r}: most often too little memory; run"
                 " again (what is finished is kept) with fewer `compute: jobs`"
             ) from error
-        except OSError as error:
-            raise RunError(f"{call.label}: {error.strerror or error}; run again when mended") from (
-                error
-            )
+        except (OSError, SafetensorError) as error:
+            raise RunError(f"{call.label}: {error}; run again when that is mended") from error
 
     def _workers(self) -> Executor:
         if self._executor is None:
@@ -148,7 +147,7 @@ class Runner:
             self._reports.put(None)
             self._manager.shutdown()
         for child in multiprocessing.active_children():
-            child.terminate()  # loky forgets a worker that was just starting, and exit would wait for it
+            child.terminate()  # loky forgets a worker that is just starting; exit would wait
 
 
 def complete(runner: Runner, work: Coroutine[Any, Any, Any]) -> Any:

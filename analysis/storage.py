@@ -15,7 +15,7 @@ _BLOCK = 1 << 20
 
 def _write_dense(weights: Mapping[str, Array], path: Path) -> None:
     """One safetensors file, zeros stored like any number: what `save_pretrained` writes."""
-    save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, path)
+    save_file({name: np.asarray(array, order="C") for name, array in weights.items()}, path)
 
 
 def _write_dense_zstd(weights: Mapping[str, Array], path: Path) -> None:

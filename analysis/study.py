@@ -5,8 +5,9 @@ path to a YAML file. Everything is checked here, before the first slow step.
 """
 
 import os
+import reprlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -49,7 +50,7 @@ class Runtime(_Section):
     min_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
     warmup_runs: Count = 10
     warmup_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
-    max_seconds: Annotated[float, Field(gt=0)] = 60.0
+    max_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
     threads: Count = 2
 
 
@@ -100,8 +101,10 @@ class Study(_Section):
         _require("runtime.method", "method", self.runtime.method, self.methods)
         if "dense" not in self.formats:
             raise ValueError("formats: must contain 'dense', which the others are compared with")
-        for key in ("methods", "sparsities", "formats", "seeds"):
+        for key in ("methods", "sparsities", "protocols", "formats", "seeds"):
             _require_unique(key, getattr(self, key))
+        _require_unique("sparsities", [f"{s:g}" for s in self.sparsities])  # as variants are named
+        _require_unique("runtime.batches", self.runtime.batches)
         _require_unique("models", [model.name for model in self.models])
         return self
 
@@ -145,11 +148,11 @@ def find(name_or_path: str, folder: Path = FOLDER) -> Path:
     """
     path = Path(name_or_path)
     if path.suffix in (".yml", ".yaml") or len(path.parts) > 1:
-        if not path.is_file():
+        if not _is_file(path):
             raise RequestError(f"no study file at {path}; give a path to a .yml file or a name")
         return path
     path = folder / f"{name_or_path}.yml"
-    if not path.is_file():
+    if not _is_file(path):
         names = [p.stem for p in folder.glob("*.yml")]
         if not names:
             raise RequestError(
@@ -160,30 +163,53 @@ def find(name_or_path: str, folder: Path = FOLDER) -> Path:
     return path
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for a file, a folder that may not be entered
+        return False
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that refuses a key that stands twice: the last would silently win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key {_shown(key)} stands twice")
+        return super().construct_mapping(node, deep)
+
+
 def load(name_or_path: str, folder: Path = FOLDER) -> Study:
     """The validated study. Raises RequestError, one line that names the key, if it is wrong."""
     path = find(name_or_path, folder)
     try:
         text = path.read_text(encoding="utf-8")
-        tree = yaml.safe_load(text)
+        tree = yaml.load(text, _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"cannot read {path}: {error}") from error
     except yaml.YAMLError as error:
         raise RequestError(f"{path} is no YAML: {error}") from error
+    except RecursionError as error:
+        raise RequestError(f"{path} is nested too deeply for a study") from error
     if not isinstance(tree, dict):
         raise RequestError(f"{path}: a study is a mapping of keys such as title, models, methods")
     for reserved in ("name", "text"):
         if reserved in tree:
             raise RequestError(f"{path}: {reserved}: is taken from the file itself; remove it")
     try:
-        return Study(**tree, name=path.stem, text=text)
+        keys = {str(key): value for key, value in tree.items()}
+        return Study.model_validate({**keys, "name": path.stem, "text": text})
     except ValidationError as error:
         raise RequestError(f"{path}: {_first_line(error)}") from error
 
 
 def _first_line(error: ValidationError) -> str:
     """One line for pydantic's first finding: the key, what is allowed, the nearest match."""
-    first = error.errors()[0]
+    found = error.errors()
+    # a mistyped key is also a missing one: the mistake comes first
+    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         *parents, key = first["loc"]
@@ -195,13 +221,20 @@ def _first_line(error: ValidationError) -> str:
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
     if first["type"] == "literal_error":
-        return f"{where}: got {first['input']!r}. Allowed: {first['ctx']['expected']}."
+        return f"{where}: got {_shown(first['input'])}. Allowed: {first['ctx']['expected']}."
     if where.startswith("sparsities"):
         return (
-            f"{where}: got {first['input']!r}; a sparsity is the fraction removed, above 0 and"
-            " below 1. For 50 %, write 0.5."
+            f"{where}: got {_shown(first['input'])}; a sparsity is the fraction removed, above 0"
+            " and below 1. For 50 %, write 0.5."
         )
-    return f"{where}: got {first['input']!r}; {first['msg'][0].lower()}{first['msg'][1:]}"
+    return f"{where}: got {_shown(first['input'])}; {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _shown(value: object) -> str:
+    """The value as an error shows it: short, however large or nested it is."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 2, 60, 60
+    return short.repr(value)
 
 
 def _fields_at(location: list[str | int]) -> list[str]:

@@ -7,10 +7,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from analysis import machine
 
 _NOBODY = 65534
+# the same examples each time, and no deadline on a machine that others use
+settings.register_profile("project", derandomize=True, deadline=None, database=None)
+settings.load_profile("project")
 
 
 @pytest.fixture(autouse=True)

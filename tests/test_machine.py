@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from analysis import machine
+from analysis import machine, processes
 from analysis.errors import RequestError
 
 MB = 1 << 20
@@ -31,7 +31,7 @@ def test_memory_is_counted_in_bytes():
 
 
 def test_processes_have_distinct_tags():
-    tags = [machine.process_tag(), machine.peak_of(machine.process_tag)[0]]
+    tags = [processes.process_tag(), machine.peak_of(processes.process_tag)[0]]
     assert len(set(tags)) == 2
     assert str(os.getpid()) in tags[0]
 

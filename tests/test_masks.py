@@ -1,8 +1,10 @@
 """Masks come back from their files as they went in, and fit the tensors they are put on."""
 
+import json
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
@@ -20,7 +22,6 @@ masks_of_any_shape = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(masks=masks_of_any_shape)
 def test_masks_come_back_as_they_were(tmp_path_factory, masks):
     path = tmp_path_factory.getbasetemp() / "masks"
@@ -42,7 +43,7 @@ def test_a_file_of_masks_takes_one_bit_a_weight(tmp_path):
 def test_a_file_of_masks_names_the_weights_it_belongs_to(tmp_path):
     write_masks(tmp_path / "masks", {"a": np.ones(3, bool)}, SHA)
     with safe_open(tmp_path / "masks", framework="numpy") as file:
-        assert file.metadata()["weights_sha256"] == SHA
+        assert json.loads(file.metadata()["masks"])["weights_sha256"] == SHA
 
 
 def test_the_same_masks_make_the_same_bytes(tmp_path):
@@ -90,7 +91,7 @@ def test_masks_for_tensors_that_are_not_there_are_refused_by_name():
 @pytest.mark.parametrize("shape", [(1,), (3,), (1, 3), (2, 1), (3, 2), (6,), ()])
 def test_a_mask_of_another_shape_is_refused(shape):
     """Broadcasting would spread it over the tensor: a wrong number, and no error."""
-    with pytest.raises(ValueError, match="tensor.weight"):
+    with pytest.raises(ValueError, match=r"tensor\.weight"):
         apply_masks(
             {"tensor.weight": np.ones((2, 3), np.float32)}, {"tensor.weight": np.zeros(shape, bool)}
         )

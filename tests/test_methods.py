@@ -1,6 +1,7 @@
 """The contract of every pruning method: a new one joins by its file."""
 
 import inspect
+import itertools
 import re
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def test_masks_are_booleans_for_exactly_the_tensors_in_scope(name):
 
 
 @pytest.mark.parametrize("name", UNSTRUCTURED)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), level=st.floats(0.001, 0.999))
 def test_an_unstructured_method_removes_exactly_round_of_s_times_n(name, seed, level):
     weights = checkpoint(seed)
@@ -126,7 +127,7 @@ def test_the_same_weights_give_the_same_masks(name):
 @pytest.mark.parametrize("name", UNSTRUCTURED)
 def test_a_higher_level_removes_what_a_lower_one_does_and_more(name):
     selections = select(name, checkpoint())
-    for lower, higher in zip(selections, selections[1:], strict=False):
+    for lower, higher in itertools.pairwise(selections):
         assert lower.threshold <= higher.threshold
         for tensor in lower.masks:
             assert not (higher.masks[tensor] & ~lower.masks[tensor]).any()

@@ -39,6 +39,7 @@ BART = BartConfig(
     decoder_ffn_dim=16,
     max_position_embeddings=20,
 )
+DECODER = "model.decoder.layers.0"
 MODELS = {
     BertForSequenceClassification: (BERT, "encoder-only"),
     BertForMaskedLM: (BERT, "encoder-only"),
@@ -163,10 +164,10 @@ def test_every_block_of_a_part_has_the_same_kinds_and_shapes(named):
         ("transformer.wte.weight", "decoder-only", "token embedding"),
         ("transformer.wpe.weight", "decoder-only", "position"),
         ("score.weight", "decoder-only", "head"),
-        ("model.decoder.layers.0.encoder_attn.q_proj.weight", "encoder-decoder", "cross-attention query"),
-        ("model.decoder.layers.0.encoder_attn.out_proj.weight", "encoder-decoder", "cross-attention output"),
-        ("model.decoder.layers.0.self_attn.out_proj.weight", "encoder-decoder", "attention output"),
-        ("model.decoder.layers.0.encoder_attn_layer_norm.weight", "encoder-decoder", "norm"),
+        (f"{DECODER}.encoder_attn.q_proj.weight", "encoder-decoder", "cross-attention query"),
+        (f"{DECODER}.encoder_attn.out_proj.weight", "encoder-decoder", "cross-attention output"),
+        (f"{DECODER}.self_attn.out_proj.weight", "encoder-decoder", "attention output"),
+        (f"{DECODER}.encoder_attn_layer_norm.weight", "encoder-decoder", "norm"),
         ("model.encoder.layers.0.fc1.weight", "encoder-decoder", "ffn in"),
         ("model.encoder.layers.0.fc2.weight", "encoder-decoder", "ffn out"),
         ("model.shared.weight", "encoder-decoder", "token embedding"),

@@ -155,7 +155,7 @@ def test_a_hostile_string_stays_an_item_of_a_list():
     assert set(re.findall(r"<(\w+)", page)) == {"ul", "li"}
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     strings=st.lists(
         st.text(

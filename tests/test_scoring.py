@@ -139,7 +139,7 @@ def test_a_perplexity_out_of_range_is_infinite_without_a_warning(recwarn):
 # ---------------------------------------------------------------- sums give the same values
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(pairs=labels)
 def test_sums_of_labels_give_the_librarys_value(pairs):
     for name, scored in score(LABELS, *map(list, zip(*pairs, strict=True))).items():
@@ -147,7 +147,7 @@ def test_sums_of_labels_give_the_librarys_value(pairs):
         assert len(scored["rows"]) == len(pairs)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(pairs=sentences)
 def test_sums_of_texts_give_the_librarys_value(pairs):
     for name, scored in score(TEXTS, *map(list, zip(*pairs, strict=True))).items():
@@ -155,7 +155,7 @@ def test_sums_of_texts_give_the_librarys_value(pairs):
         assert len(scored["rows"]) == len(pairs)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(pairs=st.lists(st.tuples(st.floats(-500, 0), st.integers(1, 50)), min_size=1, max_size=9))
 def test_sums_of_likelihoods_give_the_same_perplexity(pairs):
     scored = score(["perplexity"], *map(list, zip(*pairs, strict=True)))["perplexity"]

@@ -45,7 +45,7 @@ def dense_of(name, content, path):
 
 
 @every_format
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(weights=checkpoints)
 def test_a_file_gives_the_weights_back_bit_for_bit(tmp_path_factory, name, weights):
     folder = tmp_path_factory.getbasetemp()
@@ -152,7 +152,6 @@ def test_the_bound_of_nothing_is_nothing(weights):
     assert bound_bytes(weights) == 0
 
 
-@settings(deadline=None)
 @given(weights=checkpoints)
 def test_the_bound_is_never_above_the_plain_values(weights):
     plain = sum(array.nbytes for array in weights.values())

@@ -188,7 +188,7 @@ def test_minus_zero_and_zero_differ():
 # ---------------------------------------------------------------- reading
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     array=hnp.arrays(
         st.sampled_from([np.float32, np.float16, np.float64, np.int64, np.uint8]),

@@ -56,7 +56,7 @@ def interleaved_samples(
 
 def _warm_up(run: Callable[[], object], schedule: Schedule, clock: Callable[[], float]) -> None:
     start = clock()
-    for _ in range(schedule.warmup_runs):
+    for _ in range(max(1, schedule.warmup_runs)):
         run()
         if clock() - start >= schedule.warmup_seconds:
             return

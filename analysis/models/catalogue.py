@@ -23,5 +23,5 @@ BUILTIN = {
         ("language-modelling", "sentiment"),
         pretrained=("language-modelling",),
     ),
-    "tiny-bart": Builtin("encoder-decoder", ("headline", "paraphrase")),
+    "tiny-bart": Builtin("encoder-decoder", ("headline", "sentiment")),
 }

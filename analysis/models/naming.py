@@ -65,6 +65,8 @@ _KIND_RULES = [
     (r"(\bfc1|intermediate\.dense|mlp\.c_fc)\.weight$", "ffn in"),
     (r"(\bfc2|output\.dense|mlp\.c_proj)\.weight$", "ffn out"),
 ]  # fmt: skip
+# saved beside the parameters, but no parameters: causal masks, position ids, a constant of BART's
+_BUFFER = re.compile(r"(\battn\.(masked_)?bias|position_ids|final_logits_bias)$")
 _LAYER = re.compile(r"\b(?:layers?|h)\.(\d+)\.")
 
 
@@ -92,5 +94,5 @@ def _part(name: str, family: str, layer: int | None, kind: str) -> str:
 
 
 def weights(names: Iterable[str], family: str) -> dict[str, Weight]:
-    """What each tensor of a checkpoint is, by name."""
-    return {name: weight(name, family) for name in sorted(names)}
+    """What each parameter of a checkpoint is, by name; buffers are none and left out."""
+    return {name: weight(name, family) for name in sorted(names) if not _BUFFER.search(name)}

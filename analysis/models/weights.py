@@ -28,7 +28,7 @@ def read_weights(folder: Path) -> dict[str, Array]:
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (SafetensorError, TypeError) as error:
+    except (SafetensorError, TypeError, OSError) as error:
         raise RequestError(f"{path} cannot be read: {error}; save the model again") from error
 
 

@@ -195,8 +195,8 @@ def _stacks(data: Data) -> list[tuple[str, str, list[int]]]:
 
 
 def _left_column(axes: list[Axes]) -> list[Axes]:
-    return axes[:: min(len(axes), 3)]
+    return axes[:: style.columns_of(len(axes))]
 
 
 def _bottom_row(axes: list[Axes]) -> list[Axes]:
-    return axes[-min(len(axes), 3) :]
+    return axes[-style.columns_of(len(axes)) :]

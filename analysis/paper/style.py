@@ -45,8 +45,8 @@ def use() -> None:
 
 
 def panels(count: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A row of panels over the full width, three at most in a row."""
-    columns = min(count, 3)
+    """Panels over the full width, three at most in a row, and rows as even as can be."""
+    columns = columns_of(count)
     rows = -(-count // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(FULL_WIDTH, height * rows), squeeze=False, **options
@@ -56,6 +56,12 @@ def panels(count: int, height: float, **options: Any) -> tuple[Figure, list[Axes
     for axis in flat[count:]:
         axis.set_visible(False)
     return figure, flat[:count]
+
+
+def columns_of(count: int) -> int:
+    """How many panels stand in a row: four as two by two."""
+    rows = -(-count // 3)
+    return -(-count // rows)
 
 
 def legend_below(figure: Figure, source: Axes, columns: int = 4) -> None:

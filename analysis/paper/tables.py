@@ -170,7 +170,9 @@ def differences(data: Data) -> Md:
     """Every score of every variant, with its paired difference from the dense model."""
     body = []
     pruned = data.quality[data.quality["kind"] == "pruned"]
-    for _, row in pruned.iterrows():
+    series = ["model", "task", "metric", "method"]
+    in_order = pruned.groupby(series, sort=False).ngroup()
+    for _, row in pruned.assign(series=in_order).sort_values(["series", "sparsity"]).iterrows():
         metric = data.metrics.loc[(row["task"], row["metric"])]
         unit = _unit(metric)
         body.append(

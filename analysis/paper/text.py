@@ -70,7 +70,7 @@ def number(value: Any, digits: int = 3) -> str:
         return "0"
     if 1e-4 <= abs(value) < 1e6:
         shown = f"{value:.{digits}g}"
-        return f"{float(shown):,.0f}" if "e" in shown else _minus(shown)
+        return _minus(f"{float(shown):,.0f}" if "e" in shown else shown)
     return _minus(f"{value:.{digits - 1}e}")
 
 
@@ -143,4 +143,5 @@ def table(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> M
 
 
 def _minus(text: str) -> str:
-    return text.replace("-", "−")
+    """With a minus sign for the hyphen; a zero has no sign, whatever was rounded to it."""
+    return text.lstrip("-") if not text.strip("-0.") else text.replace("-", "−")

@@ -10,19 +10,22 @@ from safetensors.numpy import save_file
 
 from analysis.pruning.selection import Array, Mask
 
+_HEADER = "masks"
+
 
 def write_masks(path: Path, masks: Mapping[str, Mask], weights_sha256: str) -> None:
     """Write the masks, bit-packed, beside the digest of the dense weights they belong to."""
     packed = {name: np.packbits(mask.reshape(-1)) for name, mask in masks.items()}
     shapes = {name: list(mask.shape) for name, mask in sorted(masks.items())}
-    header = {"weights_sha256": weights_sha256, "shapes": json.dumps(shapes)}
-    save_file(packed, path, metadata=header)
+    header = {"weights_sha256": weights_sha256, "shapes": shapes}
+    # one key: safetensors writes several in random order, and equal masks are to be equal files
+    save_file(packed, path, metadata={_HEADER: json.dumps(header, sort_keys=True)})
 
 
 def read_masks(path: Path) -> dict[str, Mask]:
     """The masks by tensor name, of the tensors' shapes; True keeps."""
     with safe_open(path, framework="numpy") as file:
-        shapes = json.loads(file.metadata()["shapes"])
+        shapes = json.loads(file.metadata()[_HEADER])["shapes"]
         return {
             name: np.unpackbits(file.get_tensor(name), count=int(np.prod(shape)))
             .astype(np.bool_)
@@ -36,6 +39,9 @@ def apply_masks(weights: Mapping[str, Array], masks: Mapping[str, Mask]) -> dict
 
     Raises ValueError if a mask fits no tensor.
     """
+    for name, mask in masks.items():
+        if name in weights and mask.shape != weights[name].shape:
+            raise ValueError(f"{name}: a mask of {mask.shape} for weights of {weights[name].shape}")
     strangers = sorted(set(masks) - set(weights))
     if strangers:
         raise ValueError(f"masks for tensors that the checkpoint lacks: {', '.join(strangers)}")

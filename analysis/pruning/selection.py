@@ -43,6 +43,9 @@ def smallest_magnitudes(
     equal magnitudes those first by tensor name, then by position, are removed. Zeros count.
     """
     names = sorted(weights)
+    for name in names:
+        if weights[name].dtype != np.float32:
+            raise TypeError(f"{name}: magnitudes of {weights[name].dtype}; only float32 is ranked")
     total = sum(weights[name].size for name in names)
     upper = _histogram((_bits(weights[n]) >> _LOW_BITS for n in names), _HIGH_BINS)
     cumulative = np.cumsum(upper)

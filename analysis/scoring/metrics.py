@@ -148,7 +148,8 @@ def score(
     """For each metric its value, by the reference library, and one row of statistics an example."""
     values: dict[str, float] = {}
     for metric in dict.fromkeys(_ROWS[name][0] for name in names):
-        values |= metric().compute(predictions=predictions, references=references)
+        computing = metric(keep_in_memory=True)  # else it writes into the user's home
+        values |= computing.compute(predictions=predictions, references=references)
     return {
         name: {"value": values[name], "rows": _ROWS[name][1](predictions, references)}
         for name in names

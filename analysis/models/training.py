@@ -1,0 +1,179 @@
+"""One training loop for every model, objective and task."""
+
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from analysis.errors import RequestError, RunError, unknown
+from analysis.models.encoding import (
+    Batch,
+    causal_batch,
+    classification_batch,
+    set_padding,
+    text_to_text_batch,
+)
+from analysis.progress import track
+
+Example = dict[str, Any]
+MakeBatch = Callable[[list[Example]], Batch]
+
+_POOL = 16  # batches sorted by length together, so that little is padded
+_CLIP = 1.0
+
+
+def train(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float = 0.01,
+    warm_up: float = 0.1,
+    what: str = "training",
+    after_step: Callable[[], None] | None = None,
+) -> list[float]:
+    """Train in place by AdamW with a cosine schedule; returns the loss of every step.
+
+    `warm_up` is the share of the steps in which the learning rate grows to its full value.
+    `after_step` runs after each update: a pruned model puts its zeros back there.
+    """
+    device = next(model.parameters()).device
+    optimizer = torch.optim.AdamW(
+        _groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98), fused=True
+    )
+    factor = torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(steps, warm_up))
+    losses: list[float] = []
+    model.train()
+    for _, batch in track(zip(range(steps), batches, strict=False), what, steps):
+        loss = model(**{name: tensor.to(device) for name, tensor in batch.items()}).loss
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
+        optimizer.step()
+        factor.step()
+        if after_step:
+            after_step()
+        losses.append(loss.item())
+    model.eval()
+    if not losses or not math.isfinite(losses[-1]):
+        raise RunError(f"{what} diverged or had no batches: lower the learning rate.")
+    return losses
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    form: str,
+    examples: Sequence[Example],
+    *,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    steps: int | None = None,
+    epochs: float | None = None,
+    max_tokens: int = 128,
+    weight_decay: float = 0.01,
+    what: str = "fine-tuning",
+    after_step: Callable[[], None] | None = None,
+) -> list[float]:
+    """Train the model in place on one task, for so many steps or epochs; the loss of every step.
+
+    Examples hold, by form: classification `first`, `label` and, for pairs, `second`; causal `text`;
+    text-to-text `source` and `target`.
+    """
+    if form not in _FORMS:
+        raise RequestError(unknown("form of task", form, _FORMS))
+    if not examples or (steps is None) == (epochs is None):
+        raise RequestError("fine-tuning takes examples, and either steps or epochs.")
+    if steps is None:
+        steps = max(1, round((epochs or 0) * len(examples) / batch_size))
+    set_padding(model, tokenizer)
+
+    def make(chosen: list[Example]) -> Batch:
+        return _FORMS[form](tokenizer, chosen, max_tokens)
+
+    with torch.random.fork_rng():  # dropout draws from here, and leaves the caller's stream alone
+        torch.manual_seed(seed)
+        return train(
+            model,
+            shuffled_batches(examples, batch_size, make, seed=seed),
+            steps=steps,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            what=what,
+            after_step=after_step,
+        )
+
+
+def shuffled_batches(
+    examples: Sequence[Example], batch_size: int, make: MakeBatch, *, seed: int
+) -> Iterator[Batch]:
+    """Batches for ever: each epoch in a new order, examples of about the same length together."""
+    rng = random.Random(seed)
+    order = list(range(len(examples)))
+    while True:
+        rng.shuffle(order)
+        groups = []
+        for start in range(0, len(order), batch_size * _POOL):
+            pool = sorted(
+                order[start : start + batch_size * _POOL], key=lambda i: _length(examples[i])
+            )
+            groups += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+        rng.shuffle(groups)
+        for group in groups:
+            yield make([examples[i] for i in group])
+
+
+def _length(example: Example) -> int:
+    return sum(len(value) for value in example.values() if isinstance(value, str))
+
+
+def _classification(
+    tokenizer: PreTrainedTokenizerBase, chosen: list[Example], max_tokens: int
+) -> Batch:
+    second = [example["second"] for example in chosen] if "second" in chosen[0] else None
+    batch = classification_batch(tokenizer, [e["first"] for e in chosen], second, max_tokens)
+    return batch | {"labels": torch.tensor([example["label"] for example in chosen])}
+
+
+def _causal(tokenizer: PreTrainedTokenizerBase, chosen: list[Example], max_tokens: int) -> Batch:
+    return causal_batch(tokenizer, [example["text"] for example in chosen], max_tokens)
+
+
+def _text_to_text(
+    tokenizer: PreTrainedTokenizerBase, chosen: list[Example], max_tokens: int
+) -> Batch:
+    sources, targets = [e["source"] for e in chosen], [e["target"] for e in chosen]
+    return text_to_text_batch(tokenizer, sources, targets, max_tokens)
+
+
+_FORMS: dict[str, Callable[[PreTrainedTokenizerBase, list[Example], int], Batch]] = {
+    "classification": _classification,
+    "causal": _causal,
+    "text-to-text": _text_to_text,
+}
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases and the scales of norms do not."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in weights if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _cosine(steps: int, warm_up: float) -> Callable[[int], float]:
+    rising = max(1, round(steps * warm_up))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+    return factor

@@ -1,0 +1,26 @@
+"""Which process this is, and whether another still runs: for names of temporary files."""
+
+import os
+import re
+import socket
+
+
+def host() -> str:
+    """This host's name, without what a file name could not hold."""
+    return re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
+
+
+def process_tag() -> str:
+    """A name for this process that no other running one has, on any host that shares a disk."""
+    return f"{host()}-{os.getpid()}"
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of that number runs on this host."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
