@@ -146,7 +146,7 @@ def test_cliff_lies_where_the_steepest_fall_is(data, curve, supported):
     assert found.supported is supported
 
 
-def test_threshold_claim_needs_one_kept_and_one_lost_beyond_their_intervals(data):
+def test_threshold_claim_needs_two_benchmarks_apart_beyond_their_intervals(data):
     same = changed(data, "quality", set_retained(dict.fromkeys(data.levels, 0.5)))
     assert not claims.verdict(same, "threshold").supported
 

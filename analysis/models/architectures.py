@@ -178,7 +178,7 @@ def _bart(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
             max_position_embeddings=MAX_TOKENS,
             dropout=0.0,
             init_std=_INIT["tiny-bart"],
-            num_labels=2,  # BART's default is 3
+            num_labels=2,  # type: ignore[call-arg]  # its default is 3
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,

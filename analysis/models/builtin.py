@@ -44,7 +44,7 @@ _FINE_TUNING = {
     ("tiny-bert", "paraphrase"): Recipe(500, 32, 1e-3, 16_000),
     ("tiny-gpt2", "sentiment"): Recipe(300, 32, 1e-3, 9_600),
     ("tiny-bart", "headline"): Recipe(350, 16, 1e-3, 5_600),
-    ("tiny-bart", "sentiment"): Recipe(400, 32, 1e-3, 12_800),
+    ("tiny-bart", "sentiment"): Recipe(500, 32, 1e-3, 16_000),
 }
 _CLASSES: dict[tuple[str, str], type[PreTrainedModel]] = {
     ("tiny-bert", "classification"): BertForSequenceClassification,
