@@ -30,9 +30,8 @@ async def run_study(study: Study, runner: Runner) -> Rows:
     parts = await _all(_model_rows(study, runner, model, examples) for model in study.models)
     merged = rows.merge([rows.task_rows(examples), *(part for part, _ in parts)])
     for model, (_, timed) in zip(study.models, parts, strict=True):
-        if study.runtime.operations:
-            record = await runner.run_alone(calls.latency(study, model, timed))
-            merged["runtime"] += rows.runtime_rows(timed, record)
+        record = await runner.run_alone(calls.latency(study, model, timed))
+        merged["runtime"] += rows.runtime_rows(timed, record)
     return merged
 
 

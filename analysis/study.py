@@ -42,7 +42,7 @@ class Model(_Section):
 class Runtime(_Section):
     """How latency is measured (facts: warm up, interleave, keep the raw samples)."""
 
-    operations: tuple[Literal["forward"], ...] = ("forward",)
+    operations: Annotated[tuple[Literal["forward"], ...], Field(min_length=1)] = ("forward",)
     method: str = "magnitude"
     batches: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 8)
     tokens: Count = 16

@@ -79,13 +79,16 @@ def test_baseline_table_shows_the_values_of_the_results(data):
 def test_mean_retained_is_the_mean_over_benchmarks(data):
     scores = data.scores
     chosen = scores[(scores["method"] == "magnitude") & (scores["sparsity"] == 0.5)]
-    assert values.mean_retained(data, 0.5) == f"{100 * chosen['retained'].mean():.0f}\u00a0%"
+    assert (
+        values.mean_retained(data, 0.5)
+        == f"{100 * chosen['retained'].clip(lower=0).mean():.0f}\u00a0%"
+    )
 
 
 @pytest.mark.parametrize("name", claims.CLAIMS)
 def test_every_claim_comes_to_a_verdict_with_numbers(data, name):
     verdict = claims.verdict(data, name)
-    assert isinstance(verdict.supported, bool)
+    assert verdict.supported in (True, False)
     assert re.search(r"\d", verdict.evidence)
     assert verdict.consequence in (verdict.claim.sentence, verdict.claim.otherwise)
 
@@ -176,6 +179,17 @@ def test_an_unsupported_claim_prints_the_other_sentence_and_the_claim(data):
     assert "not supported by this run" in text
     assert "changed their size" in text
     assert "The claim was" in text
+
+
+def test_a_claim_that_the_study_cannot_test_is_neither_supported_nor_denied(data):
+    one = data["variants"]["method"] != "magnitude-all"
+    fewer = Data({**data.tables, "variants": data["variants"][one]}, data.environment)
+    fewer.tables["quality"] = data["quality"][
+        data["quality"]["variant"].isin(fewer["variants"]["variant"])
+    ]
+    assert claims.verdict(fewer, "scope-matters").supported is None
+    assert "not tested by this run" in str(claims.statement(fewer, "scope-matters"))
+    assert "scope-matters" in claims.unsupported(fewer)
 
 
 def test_unknown_names_are_refused_with_the_nearest(data, monkeypatch):

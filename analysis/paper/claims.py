@@ -14,7 +14,8 @@ from analysis.paper import text
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
 
-Finding = tuple[bool, str]  # whether the claim holds, and the numbers, as safe Markdown
+# whether the claim holds (None: this study cannot tell), and the numbers, as safe Markdown
+Finding = tuple[bool | None, str]
 
 _SAME_BYTES = 0.001  # files within 0.1 % are as large: a header may differ by a few bytes
 _FASTER = 1.10  # a median at least this many times faster counts as faster
@@ -38,16 +39,20 @@ class Verdict:
     """A claim held against the results of one run."""
 
     claim: Claim
-    supported: bool
+    supported: bool | None
     evidence: str
 
     @property
     def word(self) -> str:
+        if self.supported is None:
+            return "not tested"
         return "supported" if self.supported else "not supported"
 
     @property
     def consequence(self) -> str:
         """The sentence that is true in this run."""
+        if self.supported is None:
+            return f"This study cannot tell whether it holds: “{self.claim.sentence}”"
         return self.claim.sentence if self.supported else self.claim.otherwise
 
 
@@ -63,8 +68,10 @@ def _dense_bytes(data: Data) -> Finding:
 def _zstd_finds_zeros(data: Data) -> Finding:
     rows = pd.concat([data.sizes_of(model) for model in data.models])
     rows = rows[(rows["format"] == "dense+zstd") & (rows["sparsity"] >= _HIGH)]
+    if rows.empty:
+        return None, f"no file compressed by zstd from {text.level(_HIGH)} on"
     bounds = rows["bytes"] / rows["bound_bytes"]
-    return bool(len(rows) and (rows["ratio"] <= 0.5).all()), (
+    return bool((rows["ratio"] <= 0.5).all()), (
         f"from {text.level(_HIGH)} on, {text.between(rows['ratio'], text.percent)} of the dense"
         f" file, {text.between(bounds, text.times)} the entropy bound"
     )
@@ -95,7 +102,7 @@ def _falls(data: Data) -> pd.DataFrame:
 
 def _cliff(data: Data) -> Finding:
     if not set(_CLIFF) <= set(data.levels):
-        return False, f"levels {text.level(_CLIFF[0])} and {text.level(_CLIFF[1])} were not run"
+        return None, f"levels {text.level(_CLIFF[0])} and {text.level(_CLIFF[1])} were not run"
     falls = _falls(data)
     between = falls[[level for level in data.levels if _CLIFF[0] < level <= _CLIFF[1]]].sum(axis=1)
     elsewhere = falls[[level for level in data.levels if level <= _CLIFF[0] or level > _CLIFF[1]]]
@@ -155,7 +162,7 @@ def _small_is_not_useless(data: Data) -> Finding:
 def _scope_matters(data: Data) -> Finding:
     methods = ["magnitude", "magnitude-all"]
     if not set(methods) <= set(data.methods):
-        return False, "the study did not run both methods"
+        return None, "it takes both methods"
     won, total = 0, 0
     for cell in data.cells():
         for level in data.levels:
@@ -189,6 +196,8 @@ def _layers_differ(data: Data) -> Finding:
 def _one_answer(data: Data) -> Finding:
     high = data.scores[(data.scores["sparsity"] >= _HIGH) & (data.scores["kind"] == "pruned")]
     high = high[high["task"].map(lambda t: data.primary[t] in ("accuracy", "f1"))]
+    if high.empty:
+        return None, f"no classifier from {text.level(_HIGH)} on"
     collapsed = high[high["collapsed"]]
     return bool(len(collapsed)), (
         f"{len(collapsed)} of {len(high)} classifiers from {text.level(_HIGH)} on give one answer"
@@ -277,14 +286,16 @@ def verdict(data: Data, name: str) -> Verdict:
 
 
 def unsupported(data: Data) -> list[str]:
-    """The names of the claims that the results do not support."""
+    """The names of the claims that the results contradict or cannot tell about."""
     return [name for name in CLAIMS if not verdict(data, name).supported]
 
 
 def statement(data: Data, name: str) -> Md:
     """The claim as the paper prints it: the sentence that is true, the verdict, the numbers."""
     found = verdict(data, name)
-    claimed = "" if found.supported else f" The claim was: “{escape(found.claim.sentence)}”"
+    claimed = (
+        f" The claim was: “{escape(found.claim.sentence)}”" if found.supported is False else ""
+    )
     return Md(
         f"> **{escape(found.consequence)}** Claim *{escape(name)}*: {found.word} by this run"
         f" ({found.evidence}).{claimed}"
@@ -295,7 +306,7 @@ def overview(data: Data) -> Md:
     """All claims with their verdicts and numbers."""
     found = [verdict(data, name) for name in CLAIMS]
     body = [
-        [escape(v.claim.sentence), f"**{v.word}**" if not v.supported else v.word, v.evidence]
+        [escape(v.claim.sentence), v.word if v.supported else f"**{v.word}**", v.evidence]
         for v in found
     ]
     return text.table(["Claim", "This run", "Numbers"], body, "lll")

@@ -61,8 +61,9 @@ class Data:
 
     @functools.cached_property
     def scores(self) -> pd.DataFrame:
-        """The primary metric of each benchmark only: a row for (model, task, method, level)."""
-        quality = self.quality
+        """The primary metric of each benchmark, of the first seed: a row for each
+        (model, task, method, level)."""
+        quality = self.quality[self.quality["seed"] == self.environment["seeds"][0]]
         return quality[quality["metric"] == quality["task"].map(self.primary)]
 
     def cells(self) -> list[tuple[str, str]]:

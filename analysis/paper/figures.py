@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from analysis.models.naming import PARTS
 from analysis.paper import style
 from analysis.paper.data import Data
 
@@ -79,7 +80,7 @@ def layer_spread(data: Data, cutoff: str = "below_1e-1") -> Figure:
         ]
         values = [_PERCENT * row[cutoff] for row in rows]
         axis.plot(layers, values, label=f"{model}, {part}", **style.ordinal(i))
-    axis.set(xlabel="block, from the input", ylabel="weights near zero (%)", ylim=(0, None))
+    axis.set(xlabel="block, from the input", ylabel="weights near zero (%)", ylim=(0, 103))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.legend_below(figure, axis, columns=3)
     return figure
@@ -150,8 +151,8 @@ def bytes_by_level(data: Data) -> Figure:
             color="black", linestyle=":", marker="",
         )  # fmt: skip
         axis.set_title(model)
-        axis.set_ylim(bottom=0)
         style.level_axis(axis, data.levels)
+    axes[0].set_ylim(bottom=0)  # after all are drawn: the axes are shared
     for axis in _left_column(axes):
         axis.set_ylabel("file size (MB)")
     style.legend_below(figure, axes[0])
@@ -191,7 +192,8 @@ def _stacks(data: Data) -> list[tuple[str, str, list[int]]]:
         match = re.fullmatch(r"layer:(\w+):(\d+)", row["scope"])
         if match:
             found.setdefault((row["model"], match[1]), []).append(int(match[2]))
-    return [(model, part, sorted(layers)) for (model, part), layers in found.items()]
+    in_order = sorted(found, key=lambda key: (data.models.index(key[0]), PARTS.index(key[1])))
+    return [(model, part, sorted(found[model, part])) for model, part in in_order]
 
 
 def _left_column(axes: list[Axes]) -> list[Axes]:

@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 
+from analysis.models.naming import PARTS
 from analysis.paper import text
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
@@ -52,7 +53,7 @@ def parts(data: Data) -> Md:
     for model in data.models:
         scopes = data["profile_scopes"]
         scopes = scopes[(scopes["model"] == model) & scopes["scope"].str.startswith("part:")]
-        for _, row in scopes.iterrows():
+        for _, row in scopes.sort_values("part", key=lambda p: p.map(PARTS.index)).iterrows():
             body.append(
                 [
                     escape(model),
@@ -114,7 +115,7 @@ def samples(data: Data) -> Md:
     body = []
     for task, sample in data["tasks"].groupby("task", sort=False)["sample"].first().items():
         fields = json.loads(sample)
-        shown = "; ".join(f"*{escape(name)}*: {escape(value)}" for name, value in fields.items())
+        shown = " · ".join(f"*{escape(name)}*: {escape(value)}" for name, value in fields.items())
         body.append([escape(data.task_title(str(task))), shown])
     return text.table(["Task", "Example"], body, "ll")
 

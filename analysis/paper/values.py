@@ -73,7 +73,7 @@ def near_zero(data: Data, cutoff: str = "below_1e-1") -> str:
 
 def exact_zeros(data: Data) -> str:
     whole = data["profile_scopes"]
-    return text.count(whole.loc[whole["scope"] == "model", "zeros"].sum())
+    return text.spelled(int(whole.loc[whole["scope"] == "model", "zeros"].sum()))
 
 
 def prunable_share(data: Data) -> str:
@@ -83,9 +83,12 @@ def prunable_share(data: Data) -> str:
 
 
 def mean_retained(data: Data, level: float) -> str:
-    """Retained quality at a level under the leading method, averaged over benchmarks."""
+    """Retained quality at a level under the leading method, averaged over benchmarks.
+
+    A benchmark below chance counts as nothing retained.
+    """
     values = [data.at(*cell, data.methods[0], level)["retained"] for cell in data.cells()]
-    return text.percent(pd.Series(values, dtype=float).mean(), 0)
+    return text.percent(pd.Series(values, dtype=float).clip(lower=0).mean(), 0)
 
 
 def mean_retained_lowest(data: Data) -> str:
