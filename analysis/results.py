@@ -77,6 +77,22 @@ def build(rows: Mapping[str, Iterable[Row]]) -> Tables:
     return tables
 
 
+def require_writable(folder: Path) -> None:
+    """Raise RunError if results could not be written to the folder: known before hours of work."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        Path(tempfile.mkdtemp(dir=folder.parent, prefix=".results-")).rmdir()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> RunError:
+    return RunError(
+        f"cannot write the results to {folder}: {error.strerror or error}; make room or give"
+        " this user the right to write there"
+    )
+
+
 def write(tables: Tables, environment: Mapping[str, Any], folder: Path) -> None:
     """Write every table as CSV and the environment as JSON.
 
@@ -101,10 +117,7 @@ def write(tables: Tables, environment: Mapping[str, Any], folder: Path) -> None:
         finally:
             shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
-        raise RunError(
-            f"cannot write the results to {folder}: {error.strerror or error}; make room or give"
-            " this user the right to write there"
-        ) from error
+        raise _unwritable(folder, error) from error
 
 
 def _replace(folder: Path, new: Path) -> None:

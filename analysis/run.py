@@ -23,6 +23,7 @@ def run(study_name: str, jobs: int = 0) -> None:
     memo = Memo(project.CACHE)
     memo.prepare()
     folder = project.results_folder(study_name)
+    results.require_writable(folder)
     with display() as shown:
         shown.say(f"study {chosen.name}: {chosen.title}")
         runner = Runner(memo, jobs or chosen.compute.jobs, shown)

@@ -215,6 +215,16 @@ def test_a_cache_that_cannot_be_made_is_one_line_and_exit_1(finished, tmp_path):
     assert "cannot write to the cache folder" in one_line(done.stderr)
 
 
+def test_an_output_folder_that_cannot_be_made_is_said_before_anything_is_computed(copied):
+    shutil.rmtree(copied / "_output")
+    (copied / "_output").write_text("a file where the folder should be", encoding="utf-8")
+    forget(copied, "evaluate_variant")
+    done = analysis(copied, "run")
+    assert done.returncode == 1
+    assert "cannot write the results" in one_line(done.stderr)
+    assert not entries_of(copied, "evaluate_variant")
+
+
 def test_a_folder_without_studies_is_one_line_and_exit_2(tmp_path):
     done = analysis(tmp_path, "run")
     assert done.returncode == 2
