@@ -15,9 +15,11 @@ RUN apt-get update \
  && mkdir -p /paper && chown author:author /paper
 
 WORKDIR /paper
-COPY --chown=author:author . .
 USER author
 ENV JOBLIB_TEMP_FOLDER=/tmp HF_HOME=/paper/cache/huggingface PYTHONUNBUFFERED=1
+# first what setup needs: an edit of prose does not install everything again
+COPY --chown=author:author Makefile requirements.lock requirements-builtin.lock ./
 RUN make setup && mkdir -p _output
+COPY --chown=author:author . .
 
 CMD ["make", "report"]

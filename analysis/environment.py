@@ -37,7 +37,7 @@ def describe(study: Study, tallies: Mapping[str, Tally], seconds: float) -> dict
         "study_text": study.text,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "uncommitted_changes": bool(_git("status", "--porcelain")),
         "seeds": list(study.seeds),
         "bootstrap": {
             "resamples": study.bootstrap.resamples,
@@ -53,6 +53,7 @@ def describe(study: Study, tallies: Mapping[str, Tally], seconds: float) -> dict
                 "computed": tally.computed + tally.repaired,
                 "remembered": tally.remembered,
                 "seconds": round(tally.seconds, 1),
+                "remembered_seconds": round(tally.remembered_seconds, 1),
             }
             for step, tally in tallies.items()
         },

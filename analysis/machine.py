@@ -76,16 +76,17 @@ def beside_others() -> contextlib.AbstractContextManager[None]:
     return _flock(fcntl.LOCK_SH)
 
 
-def peak_of(function: Callable[[], Any]) -> tuple[Any, int]:
+def peak_of(function: Callable[[], Any], start: str = "fork") -> tuple[Any, int]:
     """The function's result, and the bytes of anonymous memory that it added at its peak.
 
-    It runs in a forked process, since a process's own high-water mark never falls; pages of mapped
-    files do not count. The result has to be picklable. Call this before the process has started
-    threads of its own that the function relies on (OpenMP's do not survive a fork).
+    It runs in a process of its own, since a process's high-water mark never falls; pages of mapped
+    files do not count. `start` is multiprocessing's method: "spawn" is exact, for a picklable
+    function; a "fork" is quick and inherits what is loaded, but also memory that was freed and not
+    given back, and none of the threads that OpenMP has started. The result has to be picklable.
     """
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context(start)
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_measure, args=(function, sender))
+    child = context.Process(target=_measure, args=(function, sender))  # type: ignore[attr-defined]
     child.start()
     sender.close()
     try:

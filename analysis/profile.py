@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.arrays import Array
 from analysis.models.naming import Weight
-from analysis.models.weights import Array
 
 CUTOFFS = {"below_1e-3": 1e-3, "below_1e-2": 1e-2, "below_1e-1": 1e-1, "below_1": 1.0}
 QUANTILES = {

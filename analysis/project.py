@@ -3,21 +3,23 @@
 import re
 from pathlib import Path
 
-from analysis.study import DEFAULT
-
 CACHE = Path("cache")
 OUTPUT = Path("_output")
+RESULTS = "results"
+STUDIES = Path("studies")
+DEFAULT_STUDY = "tiny"
 
 
 def output_folder(study: str) -> Path:
     """Where a study's report and results go: `_output`, or `_output/NAME` for another than tiny.
 
-    `study` is a name or a path, as in SPARSITY_STUDY.
+    `study` is a name or a path, as in SPARSITY_STUDY; a path goes by its file's name.
     """
-    name = Path(study).stem if re.search(r"[/\\]|\.ya?ml$", study) else study
-    return OUTPUT if name == DEFAULT else OUTPUT / name
+    if study == DEFAULT_STUDY or Path(study) == STUDIES / f"{DEFAULT_STUDY}.yml":
+        return OUTPUT
+    return OUTPUT / (Path(study).stem if re.search(r"[/\\]|\.ya?ml$", study) else study)
 
 
 def results_folder(study: str) -> Path:
     """Where a study's result tables go."""
-    return output_folder(study) / "results"
+    return output_folder(study) / RESULTS

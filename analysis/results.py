@@ -32,12 +32,13 @@ _SCHEMA = {
     "variants": (
         "variant",
         "model task kind method protocol sparsity achieved scope_weights whole_model threshold"
-        " settings seed status reason prune_seconds train_seconds peak_bytes",
+        " settings seed status reason prune_seconds train_seconds peak_bytes"
+        " parameters",
     ),
     "quality": (
         "variant task metric",
         "value low high delta delta_low delta_high retained examples collapsed"
-        " retained_low retained_high sample",
+        " retained_low retained_high tokens_per_word sample",
     ),
     "size": ("variant format", "bytes ratio bound_bytes"),
     "runtime": (
@@ -52,6 +53,15 @@ _SCHEMA = {
 KEYS = {table: key.split() for table, (key, _) in _SCHEMA.items()}
 COLUMNS = {table: [*key.split(), *rest.split()] for table, (key, rest) in _SCHEMA.items()}
 ENVIRONMENT = "environment.json"
+
+# columns that stay text, whatever they look like: a model may be called "1" or "None"
+_TEXT = {
+    *("model", "family", "source", "revision", "weights_sha256", "dtype"),
+    *("task", "metric", "split", "data_sha256", "licence", "published", "published_source"),
+    *("title", "metric_title", "unit", "measures", "sample"),
+    *("variant", "kind", "method", "protocol", "settings", "status", "reason"),
+    *("format", "operation", "kernel", "device", "samples_ms", "part", "scope", "scale"),
+}
 
 Tables = dict[str, pd.DataFrame]
 Row = Mapping[str, Any]
@@ -166,7 +176,12 @@ def read(folder: Path) -> tuple[Tables, dict[str, Any]]:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """Empty cells are missing values; a model called "None" or "NA" is not."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    return pd.read_csv(
+        path,
+        keep_default_na=False,
+        na_values=[""],
+        dtype=dict.fromkeys(_TEXT, str),  # a name of digits stays a name
+    )
 
 
 def number(value: float | None) -> float | None:

@@ -111,7 +111,7 @@ def pruned_variant(
         protocol=protocol,
         sparsity=level["sparsity"],
         level=level,
-        prune_seconds=record["prune_seconds"],
+        prune_seconds=level["prune_seconds"],
         peak_bytes=record["peak_bytes"],
     )
 
@@ -204,6 +204,7 @@ def variant_row(variant: Variant) -> Row:
         "prune_seconds": variant.prune_seconds,
         "train_seconds": variant.train_seconds,
         "peak_bytes": variant.peak_bytes,
+        "parameters": variant.parameters,
     }
     if variant.level is not None:
         for column in ("achieved", "scope_weights", "whole_model", "threshold"):
@@ -240,6 +241,7 @@ def quality_rows(
                 "examples": evaluation["examples"],
                 "collapsed": evaluation["collapsed"],
                 **_bounds("retained_", kept),
+                "tokens_per_word": evaluation["tokens_per_word"],
                 "sample": json.dumps(evaluation["sample"][:_SAMPLES_SHOWN], ensure_ascii=False),
             }
         )

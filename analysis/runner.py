@@ -35,12 +35,13 @@ _reports: Any = None
 
 @dataclass
 class Tally:
-    """What a run did for one kind of step."""
+    """What a run did for one kind of step: seconds spent now, and when it was remembered."""
 
     computed: int = 0
     repaired: int = 0
     remembered: int = 0
     seconds: float = 0.0
+    remembered_seconds: float = 0.0
 
 
 @dataclass
@@ -80,7 +81,9 @@ class Runner:
             self.display.finished(call.label, outcome.seconds)
         tally = self.tallies.setdefault(call.step, Tally())
         setattr(tally, outcome.how, getattr(tally, outcome.how) + 1)
-        if outcome.how != "remembered":
+        if outcome.how == "remembered":
+            tally.remembered_seconds += outcome.seconds
+        else:
             tally.seconds += outcome.seconds
         return outcome
 
@@ -97,6 +100,8 @@ class Runner:
             ) from error
         except (OSError, SafetensorError) as error:
             raise RunError(f"{call.label}: {error}; run again when that is mended") from error
+        except Exception as error:
+            raise RunError(f"{call.label}: unexpected {type(error).__name__}: {error}") from error
 
     def _workers(self) -> Executor:
         if self._executor is None:

@@ -7,7 +7,7 @@ import numpy as np
 import zstandard
 from safetensors.numpy import save_file
 
-from analysis.pruning.selection import Array
+from analysis.arrays import Array
 
 _ZSTD_LEVEL = 3
 _BLOCK = 1 << 20

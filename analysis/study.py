@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from analysis import pruning, tasks
+from analysis import project, pruning, tasks
 from analysis.errors import RequestError, unknown
-from analysis.models.catalogue import BUILTIN
+from analysis.models.catalogue import BUILTIN, MAX_TOKENS
 
 VARIABLE = "SPARSITY_STUDY"
-DEFAULT = "tiny"
-FOLDER = Path("studies")
+DEFAULT = project.DEFAULT_STUDY
+FOLDER = project.STUDIES
 
 Level = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -45,7 +45,7 @@ class Runtime(_Section):
     operations: Annotated[tuple[Literal["forward"], ...], Field(min_length=1)] = ("forward",)
     method: str = "magnitude"
     batches: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 8)
-    tokens: Count = 16
+    tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 16
     min_runs: Annotated[int, Field(ge=3)] = 10
     min_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
     warmup_runs: Count = 10
@@ -71,7 +71,6 @@ class Study(_Section):
 
     name: Name
     title: Line
-    authors: tuple[Line, ...] = ()
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     examples: dict[str, Count]
     methods: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -94,8 +93,11 @@ class Study(_Section):
             for task in model.tasks:
                 if task not in self.examples:
                     raise ValueError(f"examples: no number of examples for task {task!r}; add it")
+        answered = {task for model in self.models for task in model.tasks}
         for task in self.examples:
             _require("examples", "task", task, tasks.names())
+            if task not in answered:
+                raise ValueError(f"examples: no model answers task {task!r}; remove it")
         for method in self.methods:
             _require("methods", "method", method, pruning.names())
         _require("runtime.method", "method", self.runtime.method, self.methods)
@@ -195,6 +197,12 @@ def load(name_or_path: str, folder: Path = FOLDER) -> Study:
         raise RequestError(f"{path} is nested too deeply for a study") from error
     if not isinstance(tree, dict):
         raise RequestError(f"{path}: a study is a mapping of keys such as title, models, methods")
+    if "{{<" in text:
+        raise RequestError(f"{path}: {{{{< would be a command where the paper prints it; remove it")
+    if path.stem == project.RESULTS:
+        raise RequestError(
+            f"{path}: a study may not be called {path.stem!r}, as its tables' folder"
+        )
     for reserved in ("name", "text"):
         if reserved in tree:
             raise RequestError(f"{path}: {reserved}: is taken from the file itself; remove it")

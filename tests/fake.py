@@ -83,7 +83,6 @@ def pruned(family: str, method: str, levels: tuple[float, ...]) -> dict:
     size = sum(a.size for a in scope.values())
     whole = sum(a.size for a in found.values())
     return {
-        "prune_seconds": 0.01,
         "peak_bytes": 1 << 20,
         "levels": [
             {
@@ -92,6 +91,7 @@ def pruned(family: str, method: str, levels: tuple[float, ...]) -> dict:
                 "scope_weights": size,
                 "whole_model": s.sparsity * size / whole,
                 "threshold": s.threshold,
+                "prune_seconds": 0.01,
                 "masks": {"object": f"{method}-{s.sparsity}"},
             }
             for s in module.select(scope, levels)
@@ -134,6 +134,7 @@ def evaluation(task: str, level: float, method: str, seed: int) -> dict:
         "collapsed": level >= 0.99 and "accuracy" in metrics,
         "sample": ["an answer"],
         "examples": EXAMPLES,
+        "tokens_per_word": 1.25,
     }
 
 

@@ -16,9 +16,8 @@ from transformers import (
 from analysis import language
 from analysis.errors import RequestError
 from analysis.models import architectures, builtin, encoding, objectives, training
-from analysis.models.architectures import MAX_TOKENS
 from analysis.models.builtin import Recipe
-from analysis.models.catalogue import BUILTIN
+from analysis.models.catalogue import BUILTIN, MAX_TOKENS
 
 NAMES = tuple(BUILTIN)
 

@@ -166,7 +166,7 @@ def test_lowest_level_claim_flips_when_an_interval_leaves_zero(data):
 
     def hurt(frame):
         row = frame["variant"] == "tiny-bert/sentiment/magnitude/one-shot/0.1"
-        frame.loc[row, ["delta_low", "delta_high"]] = [-0.2, -0.1]
+        frame.loc[row, ["retained", "retained_low", "retained_high"]] = [0.8, 0.7, 0.9]
 
     assert not claims.verdict(changed(data, "quality", hurt), "lowest-level-free").supported
 

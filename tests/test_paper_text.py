@@ -356,11 +356,18 @@ def test_a_range_is_one_value_where_both_ends_look_alike(values, shown):
 
 def test_a_table_is_a_pipe_table_with_its_alignment():
     table = text.table(["a", "b"], [["x", "1"], ["y", "2"]], "lr")
-    assert str(table).splitlines() == ["| a | b |", "|:---|---:|", "| x | 1 |", "| y | 2 |"]
+    assert str(table).splitlines() == ["| a | b |", "|:-----|-----:|", "| x | 1 |", "| y | 2 |"]
     assert table._repr_markdown_() == str(table)
 
 
 @pytest.mark.parametrize("cells", [["x"], ["x", "1", "2"], []])
 def test_a_row_of_another_width_is_refused(cells):
-    with pytest.raises(ValueError, match="cells under 2 headings"):
+    with pytest.raises(ValueError, match="cells in a table of 2 columns"):
         text.table(["a", "b"], [cells], "lr")
+
+
+def test_columns_get_dashes_by_what_a_reader_sees_of_their_longest_cell():
+    table = text.table(["a", "b"], [["x" * 10, text.escape("-" * 10)], ["y", "z" * 100]], "lr")
+    first, second = str(table).splitlines()[1].strip("|").split("|")
+    assert first.count("-") == 10
+    assert second.count("-") == 60

@@ -18,8 +18,7 @@ from transformers import (
 )
 
 from analysis import language
-
-MAX_TOKENS = 96
+from analysis.models.catalogue import MAX_TOKENS
 
 _VOCABULARY = 1200
 _WIDTH = 128

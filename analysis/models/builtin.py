@@ -17,8 +17,8 @@ from transformers import (
 )
 
 from analysis.errors import RequestError, unknown
-from analysis.models.architectures import MAX_TOKENS, build_model, build_tokenizer
-from analysis.models.catalogue import BUILTIN
+from analysis.models.architectures import build_model, build_tokenizer
+from analysis.models.catalogue import BUILTIN, MAX_TOKENS
 from analysis.models.objectives import OBJECTIVES, TASKS
 from analysis.models.training import fine_tune, train
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+MAX_TOKENS = 96  # positions of every built-in model
+
 
 @dataclass(frozen=True)
 class Builtin:

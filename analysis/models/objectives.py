@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from analysis import language
-from analysis.models.architectures import MAX_TOKENS
+from analysis.models.catalogue import MAX_TOKENS
 from analysis.models.encoding import Batch, causal_batch, masked_batch, text_to_text_batch
 from analysis.models.training import Example, shuffled_batches
 

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from analysis.arrays import Array
 from analysis.errors import RequestError, RunError
 
 FILE = "model.safetensors"
-Array = NDArray[np.float32]
 
 
 def read_weights(folder: Path) -> dict[str, Array]:

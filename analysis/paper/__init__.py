@@ -9,6 +9,7 @@ The paper reads results and computes none; it imports none of what computes them
 """
 
 import inspect
+import re
 from types import ModuleType
 from typing import Any
 
@@ -62,8 +63,10 @@ def claims_line() -> str:
 
 def study_text() -> Md:
     """The study file, as a listing."""
-    source = load().environment["study_text"].replace("```", "` ` `")
-    return Md(f"```yaml\n{source}\n```\n")
+    source = load().environment["study_text"]
+    longest = max((len(run) for run in re.findall("`+", source)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Md(f"{fence}yaml\n{source}\n{fence}\n")
 
 
 def _named(module: ModuleType, what: str, name: str) -> Any:

@@ -7,7 +7,9 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -53,18 +55,23 @@ class Data:
 
     @functools.cached_property
     def quality(self) -> pd.DataFrame:
-        """Every score with the model, method and level of its variant."""
+        """Every score of the first seed with the model, method and level of its variant."""
         of_variant = self["variants"][
             ["variant", "model", "kind", "method", "protocol", "sparsity", "threshold", "seed"]
         ]
-        return self["quality"].merge(of_variant, on="variant", validate="many_to_one")
+        merged = self["quality"].merge(of_variant, on="variant", validate="many_to_one")
+        return merged[merged["seed"] == self.environment["seeds"][0]]
 
     @functools.cached_property
     def scores(self) -> pd.DataFrame:
-        """The primary metric of each benchmark, of the first seed: a row for each
-        (model, task, method, level)."""
-        quality = self.quality[self.quality["seed"] == self.environment["seeds"][0]]
+        """The primary metric of each benchmark: a row for each (model, task, method, level)."""
+        quality = self.quality
         return quality[quality["metric"] == quality["task"].map(self.primary)]
+
+    @staticmethod
+    def mean_retained(values: Iterable[float]) -> float:
+        """The mean over benchmarks; below chance nothing is retained, void ones are left out."""
+        return float(pd.Series(list(values), dtype=float).clip(lower=0).mean())
 
     def cells(self) -> list[tuple[str, str]]:
         """The (model, task) pairs that were benchmarked, in the study's order."""
@@ -115,9 +122,14 @@ def load() -> Data:
     """The results of the study that SPARSITY_STUDY names, computed first if there are none."""
     name = study.chosen()
     folder = project.results_folder(name)
-    if not results.exist(folder):
+    if not results.exist(folder) or _is_of_another_study(folder, name):
         _compute(name)
     return Data(*results.read(folder))
+
+
+def _is_of_another_study(folder: Path, name: str) -> bool:
+    """Whether the study has been edited since, or shares its folder with one of the same name."""
+    return results.read(folder)[1].get("study_text") != study.load(name).text
 
 
 def _compute(name: str) -> None:

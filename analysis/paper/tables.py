@@ -81,7 +81,7 @@ def thresholds(data: Data) -> Md:
                 [
                     escape(model),
                     escape(method),
-                    text.percent(found["scope_weights"].iloc[0] / _parameters(data, model)),
+                    text.percent((found["scope_weights"] / found["parameters"]).iloc[0]),
                     *(
                         f"{text.number(t, 2)} ({text.percent(w, 0)})"
                         for t, w in zip(found["threshold"], found["whole_model"], strict=True)
@@ -90,10 +90,6 @@ def thresholds(data: Data) -> Md:
             )
     header = ["Model", "Method", "Scope", *(text.level(level) for level in data.levels)]
     return text.table(header, body, "llr" + "r" * len(data.levels))
-
-
-def _parameters(data: Data, model: str) -> int:
-    return int(data.one(data["models"], model=model)["parameters"])
 
 
 def tasks(data: Data) -> Md:
@@ -268,7 +264,7 @@ def steps(data: Data) -> Md:
             escape(step),
             text.count(t["computed"]),
             text.count(t["remembered"]),
-            f"{t['seconds']:.1f}",
+            f"{t['seconds'] + t['remembered_seconds']:.1f}",
         ]
         for step, t in data.environment["steps"].items()
     ]

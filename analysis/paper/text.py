@@ -1,5 +1,6 @@
 """Text for the paper: numbers as readers write them, and strings made inert in both formats."""
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ _ASCII_PUNCTUATION = set("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _LONG_RUN, _BREAK_EVERY = 24, 12
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 MISSING = "–"
+_NARROWEST, _WIDEST = 5, 60  # dashes of a table's column
 
 
 class Md:
@@ -129,17 +131,26 @@ def listing(items: Sequence[str]) -> str:
 
 
 def table(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> Md:
-    """A Markdown pipe table of ready-made cells; `align` has an l or r for each column."""
-    rules = {"l": ":---", "r": "---:"}
-    lines = [
-        "| " + " | ".join(header) + " |",
-        "|" + "|".join(rules[a] for a in align) + "|",
-    ]
-    for cells in body:
-        if len(cells) != len(header):
-            raise ValueError(f"{len(cells)} cells under {len(header)} headings: {cells}")
-        lines.append("| " + " | ".join(cells) + " |")
+    """A Markdown pipe table of ready-made cells; `align` has an l or r for each column.
+
+    The dashes give each column its share of the width, by its longest cell: pandoc follows them
+    where a row is long, and a study may have any number of levels.
+    """
+    rows = [list(header), *map(list, body)]
+    for cells in rows:
+        if len(cells) != len(align):
+            raise ValueError(f"{len(cells)} cells in a table of {len(align)} columns: {cells}")
+    longest = [max(map(_shown_length, column)) for column in zip(*rows, strict=True)]
+    dashes = ["-" * min(max(length, _NARROWEST), _WIDEST) for length in longest]
+    rules = [f":{d}" if a == "l" else f"{d}:" for a, d in zip(align, dashes, strict=True)]
+    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
+    lines.insert(1, "|" + "|".join(rules) + "|")
     return Md("\n".join(lines) + "\n")
+
+
+def _shown_length(cell: str) -> int:
+    """About how many characters a reader sees of a cell."""
+    return len(html.unescape(cell).replace("\u200b", "").replace("\u2060", "").replace("*", ""))
 
 
 def _minus(text: str) -> str:

@@ -37,6 +37,15 @@ def task_list(data: Data) -> str:
     return text.listing([escape(data.task_title(task)) for task in data.primary])
 
 
+def benchmark_list(data: Data) -> str:
+    """Each model with the tasks it is put to."""
+    listed = []
+    for model in data.models:
+        own = [escape(data.task_title(task)) for name, task in data.cells() if name == model]
+        listed.append(f"{escape(model)} on {text.listing(own)}")
+    return "; ".join(listed)
+
+
 def levels(data: Data) -> str:
     return text.listing([f"{100 * level:g}" for level in data.levels]) + "\u00a0%"
 
@@ -49,8 +58,9 @@ def highest_level(data: Data) -> str:
     return text.level(data.levels[-1])
 
 
-def variant_count(data: Data) -> str:
-    return text.count(len(data["variants"]))
+def tokens_per_word(data: Data) -> str:
+    """The range over models of how many tokens a word of the benchmarks takes."""
+    return text.between(data.quality["tokens_per_word"], lambda n: f"{n:.2f}")
 
 
 def confidence(data: Data) -> str:
@@ -59,10 +69,6 @@ def confidence(data: Data) -> str:
 
 def resamples(data: Data) -> str:
     return text.count(data.environment["bootstrap"]["resamples"])
-
-
-def leading_method(data: Data) -> str:
-    return escape(data.methods[0])
 
 
 def near_zero(data: Data, cutoff: str = "below_1e-1") -> str:
@@ -87,8 +93,8 @@ def mean_retained(data: Data, level: float) -> str:
 
     A benchmark below chance counts as nothing retained.
     """
-    values = [data.at(*cell, data.methods[0], level)["retained"] for cell in data.cells()]
-    return text.percent(pd.Series(values, dtype=float).clip(lower=0).mean(), 0)
+    values = (data.at(*cell, data.methods[0], level)["retained"] for cell in data.cells())
+    return text.percent(data.mean_retained(values), 0)
 
 
 def mean_retained_lowest(data: Data) -> str:

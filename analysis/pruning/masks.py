@@ -8,7 +8,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from analysis.pruning.selection import Array, Mask
+from analysis.arrays import Array, Mask
 
 _HEADER = "masks"
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from analysis.arrays import Array, Mask
 
 _LOW_BITS = 15
 _HIGH_BINS = 1 << 16

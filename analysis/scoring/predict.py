@@ -15,10 +15,11 @@ from transformers import (
     AutoTokenizer,
 )
 
+from analysis.arrays import Mask
+from analysis.errors import RunError
 from analysis.models.encoding import causal_batch, classification_batch, text_to_text_batch
 from analysis.progress import track
-from analysis.pruning.selection import Mask
-from analysis.tasks import Example, Task
+from analysis.tasks import Example, Task, references
 
 MAX_TOKENS = 256
 _MAX_NEW_TOKENS = 32
@@ -71,11 +72,11 @@ def predict(
     return predictions, references(task, examples)
 
 
-def references(task: Task, examples: Sequence[Example]) -> list[Any]:
-    """What the predictions are held against."""
-    if task.target is None:
-        return [len(example[task.inputs[0]].split()) for example in examples]
-    return [example[task.target] for example in examples]
+def tokens_per_word(tokenizer: Any, task: Task, examples: Sequence[Example]) -> float:
+    """How many tokens the tokenizer makes of a word of the task's texts, on average."""
+    texts = [text for column in _columns(task, examples) for text in column]
+    tokens = sum(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+    return tokens / sum(len(text.split()) for text in texts)
 
 
 def _length(example: Example, task: Task) -> int:
@@ -99,8 +100,15 @@ def _labels(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example])
 def _log_likelihoods(
     model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]
 ) -> list[float]:
-    batch = _to(model.device, causal_batch(tokenizer, _columns(task, examples)[0], MAX_TOKENS))
+    texts = _columns(task, examples)[0]
+    batch = _to(model.device, causal_batch(tokenizer, texts, MAX_TOKENS + 1))
     labels = batch.pop("labels")
+    limit = min(MAX_TOKENS, getattr(model.config, "max_position_embeddings", MAX_TOKENS))
+    if labels.shape[1] > limit:
+        raise RunError(
+            f"a text of {task.title} has more than the {limit} tokens that are scored at once:"
+            " cut, it would seem likelier than it is; give shorter texts"
+        )
     logits = model(**batch).logits[:, :-1].float()
     losses = torch.nn.functional.cross_entropy(
         logits.transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none"

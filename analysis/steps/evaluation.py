@@ -9,7 +9,7 @@ import torch
 from analysis.objects import Objects
 from analysis.pruning.masks import read_masks
 from analysis.scoring.metrics import score
-from analysis.scoring.predict import load_model, predict, zero_masked
+from analysis.scoring.predict import load_model, predict, tokens_per_word, zero_masked
 from analysis.steps.examples import read_examples
 from analysis.tasks import task
 
@@ -45,6 +45,7 @@ def evaluate_variant(
         "collapsed": described.form != "causal" and _one_answer(predictions),
         "sample": predictions[:3],
         "examples": len(examples),
+        "tokens_per_word": round(tokens_per_word(tokenizer, described, examples), 4),
         "evaluate_seconds": round(seconds, 3),
     }
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from analysis.objects import Objects
 from analysis.scoring.metrics import score
-from analysis.scoring.predict import references
-from analysis.tasks import Example, Task, task
+from analysis.tasks import Example, Task, references, task
 
 
 def make_examples(objects: Objects, *, task_name: str, count: int, seed: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Latency of a model's dense and pruned variants, measured side by side."""
 
-from collections.abc import Callable
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,19 @@ def measure_latency(
     device = resolve_device(device)
     peaks = {}
     if device == "cpu":
+        torch.set_num_threads(1)  # no OpenMP threads before the forks of peak_of
         for name in track(list(variants), "measuring memory"):
             for batch in batches:
-                run = _runner(folder, variants[name], form, batch, tokens, threads, device, seed)
-                peaks[name, batch] = peak_of(lambda run=run: run()())[1]  # type: ignore[misc]
+                model, inputs = _loaded(folder, variants[name], form, batch, tokens, device, seed)
+                run = functools.partial(_run_on_own_copy, model, inputs, threads)
+                peaks[name, batch] = peak_of(run)[1]
+    torch.set_num_threads(threads)
     cells = []
     for batch in track(batches, "measuring latency"):
         runs = {
-            name: _runner(folder, path, form, batch, tokens, threads, device, seed)()
+            name: functools.partial(
+                _run, *_loaded(folder, path, form, batch, tokens, device, seed), device
+            )
             for name, path in variants.items()
         }
         for name, seconds in interleaved_samples(runs, Schedule(**schedule)).items():
@@ -64,34 +69,31 @@ def measure_latency(
     }
 
 
-def _runner(
-    folder: Path,
-    masks: Path | None,
-    form: str,
-    batch: int,
-    tokens: int,
-    threads: int,
-    device: str,
-    seed: int,
-) -> Callable[[], Callable[[], None]]:
-    """A function that loads the variant and gives a function that runs it once, to the end."""
+def _loaded(
+    folder: Path, masks: Path | None, form: str, batch: int, tokens: int, device: str, seed: int
+) -> tuple[Any, dict[str, torch.Tensor]]:
+    """The variant and inputs for it."""
+    model, tokenizer = load_model(folder, form, device)
+    if masks is not None:
+        zero_masked(model, read_masks(masks))
+    return model, _inputs(model, tokenizer, form, batch, tokens, seed)
 
-    def load() -> Callable[[], None]:
-        torch.set_num_threads(threads)
-        model, tokenizer = load_model(folder, form, device)
-        if masks is not None:
-            zero_masked(model, read_masks(masks))
-        inputs = _inputs(model, tokenizer, form, batch, tokens, seed)
 
-        def run() -> None:
-            with torch.inference_mode():
-                model(**inputs)
-            if device == "cuda":
-                torch.cuda.synchronize()
+def _run(model: Any, inputs: dict[str, torch.Tensor], device: str) -> None:
+    """One forward pass, to its end."""
+    with torch.inference_mode():
+        model(**inputs)
+    if device == "cuda":
+        torch.cuda.synchronize()
 
-        return run
 
-    return load
+def _run_on_own_copy(model: Any, inputs: dict[str, torch.Tensor], threads: int) -> None:
+    """One forward pass on weights copied first: as loaded, those never touched are still the
+    mapped file's and would not count as memory."""
+    torch.set_num_threads(threads)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
+    _run(model, inputs, "cpu")
 
 
 def _inputs(

@@ -1,5 +1,6 @@
 """Pruned models: all levels of one method in one step, remembered as bit-packed masks."""
 
+import functools
 import time
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,19 @@ def prune_checkpoint(
     sparsities: list[float],
     checkpoint: str,
 ) -> dict[str, Any]:
-    """Record: for each level the masks, what was achieved of what, the threshold, time and memory.
+    """Record: for each level the masks, what was achieved of what, the threshold, the seconds that
+    its selection took (the first has what all share); the peak memory of the whole.
 
     `weights_sha256` is the key's; `checkpoint` is the object in which the weights lie.
     """
     with objects.scratch() as scratch:
-        (levels, seconds), peak = peak_of(
-            lambda: _prune(
-                objects.open(checkpoint), weights_sha256, family, method, sparsities, scratch
-            )
+        work = functools.partial(
+            _prune, objects.open(checkpoint), weights_sha256, family, method, sparsities, scratch
         )
+        levels, peak = peak_of(work, start="spawn")
         for i, level in enumerate(levels):
             level["masks"] = {"object": objects.adopt(scratch / str(i))}
-    return {"levels": levels, "prune_seconds": round(seconds, 4), "peak_bytes": peak}
+    return {"levels": levels, "peak_bytes": peak}
 
 
 def _prune(
@@ -45,8 +46,8 @@ def _prune(
     method: str,
     sparsities: list[float],
     scratch: Path,
-) -> tuple[list[dict[str, Any]], float]:
-    """Write the masks of level i to scratch/i; returns the levels' facts and the seconds."""
+) -> list[dict[str, Any]]:
+    """Write the masks of level i to scratch/i; returns the levels' facts."""
     module = pruning.method(method)
     tensors = read_weights(folder)
     names = naming.weights(tensors, family)
@@ -57,9 +58,10 @@ def _prune(
     zeros_elsewhere = sum(
         int(array.size - np.count_nonzero(array)) for n, array in weights.items() if n not in scope
     )
-    start = time.perf_counter()
     levels = []
+    start = time.perf_counter()
     for i, selection in enumerate(module.select(scope, sparsities)):
+        seconds = time.perf_counter() - start
         write_masks(scratch / str(i), selection.masks, weights_sha256)
         zeros = sum(
             int(mask.size - np.count_nonzero(scope[name] * mask))
@@ -73,6 +75,8 @@ def _prune(
                 "scope_weights": size,
                 "whole_model": (zeros + zeros_elsewhere) / whole,
                 "threshold": selection.threshold,
+                "prune_seconds": round(seconds, 4),
             }
         )
-    return levels, time.perf_counter() - start
+        start = time.perf_counter()
+    return levels

@@ -4,7 +4,7 @@ A task is a module with `TASK`, a `Task`. What is shared by tasks stands in `ana
 how answers are had and scored, in `analysis.scoring`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,13 @@ class Task:
     split: str = "test"
     revision: str = "1"
     licence: str = "MIT (generated)"
+
+
+def references(task: Task, examples: Sequence[Example]) -> list[Any]:
+    """What the predictions are held against."""
+    if task.target is None:
+        return [len(example[task.inputs[0]].split()) for example in examples]
+    return [example[task.target] for example in examples]
 
 
 def names() -> list[str]:

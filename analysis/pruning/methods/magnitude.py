@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from analysis.arrays import Array
 from analysis.models.naming import Weight
-from analysis.pruning.selection import Array, Selection, smallest_magnitudes
+from analysis.pruning.selection import Selection, smallest_magnitudes
 
 TITLE = "global magnitude"
 CITATION = "han2015learning"

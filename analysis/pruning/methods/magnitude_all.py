@@ -6,8 +6,9 @@ heads included. Biases stay.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from analysis.arrays import Array
 from analysis.models.naming import Weight
-from analysis.pruning.selection import Array, Selection, smallest_magnitudes
+from analysis.pruning.selection import Selection, smallest_magnitudes
 
 TITLE = "global magnitude, all weights"
 CITATION = "paszke2019pytorch"
