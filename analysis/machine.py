@@ -1,6 +1,7 @@
 """The machine that a step runs on: what it is, its clock to itself, and the memory of a call."""
 
 import contextlib
+import ctypes
 import fcntl
 import functools
 import multiprocessing
@@ -76,17 +77,16 @@ def beside_others() -> contextlib.AbstractContextManager[None]:
     return _flock(fcntl.LOCK_SH)
 
 
-def peak_of(function: Callable[[], Any], start: str = "fork") -> tuple[Any, int]:
+def peak_of(function: Callable[[], Any]) -> tuple[Any, int]:
     """The function's result, and the bytes of anonymous memory that it added at its peak.
 
-    It runs in a process of its own, since a process's high-water mark never falls; pages of mapped
-    files do not count. `start` is multiprocessing's method: "spawn" is exact, for a picklable
-    function; a "fork" is quick and inherits what is loaded, but also memory that was freed and not
-    given back, and none of the threads that OpenMP has started. The result has to be picklable.
+    It runs in a forked process, since a process's own high-water mark never falls; pages of mapped
+    files do not count. The result has to be picklable. Call this before the process has started
+    threads of its own that the function relies on (OpenMP's do not survive a fork).
     """
-    context = multiprocessing.get_context(start)
+    context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_measure, args=(function, sender))  # type: ignore[attr-defined]
+    child = context.Process(target=_measure, args=(function, sender))
     child.start()
     sender.close()
     try:
@@ -101,6 +101,7 @@ def peak_of(function: Callable[[], Any], start: str = "fork") -> tuple[Any, int]
 
 
 def _measure(function: Callable[[], Any], sender: Any) -> None:
+    _give_back_freed_memory()
     start = _anonymous_bytes()
     peak = start
     done = threading.Event()
@@ -136,6 +137,12 @@ def _told(result: Any, error: Exception | None) -> tuple[None, int, RuntimeError
     """In place of what cannot be sent, an error that says what it was."""
     what = f"{type(error).__name__}: {error}" if error else f"{type(result)} cannot be pickled"
     return None, 0, RuntimeError(what)
+
+
+def _give_back_freed_memory() -> None:
+    """Return freed memory to the system: reused, it would hide what is allocated from now on."""
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _anonymous_bytes() -> int:

@@ -189,3 +189,12 @@ def test_a_failing_step_lets_the_machine_go():
         raise ValueError("failed")
     with machine.alone():
         pass
+
+
+def test_peak_counts_memory_that_reuses_what_was_freed_before():
+    blocks = [np.ones(4096, dtype=np.uint8) for _ in range(8192)]  # 32 MB of small blocks
+    keep = blocks[::512]
+    del blocks
+    _, peak = machine.peak_of(lambda: len([np.ones(4096, dtype=np.uint8) for _ in range(8192)]))
+    assert len(keep) == 16
+    assert peak >= 24e6

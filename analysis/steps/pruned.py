@@ -33,7 +33,7 @@ def prune_checkpoint(
         work = functools.partial(
             _prune, objects.open(checkpoint), weights_sha256, family, method, sparsities, scratch
         )
-        levels, peak = peak_of(work, start="spawn")
+        levels, peak = peak_of(work)
         for i, level in enumerate(levels):
             level["masks"] = {"object": objects.adopt(scratch / str(i))}
     return {"levels": levels, "peak_bytes": peak}
