@@ -65,12 +65,15 @@ def render_command(
     engine: Annotated[str, typer.Option(help="auto, quarto or builtin.")] = "auto",
 ) -> None:
     """Render report.qmd from the study's results, which are computed first if there are none."""
-    from analysis import paper
+    from analysis import paper, results
     from analysis.rendering import render
 
     study.load(study_name)
     os.environ[study.VARIABLE] = study_name
+    results.require_writable(project.results_folder(study_name))
     formats = tuple(part.strip() for part in to.split(",") if part.strip())
+    if not formats:
+        raise RequestError("--to names no format; allowed: html, pdf, or both by a comma")
     for path in render(Path.cwd(), project.output_folder(study_name), formats, engine):
         typer.echo(f"wrote {path}")
     typer.echo(paper.claims_line())
@@ -95,7 +98,8 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except ClickException as error:
-        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)
+        if message := " ".join(error.format_message().split()):  # none where help was shown
+            print(f"error: {message}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Exception as error:
         if debug:

@@ -17,6 +17,7 @@ from typing import Any
 
 _LOCK = Path(tempfile.gettempdir()) / f"sparsification-machine-{os.getuid()}.lock"
 _SECONDS_BETWEEN_SAMPLES = 0.001
+_NO_ACCELERATOR = "no GPU"
 
 
 @functools.cache
@@ -49,7 +50,12 @@ def _accelerator() -> str:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
         if line.startswith("Model")
     ]
-    return ", ".join(models) or "no GPU"
+    return ", ".join(models) or _NO_ACCELERATOR
+
+
+def has_accelerator() -> bool:
+    """Whether there is a GPU that torch could use."""
+    return _accelerator() != _NO_ACCELERATOR
 
 
 def memory_bytes() -> int:

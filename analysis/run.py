@@ -4,8 +4,9 @@ import shutil
 import time
 from collections.abc import Mapping
 
-from analysis import environment, pipeline, project, results, study
+from analysis import environment, machine, pipeline, project, results, study
 from analysis.display import Display, display
+from analysis.errors import RequestError
 from analysis.memo import Memo
 from analysis.runner import Runner, Tally, complete
 
@@ -20,6 +21,8 @@ def run(study_name: str, jobs: int = 0) -> None:
     """
     start = time.perf_counter()
     chosen = study.load(study_name)
+    if chosen.compute.device == "cuda" and not machine.has_accelerator():
+        raise RequestError("compute.device: cuda, but there is no GPU here; use auto or cpu")
     memo = Memo(project.CACHE)
     memo.prepare()
     folder = project.results_folder(study_name)

@@ -20,8 +20,8 @@ VARIABLE = "SPARSITY_STUDY"
 DEFAULT = project.DEFAULT_STUDY
 FOLDER = project.STUDIES
 
-Level = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+Level = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Line = Annotated[str, Field(min_length=1, max_length=300)]
 

@@ -224,10 +224,15 @@ def latencies(data: Data) -> Md:
             text.times(row["speedup"]),
             text.megabytes(row["peak_bytes"]),
         ]
-        for _, row in data.runtime.sort_values(["model", "batch"], kind="stable").iterrows()
+        for _, row in _in_study_order(data).iterrows()
     ]
     header = ["Model", "Batch", "Level", "p50 (ms)", "p95 (ms)", "Runs", "Speed-up", "Peak memory"]
     return text.table(header, body, "lrrrrrrr")
+
+
+def _in_study_order(data: Data) -> pd.DataFrame:
+    order = data.runtime["model"].map(data.models.index)
+    return data.runtime.assign(order=order).sort_values(["order", "batch", "sparsity"])
 
 
 def environment(data: Data) -> Md:

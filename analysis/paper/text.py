@@ -63,6 +63,11 @@ def spelled(value: int) -> str:
     return _WORDS[value] if 0 <= value < len(_WORDS) else count(value)
 
 
+def counted(count: int, noun: str) -> str:
+    """So many of a thing, as in running text: "one task", "three tasks"."""
+    return f"{spelled(count)} {noun}{'' if count == 1 else 's'}"
+
+
 def number(value: Any, digits: int = 3) -> str:
     """A number to that many significant digits, never in exponents between 0.0001 and 10⁶."""
     if is_missing(value):

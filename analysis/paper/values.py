@@ -15,7 +15,8 @@ def title(data: Data) -> str:
 
 
 def model_count(data: Data) -> str:
-    return text.spelled(len(data.models))
+    """How many transformers are studied: "three transformers"."""
+    return text.counted(len(data.models), "transformer")
 
 
 def model_list(data: Data) -> str:
@@ -30,7 +31,7 @@ def parameters(data: Data) -> str:
 
 
 def task_count(data: Data) -> str:
-    return text.spelled(len(data.primary))
+    return text.counted(len(data.primary), "task")
 
 
 def task_list(data: Data) -> str:
@@ -79,7 +80,7 @@ def near_zero(data: Data, cutoff: str = "below_1e-1") -> str:
 
 def exact_zeros(data: Data) -> str:
     whole = data["profile_scopes"]
-    return text.spelled(int(whole.loc[whole["scope"] == "model", "zeros"].sum()))
+    return text.count(whole.loc[whole["scope"] == "model", "zeros"].sum())
 
 
 def prunable_share(data: Data) -> str:

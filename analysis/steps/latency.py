@@ -88,12 +88,14 @@ def _run(model: Any, inputs: dict[str, torch.Tensor], device: str) -> None:
 
 
 def _run_on_own_copy(model: Any, inputs: dict[str, torch.Tensor], threads: int) -> None:
-    """One forward pass on weights copied first: as loaded, those never touched are still the
-    mapped file's and would not count as memory."""
+    """One forward pass on a copy of the weights, so that they count: as loaded, those never
+    touched are still the mapped file's. The originals are kept, or freeing them would hide it."""
     torch.set_num_threads(threads)
+    originals = [parameter.data for parameter in model.parameters()]
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()
     _run(model, inputs, "cpu")
+    del originals
 
 
 def _inputs(
