@@ -24,18 +24,13 @@ def examples(study: Study, task: str) -> Call:
     )
 
 
-def pretrain(study: Study, model: Model, seed: int) -> Call:
+def pretrain(name: str, seed: int, threads: int) -> Call:
     """A built-in model, trained from scratch."""
     return Call(
         "analysis.steps.checkpoints:pretrain_builtin",
-        {
-            "name": model.name,
-            "family": model.family,
-            "seed": seed,
-            "threads": study.compute.threads,
-        },
+        {"name": name, "seed": seed, "threads": threads},
         libraries=_TORCH,
-        label=f"{model.name}: pretrain",
+        label=f"{name}: pretrain",
     )
 
 
@@ -46,7 +41,6 @@ def fine_tune(study: Study, model: Model, base: Variant, task: str) -> Call:
         {
             "checkpoint": base.checkpoint,
             "task": task,
-            "family": model.family,
             "seed": base.seed,
             "threads": study.compute.threads,
         },
@@ -55,24 +49,37 @@ def fine_tune(study: Study, model: Model, base: Variant, task: str) -> Call:
     )
 
 
-def profile(model: Model, base: Variant) -> Call:
-    """The distribution of a checkpoint's weights."""
+def profile(name: str, weights_sha256: str, checkpoint: str) -> Call:
+    """The distribution of the weights of a checkpoint, an object or a folder."""
     return Call(
         "analysis.steps.profiles:profile_weights",
-        {"weights_sha256": base.weights_sha256, "family": model.family},
-        carried={"checkpoint": base.checkpoint},
-        libraries=_NUMPY,
-        label=f"{model.name}: profile",
+        {"weights_sha256": weights_sha256},
+        carried={"checkpoint": checkpoint},
+        libraries=(*_NUMPY, "numba"),
+        label=f"{name}: profile",
     )
 
 
-def prune(study: Study, model: Model, dense: Variant, method: str) -> Call:
+def histograms(name: str, variants: list[Variant]) -> Call:
+    """The histograms of variants of one checkpoint, of which the masks are known."""
+    return Call(
+        "analysis.steps.profiles:histograms_of_masked",
+        {
+            "weights_sha256": variants[0].weights_sha256,
+            "masks": [variant.masks for variant in variants],
+        },
+        carried={"checkpoint": variants[0].checkpoint},
+        libraries=(*_NUMPY, "numba"),
+        label=f"{name}: histograms after pruning",
+    )
+
+
+def prune(study: Study, dense: Variant, method: str) -> Call:
     """All levels of one method on a dense checkpoint."""
     return Call(
         "analysis.steps.pruned:prune_checkpoint",
         {
             "weights_sha256": dense.weights_sha256,
-            "family": model.family,
             "method": method,
             "sparsities": list(study.sparsities),
         },

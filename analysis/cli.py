@@ -1,4 +1,4 @@
-"""python -m analysis …: run a study, render its report, look at the cache."""
+"""python -m analysis …: run a study, render its report, profile a model, look at the cache."""
 
 import os
 import sys
@@ -51,7 +51,7 @@ def run_command(
     ] = 0,
 ) -> None:
     """Compute all steps of a study that are not remembered yet, and write its results."""
-    from analysis.run import run
+    from analysis.commands.run import run
 
     if backend not in _BACKENDS:
         raise RequestError(unknown("backend", backend, _BACKENDS))
@@ -79,10 +79,26 @@ def render_command(
     typer.echo(paper.claims_line())
 
 
+@app.command("profile")
+def profile_command(
+    model: Annotated[
+        str, typer.Argument(help="A built-in model, the folder of a saved one, or a hub id.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables and figures.")],
+    revision: Annotated[
+        str | None, typer.Option(help="Commit, tag or branch of a hub model.", show_default=False)
+    ] = None,
+) -> None:
+    """Say how a checkpoint's weights are distributed, overall, by layer and by kind."""
+    from analysis.commands.profile import profile
+
+    profile(model, revision, out)
+
+
 @cache.command("status")
 def cache_status() -> None:
     """Say what the cache holds: entries and bytes by step. Changes nothing."""
-    from analysis.cache_status import status
+    from analysis.commands.cache_status import status
 
     status(project.CACHE)
 

@@ -29,9 +29,13 @@ class Display(AbstractContextManager["Display"]):
             self._said[label] = now
             self.say(f"  {label}: {what} {done} of {total}")
 
+    def cleared(self, label: str) -> None:
+        """A step reports no more."""
+        self._said.pop(label, None)
+
     def finished(self, label: str, seconds: float) -> None:
         """A step has been computed."""
-        self._said.pop(label, None)
+        self.cleared(label)
         self.say(f"  {label} ({seconds:.1f} s)")
 
     def __exit__(self, *_: object) -> None:
@@ -65,10 +69,10 @@ class BarDisplay(Display):
             self._bars[label], description=description, completed=done, total=total
         )
 
-    def finished(self, label: str, seconds: float) -> None:
+    def cleared(self, label: str) -> None:
         if label in self._bars:
             self._progress.remove_task(self._bars.pop(label))
-        super().finished(label, seconds)
+        super().cleared(label)
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()

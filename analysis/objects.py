@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from analysis import processes
 from analysis.errors import RunError
 
 _BLOCK = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def file_digest(path: Path) -> str:
@@ -107,6 +109,10 @@ class Objects:
                 f"cache object {digest[:12]} is missing or damaged; run again to make it"
             )
         return self.path(digest)
+
+    def locate(self, reference: str) -> Path:
+        """The path of an intact object, given its digest, or of a folder outside, by its path."""
+        return self.open(reference) if _DIGEST.fullmatch(reference) else Path(reference)
 
     def discard(self, digest: str) -> None:
         """Forget an object, whatever state it is in."""

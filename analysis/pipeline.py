@@ -42,7 +42,7 @@ async def _model_rows(
     collected: list[Rows] = []
     timed: list[Variant] = []
     for seed in study.seeds:
-        record = await runner.run(calls.pretrain(study, model, seed))
+        record = await runner.run(calls.pretrain(model.name, seed, study.compute.threads))
         base = rows.base_variant(study, model, seed, record)
         by_task = await _all(
             _scored_task(study, runner, model, base, task, examples[task]) for task in model.tasks
@@ -55,9 +55,14 @@ async def _model_rows(
         if seed == study.seeds[0]:
             of_methods = (DENSE, study.runtime.method)
             timed = [s.variant for s in by_task[0] if s.variant.method in of_methods]
-            profile = await runner.run(calls.profile(model, base))
+            profile = await runner.run(
+                calls.profile(model.name, base.weights_sha256, base.checkpoint)
+            )
             collected.append(rows.model_rows(model, record))
-            collected.append(rows.profile_rows(model, base, profile))
+            collected.append(rows.profile_rows(model.name, base.name, profile))
+            shown = [v for v in timed if v != base]  # the base has its own from the profile
+            histograms = await runner.run(calls.histograms(model.name, shown))
+            collected.append(rows.histogram_rows(shown, histograms))
     return rows.merge(collected), timed
 
 
@@ -69,9 +74,7 @@ async def _scored_task(
     if task not in BUILTIN[model.name].pretrained:
         tuned = await runner.run(calls.fine_tune(study, model, base, task))
         dense = rows.dense_variant(study, model, task, base.seed, tuned)
-    pruned = await _all(
-        runner.run(calls.prune(study, model, dense, method)) for method in study.methods
-    )
+    pruned = await _all(runner.run(calls.prune(study, dense, method)) for method in study.methods)
     variants = [dense] + [
         rows.pruned_variant(study, dense, method, protocol, record, level)
         for method, record in zip(study.methods, pruned, strict=True)

@@ -24,3 +24,8 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' advice off the screen; before they are imported."""
+    os.environ.update({"TRANSFORMERS_VERBOSITY": "error", "DISABLE_SAFETENSORS_CONVERSION": "1"})

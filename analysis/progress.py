@@ -1,5 +1,6 @@
 """How far a long step has come: steps say it here, whoever runs them chooses where it is shown."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
@@ -17,8 +18,31 @@ def send_to(sink: Sink | None) -> None:
     _sink = sink
 
 
+class Meter:
+    """Counts how much of something is done and says so, at most five times a second.
+
+    What is counted (bytes, say) is said in units of `unit` (millions). Threads may share it.
+    """
+
+    def __init__(self, what: str, total: int, unit: int = 1):
+        self._what, self._total, self._unit = what, total, unit
+        self._done, self._said = 0, 0.0
+        self._lock = threading.Lock()
+
+    def add(self, amount: int) -> None:
+        """So much more is done."""
+        with self._lock:
+            self._done += amount
+            now = time.monotonic()
+            if _sink and (
+                self._done >= self._total or now - self._said >= _SECONDS_BETWEEN_REPORTS
+            ):
+                self._said = now
+                _sink(self._what, self._done // self._unit, self._total // self._unit)
+
+
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """The items, one by one, with progress reported as they are taken, at most five times a second.
+    """The items, one by one, with progress reported as they are taken.
 
     `total` is needed when `items` has no length.
     """
@@ -26,11 +50,8 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
         if not isinstance(items, Sized):
             raise TypeError("track needs `total` for items without a length")
         total = len(items)
-    last = 0.0
-    for done, item in enumerate(items):
-        if _sink and time.monotonic() - last >= _SECONDS_BETWEEN_REPORTS:
-            _sink(what, done, total)
-            last = time.monotonic()
+    meter = Meter(what, total)
+    meter.add(0)
+    for item in items:
         yield item
-    if _sink:
-        _sink(what, total, total)
+        meter.add(1)

@@ -1,9 +1,9 @@
 """Result tables: their columns and keys, written whole or not at all, and read back."""
 
 import csv
+import io
 import json
 import math
-import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import files
 from analysis.errors import RequestError, RunError
 
 _STATISTICS = (
     "parameters zeros not_finite mean_abs std skew kurtosis q01 q05 q25 q50 q75 q95 q99"
-    " below_1e-3 below_1e-2 below_1e-1 below_1"
+    " below_1e-3 below_1e-2 below_1e-1 below_1 above_std norm_50 norm_90 norm_99"
 )
 # table: (key columns, further columns)
 _SCHEMA = {
@@ -46,7 +47,7 @@ _SCHEMA = {
         "iterations p50_ms p95_ms tokens_per_second speedup peak_bytes samples_ms",
     ),
     "profile": ("model part layer kind", _STATISTICS),
-    "profile_scopes": ("model scope", f"part layer kind {_STATISTICS}"),
+    "profile_scopes": ("model scope", f"part layer kind {_STATISTICS} ks_distance"),
     "histogram": ("variant scope scale left", "right count"),
     "cdf": ("variant scope scale left", "fraction"),
 }
@@ -110,39 +111,23 @@ def write(tables: Tables, environment: Mapping[str, Any], folder: Path) -> None:
     tables of two runs. Raises RunError if the disk refuses; the old ones then stay.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".results-"))
-        try:
+        with files.replaced_folder(folder) as new:
             for name, table in tables.items():
-                table.to_csv(
-                    new / f"{name}.csv",
-                    index=False,
-                    lineterminator="\n",
-                    quoting=csv.QUOTE_NONNUMERIC,  # a lone carriage return would split the row
-                )
+                write_csv(table, new / f"{name}.csv")
             text = json.dumps(environment, indent=2, ensure_ascii=False)
             (new / ENVIRONMENT).write_text(text + "\n", encoding="utf-8")
-            new.chmod(0o755)
-            _replace(folder, new)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
         raise _unwritable(folder, error) from error
 
 
-def _replace(folder: Path, new: Path) -> None:
-    """Put `new` in the place of `folder`; if that fails, the old one stays."""
-    old = folder.with_name(f".old-{folder.name}")
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)  # what a killed run may have left
-        folder.rename(old)
-    try:
-        new.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write one table."""
+    table.to_csv(
+        path,
+        index=False,
+        lineterminator="\n",
+        quoting=csv.QUOTE_NONNUMERIC,  # a lone carriage return would split the row
+    )
 
 
 def exist(folder: Path) -> bool:
@@ -174,7 +159,12 @@ def read(folder: Path) -> tuple[Tables, dict[str, Any]]:
     return tables, environment
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def as_read(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as it would be read back: with the types that its values have as text."""
+    return _read_csv(io.StringIO(table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)))
+
+
+def _read_csv(path: Path | io.StringIO) -> pd.DataFrame:
     """Empty cells are missing values; a model called "None" or "NA" is not."""
     return pd.read_csv(
         path,

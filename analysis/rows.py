@@ -272,18 +272,27 @@ def size_rows(variant: Variant, sizes: Record, dense_sizes: Record) -> list[Row]
     ]
 
 
-def profile_rows(model: Model, base: Variant, record: Record) -> Rows:
-    """The rows of the profile, histogram and cdf tables."""
-    parts: Rows = {"profile": [{"model": model.name, **leaf} for leaf in record["leaves"]]}
+def profile_rows(model: str, variant: str, record: Record) -> Rows:
+    """The rows of the profile, histogram and cdf tables for a model's dense variant."""
+    parts: Rows = {"profile": [{"model": model, **leaf} for leaf in record["leaves"]]}
     parts |= {"profile_scopes": [], "histogram": [], "cdf": []}
     for scope, content in record["scopes"].items():
-        where = {"model": model.name, "scope": scope, **_scope_columns(scope)}
+        where = {"model": model, "scope": scope, **_scope_columns(scope)}
         parts["profile_scopes"].append(where | content["statistics"])
         for table in ("histogram", "cdf"):
-            parts[table] += [
-                {"variant": base.name, "scope": scope, **row} for row in content[table]
-            ]
+            parts[table] += [{"variant": variant, "scope": scope, **row} for row in content[table]]
     return parts
+
+
+def histogram_rows(variants: list[Variant], record: Record) -> Rows:
+    """The rows of table `histogram` for variants of one checkpoint, over the whole model."""
+    return {
+        "histogram": [
+            {"variant": variant.name, "scope": "model", **row}
+            for variant, rows in zip(variants, record["histograms"], strict=True)
+            for row in rows
+        ]
+    }
 
 
 def _scope_columns(scope: str) -> Row:

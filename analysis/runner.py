@@ -19,16 +19,11 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from safetensors import SafetensorError
 
-from analysis import progress
+from analysis import processes, progress
 from analysis.display import Display
 from analysis.errors import AnalysisError, RunError
 from analysis.memo import Call, Memo, Outcome, Record
 
-_QUIET = {
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DISABLE_SAFETENSORS_CONVERSION": "1",
-}
 _memo: Memo | None = None
 _reports: Any = None
 
@@ -165,7 +160,8 @@ def complete(runner: Runner, work: Coroutine[Any, Any, Any]) -> Any:
 
 def _start_worker(folder: Path, reports: Any) -> None:
     global _memo, _reports
-    os.environ.update(_QUIET)  # before the libraries are imported
+    processes.quiet_libraries()
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # many at once would be drawn
     _memo, _reports = Memo(folder), reports
 
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from analysis import pruning, results, rows, study, tasks
 from analysis.models import naming
-from analysis.profile import cdf, histograms, leaves, scopes, statistics
+from analysis.models.checkpoint import in_memory
+from analysis.profile.checkpoint import profile as profile_checkpoint
 from analysis.rows import Scored
 from analysis.scoring.statistics import METRICS
 
@@ -13,22 +14,23 @@ NAMES = {
         "bert.embeddings.word_embeddings.weight",
         *(
             f"bert.encoder.layer.{i}.{part}"
-            for i in range(2)
+            for i in range(4)
             for part in ("attention.self.query.weight", "intermediate.dense.weight")
         ),
         "classifier.weight",
     ],
     "decoder-only": [
         "transformer.wte.weight",
-        *(f"transformer.h.{i}.mlp.c_fc.weight" for i in range(2)),
+        *(f"transformer.h.{i}.mlp.{own}.weight" for i in range(4) for own in ("c_fc", "c_proj")),
         "transformer.ln_f.weight",
     ],
     "encoder-decoder": [
         "model.shared.weight",
         *(
-            f"model.{part}.layers.{i}.fc1.weight"
+            f"model.{part}.layers.{i}.{own}.weight"
             for part in ("encoder", "decoder")
-            for i in range(2)
+            for i in range(4)
+            for own in ("fc1", "fc2")
         ),
     ],
 }
@@ -47,7 +49,7 @@ def weights(family: str, seed: int = 0) -> dict[str, np.ndarray]:
 
 def checkpoint(family: str, digest: str) -> dict:
     found = weights(family)
-    named = naming.weights(found, family)
+    named = naming.weights(found)
     return {
         "checkpoint": {"object": digest},
         "weights_sha256": digest,
@@ -60,24 +62,18 @@ def checkpoint(family: str, digest: str) -> dict:
 
 
 def profile(family: str) -> dict:
-    found = weights(family)
-    named = naming.weights(found, family)
-    return {
-        "leaves": leaves(found, named),
-        "scopes": {
-            scope: {
-                "statistics": statistics(values),
-                "histogram": histograms(values),
-                "cdf": cdf(values),
-            }
-            for scope, values in scopes(found, named)
-        },
-    }
+    return profile_checkpoint(in_memory(weights(family)))
+
+
+def histograms(family: str, variants: list[rows.Variant]) -> dict:
+    """As of the dense model at every level."""
+    model = profile(family)["scopes"]["model"]
+    return {"histograms": [model["histogram"] for _ in variants]}
 
 
 def pruned(family: str, method: str, levels: tuple[float, ...]) -> dict:
     found = weights(family)
-    named = naming.weights(found, family)
+    named = naming.weights(found)
     module = pruning.method(method)
     scope = {name: found[name] for name in found if module.in_scope(named[name])}
     size = sum(a.size for a in scope.values())
@@ -160,12 +156,13 @@ def tables(chosen: study.Study) -> results.Tables:
         record = checkpoint(model.family, model.name)
         base = rows.base_variant(chosen, model, 0, record)
         parts.append(rows.model_rows(model, record))
-        parts.append(rows.profile_rows(model, base, profile(model.family)))
+        parts.append(rows.profile_rows(model.name, base.name, profile(model.family)))
         groups = [_group(chosen, model, task) for task in model.tasks]
         for task, group in zip(model.tasks, groups, strict=True):
             parts.append(rows.scored_rows(chosen, group, task, found[task]["chance"]))
         parts.append(rows.scored_rows(chosen, [Scored(base, sizes(0.0))], "", {}))
         timed = [s.variant for s in groups[0] if s.variant.method in ("dense", "magnitude")]
+        parts.append(rows.histogram_rows(timed, histograms(model.family, timed)))
         parts.append({"runtime": rows.runtime_rows(timed, latency(chosen, timed))})
     return results.build(rows.merge(parts))
 

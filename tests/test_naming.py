@@ -1,221 +1,643 @@
-"""Every tensor of the three families is called what its module is."""
+"""Every tensor of every family is called what its module is, and counted once."""
 
 import pytest
 import torch
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import (
-    BartConfig,
-    BartForConditionalGeneration,
-    BartForSequenceClassification,
-    BertConfig,
-    BertForMaskedLM,
-    BertForSequenceClassification,
-    GPT2Config,
-    GPT2ForSequenceClassification,
-    GPT2LMHeadModel,
-)
+from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from analysis.models.naming import KINDS, PARTS, weight, weights
+from analysis.models.naming import KINDS, PARTS, Weight, family, is_buffer, weight, weights
 
-BERT = BertConfig(
-    vocab_size=60,
-    hidden_size=8,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=16,
-    max_position_embeddings=20,
-)
-GPT2 = GPT2Config(vocab_size=60, n_embd=8, n_layer=2, n_head=2, n_positions=20, pad_token_id=0)
-BART = BartConfig(
-    vocab_size=60,
-    d_model=8,
-    encoder_layers=2,
-    decoder_layers=3,
-    encoder_attention_heads=2,
-    decoder_attention_heads=2,
-    encoder_ffn_dim=16,
-    decoder_ffn_dim=16,
-    max_position_embeddings=20,
-)
-DECODER = "model.decoder.layers.0"
-MODELS = {
-    BertForSequenceClassification: (BERT, "encoder-only"),
-    BertForMaskedLM: (BERT, "encoder-only"),
-    GPT2LMHeadModel: (GPT2, "decoder-only"),
-    GPT2ForSequenceClassification: (GPT2, "decoder-only"),
-    BartForConditionalGeneration: (BART, "encoder-decoder"),
-    BartForSequenceClassification: (BART, "encoder-decoder"),
+TWO = {"num_hidden_layers": 2, "num_attention_heads": 2}
+WIDTHS = {"vocab_size": 60, "hidden_size": 8, "intermediate_size": 16}
+SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+BERT = {**WIDTHS, **TWO, "max_position_embeddings": 20}
+DEBERTA = {**BERT, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
+XXLARGE = {
+    **DEBERTA,
+    "conv_kernel_size": 3,
+    "position_buckets": 4,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "position_biased_input": False,
+    "type_vocab_size": 0,
 }
+SEQ2SEQ = {
+    "vocab_size": 60,
+    "d_model": 8,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 16,
+    "decoder_ffn_dim": 16,
+    "max_position_embeddings": 20,
+}
+T5 = {
+    "vocab_size": 60,
+    "d_model": 8,
+    "d_kv": 4,
+    "d_ff": 16,
+    "num_layers": 2,
+    "num_decoder_layers": 3,
+    "num_heads": 2,
+}
+GATED = {**T5, "feed_forward_proj": "gated-gelu"}
+GPT2 = {"vocab_size": 60, "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 20, **SPECIAL}
+LLAMA = {**BERT, **SPECIAL, "num_key_value_heads": 2}
+OPT = {**TWO, "vocab_size": 60, "hidden_size": 8, "ffn_dim": 16, "max_position_embeddings": 20}
+FALCON = {**TWO, "vocab_size": 60, "hidden_size": 8, **SPECIAL}
+DISTILBERT = {"vocab_size": 60, "dim": 8, "n_layers": 2, "n_heads": 2, "hidden_dim": 16}
+MODERNBERT = {**BERT, **SPECIAL, "cls_token_id": 1, "sep_token_id": 2}
+
+ENCODER, DECODER = {"encoder": 2}, {"decoder": 2}
+BOTH = {"encoder": 2, "decoder": 3}
+MODELS = [  # class, what its config says, how many blocks each stack has
+    ("BertForMaskedLM", BERT, ENCODER),
+    ("BertForPreTraining", BERT, ENCODER),
+    ("BertForSequenceClassification", BERT, ENCODER),
+    ("BertForQuestionAnswering", BERT, ENCODER),
+    ("RobertaForMaskedLM", BERT, ENCODER),
+    ("RobertaForSequenceClassification", BERT, ENCODER),
+    ("XLMRobertaForMaskedLM", BERT, ENCODER),
+    ("DebertaForMaskedLM", DEBERTA, ENCODER),
+    ("DebertaV2ForMaskedLM", XXLARGE, ENCODER),
+    ("DebertaV2ForMaskedLM", {**DEBERTA, "legacy": False, "embedding_size": 4}, ENCODER),
+    ("DebertaV2ForSequenceClassification", XXLARGE, ENCODER),
+    ("MegatronBertForMaskedLM", BERT, ENCODER),
+    ("MegatronBertForSequenceClassification", BERT, ENCODER),
+    ("DistilBertForMaskedLM", DISTILBERT, ENCODER),
+    ("DistilBertForSequenceClassification", DISTILBERT, ENCODER),
+    ("ElectraForPreTraining", {**BERT, "embedding_size": 4}, ENCODER),
+    ("ElectraForMaskedLM", {**BERT, "embedding_size": 4}, ENCODER),
+    ("ElectraForSequenceClassification", {**BERT, "embedding_size": 4}, ENCODER),
+    ("AlbertForMaskedLM", {**BERT, "embedding_size": 4, "num_hidden_groups": 2}, ENCODER),
+    ("ModernBertForMaskedLM", MODERNBERT, ENCODER),
+    ("GPT2LMHeadModel", GPT2, DECODER),
+    ("GPT2LMHeadModel", {**GPT2, "add_cross_attention": True}, DECODER),
+    ("GPT2ForSequenceClassification", GPT2, DECODER),
+    ("GPTJForCausalLM", {**GPT2, "rotary_dim": 4}, DECODER),
+    ("GPTNeoXForCausalLM", {**BERT, **SPECIAL}, DECODER),
+    ("OPTForCausalLM", OPT, DECODER),
+    ("OPTForCausalLM", {**OPT, "word_embed_proj_dim": 4}, DECODER),
+    ("BloomForCausalLM", {"vocab_size": 60, "hidden_size": 8, "n_layer": 2, "n_head": 2}, DECODER),
+    ("FalconForCausalLM", {**FALCON, "bias": True}, DECODER),
+    ("FalconForCausalLM", {**FALCON, "new_decoder_architecture": True}, DECODER),
+    ("LlamaForCausalLM", LLAMA, DECODER),
+    ("LlamaForSequenceClassification", LLAMA, DECODER),
+    ("Qwen2ForCausalLM", LLAMA, DECODER),
+    ("Qwen3ForCausalLM", {**LLAMA, "head_dim": 4}, DECODER),
+    ("MistralForCausalLM", LLAMA, DECODER),
+    ("MixtralForCausalLM", {**LLAMA, "num_local_experts": 3}, DECODER),
+    ("PhiForCausalLM", {**LLAMA, "qk_layernorm": True}, DECODER),
+    ("Phi3ForCausalLM", LLAMA, DECODER),
+    ("BartForConditionalGeneration", SEQ2SEQ, BOTH),
+    ("BartForSequenceClassification", SEQ2SEQ, BOTH),
+    ("PegasusForConditionalGeneration", SEQ2SEQ, BOTH),
+    ("M2M100ForConditionalGeneration", SEQ2SEQ, BOTH),
+    ("T5ForConditionalGeneration", T5, BOTH),
+    ("T5ForConditionalGeneration", GATED, BOTH),
+    ("T5ForSequenceClassification", T5, BOTH),
+    ("MT5ForConditionalGeneration", GATED, BOTH),
+]  # fmt: skip
+# linear layers that are not of the block's attention or FFN
+POSITION_PROJECTIONS = ("pos_key_proj", "pos_query_proj", "pos_proj", "pos_q_proj")
+EMBEDDING_PROJECTIONS = (
+    "project_in",
+    "project_out",
+    "embeddings_project",
+    "embed_proj",
+    "embedding_hidden_mapping_in",
+)
+
+# T5's first block alone has the stack's relative positions, ModernBERT's alone lacks a norm
+ONLY_SOME_BLOCKS = ("relative_attention_bias", "attn_norm")
 
 
-@pytest.fixture(scope="module", params=MODELS, ids=lambda model: model.__name__)
-def named(request):
-    """A model, and what each of its parameters is called; tied ones once."""
-    config, family = MODELS[request.param]
-    model = request.param(config)
-    return model, weights([name for name, _ in model.named_parameters()], family)
+def model_of(class_name, of_config):
+    """A model of that class without values: its names and shapes."""
+    model_class = getattr(transformers, class_name)
+    with torch.device("meta"):
+        return model_class(model_class.config_class(**of_config))
 
 
-def of_type(model, *types):
-    """Names of the parameters of the modules of these types."""
+def named_by(state):
+    """What each tensor of a state dict is; the same object means the same values."""
+    return weights(state, same=lambda one, other: state[one] is state[other])
+
+
+def state_of(model):
+    return dict(model.state_dict(keep_vars=True))
+
+
+def parameters_of(model):
+    """Names of the parameters, also the tied ones."""
+    return {name for name, _ in model.named_parameters(remove_duplicate=False)}
+
+
+def parameters_in(model, is_such):
+    """Names of the parameters that modules of that sort own themselves, also the tied ones."""
     return {
         f"{name}.{own}"
-        for name, module in model.named_modules()
-        if isinstance(module, types)
+        for name, module in model.named_modules(remove_duplicate=False)
+        if is_such(module)
         for own, _ in module.named_parameters(recurse=False)
     }
 
 
-def in_blocks(model):
-    """Names of the parameters inside the transformer's blocks: below a list of modules."""
-    lists = [n for n, module in model.named_modules() if isinstance(module, torch.nn.ModuleList)]
+def is_linear(module):
+    return isinstance(module, nn.Linear | Conv1D)
+
+
+def is_norm(module):
+    return type(module).__name__.endswith("Norm")
+
+
+def is_embedding(module):
+    return isinstance(module, nn.Embedding)
+
+
+def is_stack_of_experts(module):
+    return type(module).__name__.endswith("Experts")
+
+
+def is_router(module):
+    return type(module).__name__.endswith("Router")
+
+
+def number_of_block(model):
+    """For each parameter inside a list of modules, its number in the outermost list."""
+    lists = [n for n, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    outermost = [n for n in lists if not any(n.startswith(f"{other}.") for other in lists)]
     return {
-        name
-        for name, _ in model.named_parameters()
-        if any(name.startswith(f"{prefix}.") for prefix in lists)
+        name: int(name.removeprefix(f"{prefix}.").split(".")[0])
+        for name in parameters_of(model)
+        for prefix in outermost
+        if name.startswith(f"{prefix}.")
     }
 
 
-def test_every_parameter_has_a_part_and_a_kind(named):
-    model, names = named
-    assert names.keys() == dict(model.named_parameters()).keys()
-    for name, what in names.items():
+def untied_size(state, named):
+    return sum(state[name].numel() for name, what in named.items() if what.tied_to is None)
+
+
+def size_without_head(state, named):
+    base = {name: what for name, what in named.items() if what.part != "head"}
+    return untied_size(state, base)
+
+
+@pytest.fixture(scope="module", params=MODELS, ids=lambda case: case[0])
+def case(request):
+    """A model, what each of its tensors is called, and the blocks of each of its stacks."""
+    class_name, of_config, blocks = request.param
+    model = model_of(class_name, of_config)
+    return model, named_by(state_of(model)), blocks
+
+
+def test_every_parameter_is_understood_and_buffers_are_left_out(case):
+    model, named, _ = case
+    assert list(named) == sorted(parameters_of(model))
+    assert {name for name in state_of(model) if is_buffer(name)} == (
+        state_of(model).keys() - parameters_of(model)
+    )
+    for name, what in named.items():
+        assert what.understood
         assert what.name == name
         assert what.part in PARTS
         assert what.kind in KINDS
 
 
-def test_prunable_are_exactly_the_linear_weights_inside_the_blocks(named):
-    model, names = named
-    linear = {n for n in of_type(model, torch.nn.Linear, Conv1D) if n.endswith(".weight")}
-    prunable = {name for name, what in names.items() if what.prunable}
-    assert prunable == linear & in_blocks(model)
-    assert prunable
+def test_every_parameter_is_counted_once(case):
+    model, named, _ = case
+    state = state_of(model)
+    assert untied_size(state, named) == sum(p.numel() for p in model.parameters())
+    for name, what in named.items():
+        if what.tied_to is not None:
+            assert state[name] is state[what.tied_to]
+            assert named[what.tied_to].tied_to is None
 
 
-def test_norms_are_exactly_the_parameters_of_layer_norms(named):
-    model, names = named
-    norms = {name for name, what in names.items() if what.kind == "norm"}
-    assert norms == of_type(model, torch.nn.LayerNorm) & names.keys()
+def test_prunable_are_exactly_the_linear_weights_inside_the_blocks(case):
+    model, named, _ = case
+    linear = {name for name in parameters_in(model, is_linear) if name.endswith(".weight")}
+    linear = {name for name in linear if name.split(".")[-2] not in POSITION_PROJECTIONS}
+    in_blocks = (linear | parameters_in(model, is_stack_of_experts)) & number_of_block(model).keys()
+    assert {name for name, what in named.items() if what.prunable} == in_blocks
+    assert in_blocks
 
 
-def test_embeddings_are_exactly_the_parameters_of_embeddings(named):
-    model, names = named
+def test_norms_are_exactly_the_parameters_of_norms(case):
+    model, named, _ = case
+    norms = {name for name, what in named.items() if what.kind == "norm"}
+    assert norms == parameters_in(model, is_norm)
+
+
+def test_embeddings_are_exactly_the_parameters_of_embeddings_and_of_what_projects_them(case):
+    model, named, _ = case
     kinds = ("token embedding", "position")
-    embeddings = {name for name, what in names.items() if what.kind in kinds}
-    assert embeddings == of_type(model, torch.nn.Embedding) & names.keys()
-
-
-def test_biases_are_exactly_the_other_vectors_called_bias(named):
-    _, names = named
-    for name, what in names.items():
-        assert (what.kind == "bias") == (name.endswith(".bias") and what.kind != "norm")
-
-
-def test_the_kind_head_is_outside_the_blocks_and_a_matrix(named):
-    model, names = named
-    for name, what in names.items():
-        if what.kind == "head":
-            assert what.part == "head"
-            assert what.layer is None
-            assert name not in in_blocks(model)
-
-
-def test_layers_are_numbered_where_there_are_blocks_and_nowhere_else(named):
-    model, names = named
-    assert {name for name, what in names.items() if what.layer is not None} == in_blocks(model)
-    found = {(what.part, what.layer) for what in names.values() if what.layer is not None}
-    expected = {
-        "bert": {("encoder", 0), ("encoder", 1)},
-        "gpt2": {("decoder", 0), ("decoder", 1)},
-        "bart": {("encoder", i) for i in range(2)} | {("decoder", i) for i in range(3)},
+    embeddings = {name for name, what in named.items() if what.kind in kinds}
+    projections = {
+        name
+        for name in parameters_in(model, is_linear)
+        if name.endswith(".weight")
+        and name.split(".")[-2] in (*EMBEDDING_PROJECTIONS, *POSITION_PROJECTIONS)
     }
-    assert found == expected[model.config.model_type]
+    assert embeddings == parameters_in(model, is_embedding) | projections
+    for name in embeddings:
+        assert (named[name].part == "embedding") == (name not in number_of_block(model))
 
 
-def test_every_block_of_a_part_has_the_same_kinds_and_shapes(named):
-    model, names = named
-    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
-    blocks = {}
-    for name, what in names.items():
-        if what.layer is not None:
-            key = (what.part, what.layer)
-            blocks.setdefault(key, []).append((what.kind, shapes[name]))
-    for part in PARTS:
-        of_part = [sorted(b) for (p, _), b in blocks.items() if p == part]
-        assert all(block == of_part[0] for block in of_part)
+def test_convolutions_are_exactly_the_matrices_of_convolutions(case):
+    model, named, _ = case
+    convolutions = parameters_in(model, lambda module: isinstance(module, nn.Conv1d))
+    found = {name for name, what in named.items() if what.kind == "convolution"}
+    assert found == {name for name in convolutions if name.endswith(".weight")}
+
+
+def test_biases_are_exactly_the_other_vectors_called_bias(case):
+    model, named, _ = case
+    vectors = {name for name, tensor in state_of(model).items() if name.endswith("bias")}
+    vectors -= parameters_in(model, is_norm)
+    biases = {name for name, what in named.items() if what.kind == "bias"}
+    assert biases == {name for name in vectors if not is_buffer(name)}
+
+
+def test_layers_are_numbered_as_the_lists_of_blocks_are(case):
+    model, named, blocks = case
+    numbers = {name: what.layer for name, what in named.items() if what.layer is not None}
+    assert numbers == number_of_block(model)
+    stacks = {(what.part, what.layer) for what in named.values() if what.layer is not None}
+    assert stacks == {(part, i) for part, count in blocks.items() for i in range(count)}
+
+
+def test_the_family_is_that_of_the_stacks(case):
+    _, named, blocks = case
+    expected = "encoder-decoder" if len(blocks) == 2 else f"{next(iter(blocks))}-only"
+    assert family(named.values()) == expected
+
+
+def test_the_head_is_all_that_the_base_model_has_not_but_the_pooler(case):
+    model, named, _ = case
+    state = state_of(model)
+    counted = {name: what for name, what in named.items() if what.tied_to is None}
+    of_base = {id(parameter) for parameter in model.base_model.parameters()}
+    outside = {name for name in counted if id(state[name]) not in of_base}
+    heads = {name for name, what in counted.items() if what.part == "head"}
+    assert heads == {name for name in outside if "pooler" not in name}
+    for name in heads:
+        assert named[name].kind in ("head", "bias", "norm")
+
+
+def test_the_kind_head_is_a_head_a_pooler_or_a_router(case):
+    model, named, _ = case
+    for name, what in named.items():
+        if what.kind == "head" and what.part != "head":
+            assert "pooler" in name or name in parameters_in(model, is_router)
+            assert not what.prunable
+
+
+def test_every_block_of_a_stack_has_the_same_kinds_and_shapes(case):
+    model, named, blocks = case
+    shapes = {name: tuple(tensor.shape) for name, tensor in state_of(model).items()}
+    for part, count in blocks.items():
+        contents = [
+            sorted(
+                (what.kind, shapes[name])
+                for name, what in named.items()
+                if (what.part, what.layer) == (part, i)
+                and not any(special in name for special in ONLY_SOME_BLOCKS)
+            )
+            for i in range(count)
+        ]
+        assert all(content == contents[0] for content in contents)
+
+
+def test_names_are_alike_with_and_without_prefixes(case):
+    """`from_pretrained` of the bare model saves without `bert.`; wrappers add their own."""
+    model, named, _ = case
+    prefix = f"{model.base_model_prefix}."
+    for name, what in named.items():
+        for other in (name.removeprefix(prefix), f"module.{name}", f"base_model.model.{name}"):
+            found = weight(other)
+            assert (found.part, found.layer, found.kind) == (what.part, what.layer, what.kind)
+
+
+BERT_BASE = {}
+BERT_LARGE = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+}
+SEQ2SEQ_LARGE = {
+    "d_model": 1024,
+    "encoder_attention_heads": 16,
+    "decoder_attention_heads": 16,
+    "encoder_ffn_dim": 4096,
+    "decoder_ffn_dim": 4096,
+    "max_position_embeddings": 1024,
+}
+PEGASUS_LARGE = {**SEQ2SEQ_LARGE, "vocab_size": 96103, "encoder_layers": 16, "decoder_layers": 16}
+M2M100_418M = {**SEQ2SEQ_LARGE, "vocab_size": 128112, "encoder_layers": 12, "decoder_layers": 12}
+T5_V1_1_XL = {
+    "vocab_size": 32128,
+    "d_model": 2048,
+    "d_kv": 64,
+    "d_ff": 5120,
+    "num_layers": 24,
+    "num_heads": 32,
+    "feed_forward_proj": "gated-gelu",
+}
+DEBERTA_V2_XXLARGE = {
+    "vocab_size": 128100,
+    "hidden_size": 1536,
+    "num_hidden_layers": 48,
+    "num_attention_heads": 24,
+    "intermediate_size": 6144,
+    "max_position_embeddings": 512,
+    "relative_attention": True,
+    "position_buckets": 256,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "conv_kernel_size": 3,
+    "conv_act": "gelu",
+    "layer_norm_eps": 1e-7,
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
 
 
 @pytest.mark.parametrize(
-    ("name", "family", "expected"),
+    ("class_name", "of_config", "published"),
     [
-        ("bert.encoder.layer.11.attention.self.key.weight", "encoder-only", "attention key"),
-        ("bert.encoder.layer.0.attention.output.dense.weight", "encoder-only", "attention output"),
-        ("bert.encoder.layer.0.output.dense.weight", "encoder-only", "ffn out"),
-        ("bert.encoder.layer.0.intermediate.dense.weight", "encoder-only", "ffn in"),
-        ("bert.embeddings.token_type_embeddings.weight", "encoder-only", "token embedding"),
-        ("bert.embeddings.position_embeddings.weight", "encoder-only", "position"),
-        ("transformer.h.3.attn.c_attn.weight", "decoder-only", "attention query-key-value"),
-        ("transformer.h.3.attn.c_proj.weight", "decoder-only", "attention output"),
-        ("transformer.h.3.mlp.c_proj.weight", "decoder-only", "ffn out"),
-        ("transformer.h.3.mlp.c_proj.bias", "decoder-only", "bias"),
-        ("transformer.wte.weight", "decoder-only", "token embedding"),
-        ("transformer.wpe.weight", "decoder-only", "position"),
-        ("score.weight", "decoder-only", "head"),
-        (f"{DECODER}.encoder_attn.q_proj.weight", "encoder-decoder", "cross-attention query"),
-        (f"{DECODER}.encoder_attn.out_proj.weight", "encoder-decoder", "cross-attention output"),
-        (f"{DECODER}.self_attn.out_proj.weight", "encoder-decoder", "attention output"),
-        (f"{DECODER}.encoder_attn_layer_norm.weight", "encoder-decoder", "norm"),
-        ("model.encoder.layers.0.fc1.weight", "encoder-decoder", "ffn in"),
-        ("model.encoder.layers.0.fc2.weight", "encoder-decoder", "ffn out"),
-        ("model.shared.weight", "encoder-decoder", "token embedding"),
-        ("classification_head.out_proj.weight", "encoder-decoder", "head"),
-    ],
-)  # fmt: skip
-def test_kinds_are_the_fields_words(name, family, expected):
-    assert weight(name, family).kind == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "family", "part", "layer"),
-    [
-        ("bert.encoder.layer.11.output.dense.weight", "encoder-only", "encoder", 11),
-        ("bert.embeddings.word_embeddings.weight", "encoder-only", "embedding", None),
-        ("bert.embeddings.LayerNorm.weight", "encoder-only", "embedding", None),
-        ("bert.pooler.dense.weight", "encoder-only", "head", None),
-        ("cls.predictions.transform.LayerNorm.weight", "encoder-only", "head", None),
-        ("transformer.h.3.ln_1.weight", "decoder-only", "decoder", 3),
-        ("transformer.ln_f.weight", "decoder-only", "decoder", None),
-        ("transformer.wpe.weight", "decoder-only", "embedding", None),
-        ("model.encoder.layers.1.fc1.weight", "encoder-decoder", "encoder", 1),
-        ("model.decoder.layers.1.fc1.weight", "encoder-decoder", "decoder", 1),
-        ("model.decoder.layers.1.encoder_attn.k_proj.weight", "encoder-decoder", "decoder", 1),
-        ("model.shared.weight", "encoder-decoder", "embedding", None),
-        ("classification_head.dense.weight", "encoder-decoder", "head", None),
+        ("BertModel", BERT_BASE, 109_482_240),
+        ("BertForPreTraining", BERT_BASE, 110_106_428),
+        ("BertModel", BERT_LARGE, 335_141_888),
+        ("GPT2LMHeadModel", {}, 124_439_808),
+        ("GPT2LMHeadModel", {"n_embd": 1600, "n_layer": 48, "n_head": 25}, 1_557_611_200),
+        ("PegasusForConditionalGeneration", PEGASUS_LARGE, 570_797_056),
+        ("M2M100ForConditionalGeneration", M2M100_418M, 483_905_536),
+        ("DebertaV2Model", DEBERTA_V2_XXLARGE, 1_564_549_632),
+        ("DebertaV2ForMaskedLM", DEBERTA_V2_XXLARGE, 1_567_041_636),
+        ("T5ForConditionalGeneration", T5_V1_1_XL, 2_783_959_040),
     ],
 )
-def test_parts_and_layers_are_where_the_tensor_stands(name, family, part, layer):
-    what = weight(name, family)
-    assert (what.part, what.layer) == (part, layer)
+def test_counts_are_those_published(class_name, of_config, published):
+    model = model_of(class_name, of_config)
+    state = state_of(model)
+    assert untied_size(state, named_by(state)) == published
+    assert sum(p.numel() for p in model.parameters()) == published
 
 
-def test_a_model_without_its_prefix_is_named_alike():
-    """`from_pretrained` of the bare model saves the same tensors without `bert.`."""
-    for bare in ("encoder.layer.0.output.dense.weight", "embeddings.LayerNorm.weight"):
-        one, two = weight(bare, "encoder-only"), weight(f"bert.{bare}", "encoder-only")
-        assert (one.part, one.layer, one.kind) == (two.part, two.layer, two.kind)
+def test_a_checkpoint_with_a_head_counts_as_its_base_model_where_the_head_is_left_out():
+    state = state_of(model_of("BertForPreTraining", BERT_BASE))
+    assert size_without_head(state, named_by(state)) == 109_482_240
 
 
-@given(st.text(max_size=30), st.sampled_from(["encoder-only", "decoder-only", "encoder-decoder"]))
-def test_any_name_gets_some_part_and_kind(name, family):
-    what = weight(name, family)
+def test_causal_masks_in_a_checkpoint_of_gpt2_are_not_counted():
+    state = state_of(model_of("GPT2LMHeadModel", {}))
+    for i in range(12):
+        state[f"transformer.h.{i}.attn.bias"] = torch.empty(1, 1, 1024, 1024, device="meta")
+        state[f"transformer.h.{i}.attn.masked_bias"] = torch.empty((), device="meta")
+    assert untied_size(state, named_by(state)) == 124_439_808
+
+
+def test_a_head_that_stands_apart_in_the_checkpoint_is_counted():
+    state = state_of(model_of("T5ForConditionalGeneration", T5_V1_1_XL))
+    state["lm_head.weight"] = torch.empty_like(state["shared.weight"])
+    named = named_by(state)
+    assert untied_size(state, named) == 2_849_757_184
+    assert size_without_head(state, named) == 2_783_959_040
+
+
+@pytest.mark.parametrize(
+    ("names", "tied"),
+    [
+        (["wte.weight", "lm_head.weight"], {"lm_head.weight": "wte.weight"}),
+        (
+            ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"],
+            {
+                "decoder.embed_tokens.weight": "encoder.embed_tokens.weight",
+                "lm_head.weight": "encoder.embed_tokens.weight",
+            },
+        ),
+        (
+            ["model.decoder.embed_tokens.weight", "lm_head.weight", "model.shared.weight"],
+            {
+                "model.decoder.embed_tokens.weight": "model.shared.weight",
+                "lm_head.weight": "model.shared.weight",
+            },
+        ),
+        (
+            ["gpt_neox.embed_in.weight", "embed_out.weight"],
+            {"embed_out.weight": "gpt_neox.embed_in.weight"},
+        ),
+        (
+            ["lm_head.bias", "lm_head.decoder.bias", "lm_head.dense.bias"],
+            {"lm_head.decoder.bias": "lm_head.bias"},
+        ),
+    ],
+)
+def test_of_equal_tensors_the_embedding_is_counted_and_the_head_is_tied(names, tied):
+    named = weights(names, same=lambda one, other: True)
+    assert {name: what.tied_to for name, what in named.items() if what.tied_to} == tied
+
+
+def test_tensors_that_no_architecture_ties_are_never_compared(case):
+    """However alike two blocks' norms are, each of them counts."""
+    model, _, _ = case
+    asked = set()
+
+    def note(one, other):
+        asked.update((one, other))
+        return True
+
+    named = weights(state_of(model), same=note)
+    for name in asked:
+        assert named[name].layer is None
+        assert named[name].part in ("embedding", "head")
+
+
+def test_without_a_comparison_nothing_is_tied_and_all_is_counted(case):
+    model, _, _ = case
+    assert not any(what.tied_to for what in weights(state_of(model)).values())
+
+
+def test_a_tied_tensor_is_never_prunable():
+    name = "h.0.mlp.c_fc.weight"
+    assert weight(name).prunable
+    assert not Weight(name, "decoder", 0, "ffn in", tied_to="h.1.mlp.c_fc.weight").prunable
+
+
+def test_old_names_are_todays_names_by_what_they_are_and_stored_names_by_key():
+    for old, todays in (("gamma", "weight"), ("beta", "bias")):
+        for norm in ("bert.embeddings.LayerNorm", "encoder.layer.3.attention.output.LayerNorm"):
+            named = weights([f"{norm}.{old}"])
+            assert named == {f"{norm}.{old}": weight(f"{norm}.{todays}")}
+            assert named[f"{norm}.{old}"].name == f"{norm}.{todays}"
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "layer", "kind"),
+    [
+        ("encoder.layer.11.attention.self.key.weight", "encoder", 11, "attention key"),
+        ("encoder.layer.0.attention.output.dense.weight", "encoder", 0, "attention output"),
+        ("encoder.layer.0.intermediate.dense.weight", "encoder", 0, "ffn in"),
+        ("encoder.layer.0.output.dense.weight", "encoder", 0, "ffn out"),
+        ("embeddings.token_type_embeddings.weight", "embedding", None, "token embedding"),
+        ("embeddings.LayerNorm.weight", "embedding", None, "norm"),
+        ("pooler.dense.weight", "encoder", None, "head"),
+        ("pooler.dense.bias", "encoder", None, "bias"),
+        ("cls.predictions.transform.LayerNorm.weight", "head", None, "norm"),
+        ("cls.predictions.bias", "head", None, "bias"),
+        ("mask_predictions.classifier.weight", "head", None, "head"),
+        ("encoder.rel_embeddings.weight", "embedding", None, "position"),
+        ("encoder.LayerNorm.weight", "encoder", None, "norm"),
+        ("encoder.ln.weight", "encoder", None, "norm"),
+        ("encoder.conv.conv.weight", "encoder", None, "convolution"),
+        ("encoder.layer.0.attention.self.pos_key_proj.weight", "encoder", 0, "position"),
+        ("transformer.layer.5.attention.q_lin.weight", "encoder", 5, "attention query"),
+        ("h.3.attn.c_attn.weight", "decoder", 3, "attention query-key-value"),
+        ("h.3.attn.c_proj.weight", "decoder", 3, "attention output"),
+        ("h.3.attn.c_attn.bias", "decoder", 3, "bias"),
+        ("h.3.crossattention.c_attn.weight", "decoder", 3, "cross-attention value"),
+        ("h.3.crossattention.q_attn.weight", "decoder", 3, "cross-attention query"),
+        ("h.3.mlp.c_fc.weight", "decoder", 3, "ffn in"),
+        ("h.3.mlp.c_proj.weight", "decoder", 3, "ffn out"),
+        ("h.3.ln_1.weight", "decoder", 3, "norm"),
+        ("ln_f.weight", "decoder", None, "norm"),
+        ("wpe.weight", "embedding", None, "position"),
+        ("score.weight", "head", None, "head"),
+        ("decoder.layers.1.encoder_attn.q_proj.weight", "decoder", 1, "cross-attention query"),
+        ("decoder.layers.1.encoder_attn.out_proj.weight", "decoder", 1, "cross-attention output"),
+        ("decoder.layers.1.encoder_attn_layer_norm.weight", "decoder", 1, "norm"),
+        ("encoder.embed_positions.weight", "embedding", None, "position"),
+        ("decoder.embed_positions.weight", "embedding", None, "position"),
+        ("encoder.layernorm_embedding.weight", "embedding", None, "norm"),
+        ("encoder.layer_norm.weight", "encoder", None, "norm"),
+        ("word_embeddings_layernorm.weight", "embedding", None, "norm"),
+        ("classification_head.out_proj.weight", "head", None, "head"),
+        ("encoder.block.0.layer.1.DenseReluDense.wi_0.weight", "encoder", 0, "ffn gate"),
+        ("encoder.block.0.layer.1.DenseReluDense.wi_1.weight", "encoder", 0, "ffn in"),
+        ("encoder.block.0.layer.1.DenseReluDense.wi.weight", "encoder", 0, "ffn in"),
+        ("decoder.block.7.layer.1.EncDecAttention.o.weight", "decoder", 7,
+         "cross-attention output"),
+        ("decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", "decoder", 0,
+         "position"),
+        ("decoder.final_layer_norm.weight", "decoder", None, "norm"),
+        ("layers.31.mlp.gate_proj.weight", "decoder", 31, "ffn gate"),
+        ("layers.31.mlp.up_proj.weight", "decoder", 31, "ffn in"),
+        ("layers.31.mlp.down_proj.weight", "decoder", 31, "ffn out"),
+        ("layers.31.self_attn.q_norm.weight", "decoder", 31, "norm"),
+        ("layers.0.block_sparse_moe.experts.7.w1.weight", "decoder", 0, "ffn gate"),
+        ("layers.0.block_sparse_moe.experts.7.w2.weight", "decoder", 0, "ffn out"),
+        ("layers.0.block_sparse_moe.experts.7.w3.weight", "decoder", 0, "ffn in"),
+        ("layers.0.block_sparse_moe.gate.weight", "decoder", 0, "head"),
+        ("decoder.bert.encoder.layer.0.output.dense.weight", "decoder", 0, "ffn out"),
+        ("decoderless.encoder.layer.0.output.dense.weight", "encoder", 0, "ffn out"),
+        ("norm.weight", "decoder", None, "norm"),
+    ],
+)  # fmt: skip
+def test_tensors_are_called_by_the_fields_words(name, part, layer, kind):
+    assert weight(name) == Weight(name, part, layer, kind)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "h.0.attn.bias",
+        "h.0.attn.masked_bias",
+        "h.0.attn.attention.bias",
+        "h.0.crossattention.bias",
+        "gpt_neox.layers.0.attention.bias",
+        "gpt_neox.layers.0.attention.masked_bias",
+        "gpt_neox.layers.0.attention.rotary_emb.inv_freq",
+        "bert.embeddings.position_ids",
+        "embeddings.token_type_ids",
+        "final_logits_bias",
+        "model.encoder.embed_positions.weights",
+        "model.decoder.version",
+        "model.layers.0.self_attn.q_proj.SCB",
+        "model.layers.0.self_attn.q_proj.weight_format",
+        "model.layers.0.self_attn.q_proj.weight_scale",
+        "model.layers.0.self_attn.q_proj.weight_scale_inv",
+        "model.layers.0.self_attn.q_proj.input_scale",
+        "model.layers.0.self_attn.q_proj.weight_zero_point",
+        "model.layers.0.self_attn.q_proj.weight.absmax",
+        "model.layers.0.self_attn.q_proj.weight.nested_absmax",
+        "model.layers.0.self_attn.q_proj.weight.quant_map",
+        "model.layers.0.self_attn.q_proj.weight.quant_state.bitsandbytes__nf4",
+    ],
+)
+def test_what_is_saved_beside_the_parameters_is_left_out(name):
+    assert is_buffer(name)
+    assert weights([name]) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "conv1.weight",
+        "h.0.attn.rotations.weight",
+        "model.layers.0.self_attn.q_proj.lora_A.weight",
+        "model.layers.0.self_attn.sinks",
+        "encoder.layer.0.weird.bias",
+        "vision.patch_embed.proj.weight",
+        "foo.LayerNorm.gamma",
+        "",
+    ],
+)
+def test_a_name_that_no_rule_knows_is_said_to_be_not_understood(name):
+    what = weight(name)
+    assert not what.understood
+    assert (what.part, what.layer, what.kind, what.prunable) == ("other", None, name, False)
+    assert weights([name]).keys() == {name}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], None),
+        (["conv1.weight", "word_embeddings.weight", "lm_head.weight"], None),
+        (["encoder.layer.0.output.dense.weight", "cls.predictions.bias"], "encoder-only"),
+        (["model.decoder.layers.0.fc1.weight"], "decoder-only"),
+        (["encoder.layers.0.fc1.weight", "decoder.layers.0.fc1.weight"], "encoder-decoder"),
+    ],
+)
+def test_the_family_is_known_where_layers_are(names, expected):
+    assert family(weights(names).values()) == expected
+
+
+PIECES = st.sampled_from([
+    "encoder", "decoder", "layer", "layers", "h", "block", "0", "7", "99999999", "attention",
+    "self", "attn", "mlp", "experts", "query", "q_proj", "c_attn", "dense", "output", "LayerNorm",
+    "ln_f", "norm", "gamma", "beta", "weight", "bias", "embed_tokens", "shared", "lm_head", "cls",
+    "predictions", "pooler", "conv", "bert", "model",
+])  # fmt: skip
+NAMES = st.text(max_size=30) | st.lists(PIECES, max_size=9).map(".".join)
+
+
+@given(NAMES)
+def test_any_name_is_understood_or_said_not_to_be(name):
+    what = weight(name)
     assert what.part in PARTS
-    assert what.kind in KINDS
+    if what.understood:
+        assert what.kind in KINDS
+    else:
+        assert (what.layer, what.kind) == (None, name)
     assert not (what.prunable and what.layer is None)
 
 
-@given(st.lists(st.text(max_size=5)))
-def test_names_come_sorted_and_once(names):
-    assert list(weights(names, "encoder-only")) == sorted(set(names))
+@given(st.lists(NAMES), st.booleans())
+def test_names_come_sorted_and_once_and_tied_to_one_that_counts(names, same):
+    named = weights(names, same=lambda one, other: same)
+    assert list(named) == sorted({name for name in names if not is_buffer(name)})
+    for name, what in named.items():
+        if what.tied_to is not None:
+            assert same
+            assert what.tied_to != name
+            assert named[what.tied_to].tied_to is None
+    assert family(named.values()) in (None, "encoder-only", "decoder-only", "encoder-decoder")

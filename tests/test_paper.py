@@ -236,3 +236,39 @@ def test_quality_intervals_hold_the_value(data):
     dense = quality[quality["kind"] == "dense"]
     assert (dense[["delta", "delta_low", "delta_high"]] == 0).all(axis=None)
     assert all(math.isclose(r, 1) for r in dense["retained"])
+
+
+def test_depth_claim_needs_every_stack_to_grow(data):
+    def by_depth(sign):
+        def change(frame):
+            layers = frame["scope"].str.startswith("layer:")
+            frame.loc[layers, "ks_distance"] = 0.5 + sign * frame.loc[layers, "layer"] / 100
+
+        return change
+
+    def one_flat(frame):
+        by_depth(1)(frame)
+        frame.loc[(frame["model"] == "tiny-gpt2") & frame["layer"].notna(), "ks_distance"] = 0.3
+
+    for change, supported in ((by_depth(1), True), (by_depth(-1), False), (one_flat, None)):
+        found = claims.verdict(changed(data, "profile_scopes", change), "differs-with-depth")
+        assert found.supported is (True if supported is None else supported)
+    # a stack without any order cannot be tested; without the others nothing can
+    flat = changed(
+        data, "profile_scopes", lambda f: f.__setitem__("ks_distance", f["ks_distance"] * 0 + 0.2)
+    )
+    assert claims.verdict(flat, "differs-with-depth").supported is None
+
+
+def test_kinds_claim_compares_kinds_with_blocks(data):
+    def by(column):
+        def change(frame):
+            inside = frame["layer"].notna()
+            codes = frame.loc[inside, column].astype("category").cat.codes
+            frame.loc[inside, "std"] = 0.1 * 2.0**codes
+
+        return change
+
+    for column, supported in (("kind", True), ("layer", False)):
+        found = claims.verdict(changed(data, "profile", by(column)), "kinds-differ-more")
+        assert found.supported is supported

@@ -1,5 +1,6 @@
 """Checkpoints are read as they lie, digested by content, and refused in one line."""
 
+import hashlib
 import json
 import shutil
 import struct
@@ -96,10 +97,10 @@ def test_tied_weights_are_read_once(saved):
 
 
 def test_parameters_are_those_of_the_model_buffers_and_ties_not_among_them(saved, tmp_path):
-    model, family, folder = saved
+    model, _, folder = saved
     copy = tmp_path / "copy"
     model.save_pretrained(copy)
-    record = _record(Objects(tmp_path / "objects"), copy, family, 0.0, {})
+    record = _record(Objects(tmp_path / "objects"), copy, 0.0, {})
     assert record["parameters"] == sum(p.numel() for p in model.parameters())
     assert record["weights_sha256"] == weights_sha256(read_weights(folder))
 
@@ -108,10 +109,11 @@ def test_the_profiles_leaves_add_up_to_the_models_parameters(saved, tmp_path):
     model, family, folder = saved
     objects = Objects(tmp_path / "objects")
     digest = objects.adopt(shutil.copytree(folder, tmp_path / "copy"))
-    record = profile_weights(objects, weights_sha256="", family=family, checkpoint=digest)
+    record = profile_weights(objects, weights_sha256="", checkpoint=digest)
     parameters = sum(p.numel() for p in model.parameters())
     assert sum(row["parameters"] for row in record["leaves"]) == parameters
     assert record["scopes"]["model"]["statistics"]["parameters"] == parameters
+    assert record["family"] == family
 
 
 def test_names_come_sorted(saved):
@@ -180,6 +182,14 @@ def test_name_shape_type_and_order_of_values_count(change):
     assert weights_sha256(change(numbers())) != weights_sha256(numbers())
 
 
+def test_a_name_cannot_spell_several_tensors():
+    """A name may hold any text, so also what the digest puts between two tensors."""
+    one, two = np.ones(1, np.float32), np.zeros(2, np.float32)
+    content = hashlib.sha256(one.tobytes()).hexdigest()
+    spelt = f"a\0float32\0(1,)\0{content}\nb"
+    assert weights_sha256({spelt: two}) != weights_sha256({"a": one, "b": two})
+
+
 def test_minus_zero_and_zero_differ():
     zero, minus = np.zeros(1, np.float32), -np.zeros(1, np.float32)
     assert weights_sha256({"a": zero}) != weights_sha256({"a": minus})
@@ -215,7 +225,7 @@ def refused(folder):
 
 def test_a_folder_without_weights_is_refused(tmp_path):
     assert FILE in refused(tmp_path)
-    assert FILE in refused(tmp_path / "no" / "such")
+    assert "is no folder" in refused(tmp_path / "no" / "such")
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path):

@@ -1,10 +1,17 @@
-"""What a weight is called: the part, layer and kind of each tensor of a checkpoint."""
+"""What a checkpoint's tensor is called: its part, layer and kind, from the stored name alone.
+
+A name is read in three steps. What is saved beside the parameters is set aside (`is_buffer`).
+Otherwise the list of blocks decides: `encoder.layer.3.` and the like give part and layer, and what
+stands behind the number gives the kind. Outside the blocks one table gives part and kind. What
+stands before either (`bert.`, `model.`, `module.`) never matters, beyond the words encoder and
+decoder. A name that no rule knows is said to be not understood, never guessed at.
+"""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
-PARTS = ("embedding", "encoder", "decoder", "head")
+PARTS = ("embedding", "encoder", "decoder", "head", "other")
 KINDS = (
     "attention query",
     "attention key",
@@ -16,83 +23,237 @@ KINDS = (
     "cross-attention value",
     "cross-attention output",
     "ffn in",
+    "ffn gate",
     "ffn out",
     "norm",
     "bias",
     "position",
     "token embedding",
+    "convolution",
     "head",
 )
+_LINEAR = KINDS[: KINDS.index("norm")]
 
 
 @dataclass(frozen=True)
 class Weight:
     """One tensor of a checkpoint, in the field's words.
 
-    part      one of PARTS
+    name      as today's transformers spells it: `LayerNorm.weight` where old files say `.gamma`
+    part      one of PARTS; the pooler is the encoder's, as it is saved with the base model
     layer     number of the transformer block within its part, or None outside the blocks
-    kind      one of KINDS
-    prunable  a weight matrix of a linear layer inside a block: what pruning leaves the
-              embeddings, norms, biases and heads out of
+    kind      one of KINDS, or the stored name where that is not understood
+    tied_to   stored name of the tensor whose values this one repeats and where they count
     """
 
     name: str
     part: str
     layer: int | None
     kind: str
+    tied_to: str | None = None
+
+    @property
+    def understood(self) -> bool:
+        """Whether a rule knows the name; if not, part is "other" and layer None."""
+        return self.part != "other"
 
     @property
     def prunable(self) -> bool:
-        return self.layer is not None and self.kind not in ("norm", "bias", "position")
+        """Whether this is a weight matrix of a linear layer inside a block, counted here."""
+        return self.layer is not None and self.kind in _LINEAR and self.tied_to is None
 
 
-# the first rule that matches decides; `cross` before plain attention, output before its prefix
-_KIND_RULES = [
-    (r"(LayerNorm|layer_?norm\w*|ln_\w+|layernorm_embedding)\.(weight|bias)$", "norm"),
-    (r"\.bias$", "bias"),
-    (r"(position_embeddings|embed_positions|\bwpe)\.weight$", "position"),
-    (r"(word_embeddings|token_type_embeddings|embed_tokens|shared|\bwte)\.weight$",
-     "token embedding"),
-    (r"(encoder_attn|crossattention.*)\.(q_proj|query)\.weight$", "cross-attention query"),
-    (r"(encoder_attn|crossattention.*)\.(k_proj|key)\.weight$", "cross-attention key"),
-    (r"(encoder_attn|crossattention.*)\.(v_proj|value)\.weight$", "cross-attention value"),
-    (r"(encoder_attn\.out_proj|crossattention\.output\.dense)\.weight$", "cross-attention output"),
-    (r"(self_attn\.q_proj|attention\.self\.query)\.weight$", "attention query"),
-    (r"(self_attn\.k_proj|attention\.self\.key)\.weight$", "attention key"),
-    (r"(self_attn\.v_proj|attention\.self\.value)\.weight$", "attention value"),
-    (r"\battn\.c_attn\.weight$", "attention query-key-value"),
-    (r"(self_attn\.out_proj|attention\.output\.dense|\battn\.c_proj)\.weight$", "attention output"),
-    (r"(\bfc1|intermediate\.dense|mlp\.c_fc)\.weight$", "ffn in"),
-    (r"(\bfc2|output\.dense|mlp\.c_proj)\.weight$", "ffn out"),
+# causal masks, position ids and tables, a constant of BART's; scales and codes of quantised files
+_BUFFER = re.compile(
+    r"(?:.*\.)?(?:"
+    r"(?:attn|(?:cross)?attention)\.(?:masked_bias|bias|causal_mask)"
+    r"|position_ids|token_type_ids|final_logits_bias|(?:encoder|decoder)\.version"
+    r"|(?:original_)?inv_freq|cos_cached|sin_cached|embed_positions\.(?:weights|_float_tensor)"
+    r"|e_score_correction_bias"
+    r"|SCB|weight_format|(?:nested_)?(?:absmax|quant_map)|quant_state(?:\..*)?"
+    r"|(?:weight|input|output|activation|[kqv])_scale(?:_inv)?|(?:\w+_)?zero_point"
+    r"|qzeros|scales|(?:\w+_)?g_idx"
+    r")"
+)
+
+_LIST_OF_BLOCKS = re.compile(
+    r"(?P<before>(?:[^.]+\.)*?)(?P<list>layers?|blocks?|h|albert_layer_groups)"
+    r"\.(?P<number>[0-9]{1,6})\.(?:(?:layer|albert_layers)\.[0-9]+\.)?(?P<own>.+)"
+)
+_MODERNBERT = re.compile(r"(?:attn|mlp)(?:\.W|_norm\.).*")  # encoder blocks in a bare `layers.`
+_NORM = r"(?:\w*(?:[Ll]ayer_?[Nn]orm|_norm)|ln(?:_\w+)?|norm(?:_?[0-9]|_f)?)\.(?:weight|bias)"
+_SELF = (
+    r"(?:attention|attention\.self|self_attention|SelfAttention|self_attn|attn|attn\.attention"
+    r"|mixer)\."
+)
+_CROSS = r"(?:crossattention|crossattention\.self|EncDecAttention|encoder_attn)\."
+_FFN = (
+    r"(?:(?:mlp|ffn|feed_forward|block_sparse_moe|DenseReluDense)\.)?"
+    r"(?:(?:experts\.[0-9]+|shared_experts?)\.)?"
+)
+_QUERY = r"(?:q|q_proj|q_lin|query|query_proj)\.weight"
+_KEY = r"(?:k|k_proj|k_lin|key|key_proj)\.weight"
+_VALUE = r"(?:v|v_proj|v_lin|value|value_proj)\.weight"
+_FUSED = r"(?:c_attn|query_key_value|qkv_proj|Wqkv|in_proj)\.weight"
+_OUTPUT = r"(?:o|o_proj|out_proj|out_lin|dense|output\.dense|c_proj|Wo)\.weight"
+
+# what stands behind the block's number; the first rule that matches all of it decides
+_IN_BLOCK = [
+    (rf"(?:[^.]+\.)*{_NORM}", "norm"),
+    (r".*\brelative_attention_bias\.weight", "position"),
+    (rf"{_SELF}pos_(?:key_proj|query_proj|proj|q_proj)\.weight", "position"),  # DeBERTa's
+    (rf"{_SELF}{_QUERY}", "attention query"),
+    (rf"{_SELF}{_KEY}", "attention key"),
+    (rf"{_SELF}{_VALUE}", "attention value"),
+    (rf"{_SELF}{_FUSED}", "attention query-key-value"),
+    (rf"{_SELF}{_OUTPUT}", "attention output"),
+    (rf"{_SELF}[qv]_bias", "bias"),  # of DeBERTa's fused in_proj
+    (rf"{_CROSS}(?:{_QUERY}|q_attn\.weight)", "cross-attention query"),
+    (rf"{_CROSS}{_KEY}", "cross-attention key"),
+    # GPT-2's c_attn holds keys and values side by side; counted once, with the values
+    (rf"{_CROSS}(?:{_VALUE}|c_attn\.weight)", "cross-attention value"),
+    (rf"{_CROSS}{_OUTPUT}", "cross-attention output"),
+    # a router is a small classifier over the experts: no matrix to prune
+    (r"(?:[^.]+\.)?(?:gate|router|router\.classifier|shared_expert_gate)\.weight", "head"),
+    (r"(?:[^.]+\.)?experts\.gate_up_proj", "ffn in"),  # all experts in one tensor
+    (r"(?:[^.]+\.)?experts\.down_proj", "ffn out"),
+    (r"(?:[^.]+\.)?experts\.(?:gate_up|down)_proj_bias", "bias"),
+    (rf"{_FFN}(?:gate_proj|wi_0|w1)\.weight", "ffn gate"),
+    (rf"{_FFN}(?:intermediate\.dense|fc1|fc_in|c_fc|lin1|dense_h_to_4h|up_proj|gate_up_proj"
+     r"|wi|wi_1|w3|Wi|ffn)\.weight", "ffn in"),
+    (rf"{_FFN}(?:output\.dense|fc2|fc_out|c_proj|lin2|dense_4h_to_h|down_proj|wo|w2|Wo"
+     r"|ffn_output)\.weight", "ffn out"),
 ]  # fmt: skip
-# saved beside the parameters, but no parameters: causal masks, position ids, a constant of BART's
-_BUFFER = re.compile(r"(\battn\.(masked_)?bias|position_ids|final_logits_bias)$")
-_LAYER = re.compile(r"\b(?:layers?|h)\.(\d+)\.")
+
+_HEADS = (
+    r"(?:cls|lm_head|classifier|score|qa_outputs|\w*predictions|classification_head|sop_classifier"
+    r"|vocab_projector|vocab_transform|vocab_layer_norm|pre_classifier|generator_lm_head"
+    r"|multiple_choice_head|sequence_summary|embed_out|head)\."
+)
+_STACK = "stack"  # stands for the part that the words before it name: encoder, or else decoder
+# outside the blocks; the first rule that matches all of the name decides
+_OUTSIDE = [
+    (rf"(?:[^.]+\.)*{_HEADS}(?:[^.]+\.)*{_NORM}", "head", "norm"),
+    (r"(?:.*\.)?vocab_layer_norm\.(?:weight|bias)", "head", "norm"),
+    (rf"(?:.*\.)?(?:{_HEADS}(?:.*\.)?|decoder\.)bias", "head", "bias"),
+    (rf"(?:.*\.)?(?:{_HEADS}(?:.*\.)?|decoder\.)weight", "head", "head"),
+    (r"(?:.*\.)?(?:word_embeddings|token_type_embeddings|tok_embeddings|embed_tokens|shared|wte"
+     r"|embed_in|tokens_embed)\.weight", "embedding", "token embedding"),
+    (r"(?:.*\.)?(?:project_in|project_out|embeddings_project|embed_proj"
+     r"|embedding_hidden_mapping_in)\.weight", "embedding", "token embedding"),
+    (r"(?:.*\.)?(?:embeddings_project|embedding_hidden_mapping_in)\.bias", "embedding", "bias"),
+    (r"(?:.*\.)?(?:position_embeddings|embed_positions|positions_embed|wpe|rel_embeddings)"
+     r"\.weight", "embedding", "position"),
+    (r"(?:.*\.)?(?:embeddings\.(?:LayerNorm|norm)|layernorm_embedding|word_embeddings_layernorm)"
+     r"\.(?:weight|bias)", "embedding", "norm"),
+    (r"(?:.*\.)?pooler\.(?:dense\.)?weight", "encoder", "head"),
+    (r"(?:.*\.)?pooler\.(?:dense\.)?bias", "encoder", "bias"),
+    (r"(?:.*\.)?encoder\.conv\.conv\.weight", "encoder", "convolution"),  # DeBERTa-v2's
+    (r"(?:.*\.)?encoder\.conv\.conv\.bias", "encoder", "bias"),
+    (r"(?:.*\.)?encoder\.conv\.LayerNorm\.(?:weight|bias)", "encoder", "norm"),
+    (r"(?:.*\.)?(?:encoder|decoder)\.(?:LayerNorm|layer_norm|ln)\.(?:weight|bias)",
+     _STACK, "norm"),
+    (r"(?:.*\.)?final_norm\.(?:weight|bias)", "encoder", "norm"),  # ModernBERT's
+    (r"(?:.*\.)?(?:ln_f|norm|norm_f|final_layer_?norm)\.(?:weight|bias)", _STACK, "norm"),
+]  # fmt: skip
+
+# matrices over the vocabulary that architectures tie, those that keep the values first
+_TIED = [
+    r"(?:.*\.)?shared\.weight",
+    r"(?!(?:.*\.)?decoder\.)(?:.*\.)?(?:word_embeddings|tok_embeddings|wte|embed_in)\.weight",
+    r"(?!(?:.*\.)?decoder\.)(?:.*\.)?embed_tokens\.weight",
+    r"(?:.*\.)?decoder\.(?:.*\.)?(?:word_embeddings|wte|embed_tokens)\.weight",
+    r"(?:.*\.)?(?:lm_head|vocab_projector|generator_lm_head|embed_out|decoder)\.weight",
+]
+_TIED_BIAS = re.compile(r"(?P<head>(?:.*\.)?(?:lm_head|\w*predictions))\.decoder\.bias")
+
+_IN_BLOCK_RULES = [(re.compile(rule), kind) for rule, kind in _IN_BLOCK]
+_OUTSIDE_RULES = [(re.compile(rule), part, kind) for rule, part, kind in _OUTSIDE]
+_TIED_RULES = [re.compile(rule) for rule in _TIED]
 
 
-def weight(name: str, family: str) -> Weight:
-    """What the tensor `name` of a model of that family is.
+def _never(one: str, other: str) -> bool:
+    return False
 
-    A tensor outside the transformer's blocks and embeddings belongs to the head.
+
+def is_buffer(name: str) -> bool:
+    """Whether the tensor is saved beside the parameters without being one."""
+    return _BUFFER.fullmatch(name) is not None
+
+
+def weight(name: str) -> Weight:
+    """What the tensor of this stored name is."""
+    todays = re.sub(r"\bLayerNorm\.gamma\Z", "LayerNorm.weight", name)
+    todays = re.sub(r"\bLayerNorm\.beta\Z", "LayerNorm.bias", todays)
+    block = _LIST_OF_BLOCKS.fullmatch(todays)
+    if block:
+        kind = _kind_in_block(block["own"])
+        if kind:
+            return Weight(todays, _part_of_block(block), int(block["number"]), kind)
+    else:
+        for rule, part, kind in _OUTSIDE_RULES:
+            if rule.fullmatch(todays):
+                return Weight(todays, _stack(todays) if part == _STACK else part, None, kind)
+    return Weight(todays, "other", None, name)
+
+
+def _kind_in_block(own: str) -> str | None:
+    for rule, kind in _IN_BLOCK_RULES:
+        if rule.fullmatch(own):
+            return kind
+    if own.endswith(".bias"):  # understood where its matrix is
+        return "bias" if _kind_in_block(own.removesuffix("bias") + "weight") else None
+    return None
+
+
+def _part_of_block(block: re.Match[str]) -> str:
+    """Encoder or decoder; without either word, a singular `layer` is an encoder's (DistilBERT)."""
+    alone = block["list"] == "layer" or (
+        block["list"] == "layers" and _MODERNBERT.fullmatch(block["own"])
+    )
+    return _stack(block["before"], otherwise="encoder" if alone else "decoder")
+
+
+def _stack(path: str, otherwise: str = "decoder") -> str:
+    """The stack that the path names; decoder goes first: `decoder.bert.encoder.layer.0`."""
+    words = path.split(".")
+    return next((part for part in ("decoder", "encoder") if part in words), otherwise)
+
+
+def weights(names: Iterable[str], same: Callable[[str, str], bool] = _never) -> dict[str, Weight]:
+    """What each parameter of a checkpoint is, by stored name, sorted; buffers are left out.
+
+    `same(a, b)` says whether two stored tensors, of whatever shapes, hold the same values. It is
+    asked only for pairs that architectures tie; where it says yes, the head or the copy is tied.
     """
-    found = _LAYER.search(name)
-    layer = int(found.group(1)) if found else None
-    kind = next((kind for rule, kind in _KIND_RULES if re.search(rule, name)), "head")
-    return Weight(name, _part(name, family, layer, kind), layer, kind)
+    named = {name: weight(name) for name in sorted(set(names)) if not is_buffer(name)}
+    for name, source in _ties(named, same):
+        named[name] = replace(named[name], tied_to=source)
+    return named
 
 
-def _part(name: str, family: str, layer: int | None, kind: str) -> str:
-    if kind == "token embedding":
-        return "embedding"
-    if layer is None and not re.search(r"embed|\bln_f\b|\bwpe\b|layernorm_embedding", name):
-        return "head"
-    if family == "encoder-decoder":
-        return "decoder" if re.search(r"\bdecoder\.", name) else "encoder"
-    if layer is None and re.search(r"embeddings\.|\bwpe\b", name):
-        return "embedding"
-    return "encoder" if family == "encoder-only" else "decoder"
+def _ties(names: Iterable[str], same: Callable[[str, str], bool]) -> Iterable[tuple[str, str]]:
+    """Each tensor that repeats another, with the one that it repeats, which repeats none."""
+    names = list(names)
+    sources: list[str] = []
+    for rule in _TIED_RULES:
+        untied = []
+        for name in filter(rule.fullmatch, names):
+            source = next((source for source in sources if same(name, source)), None)
+            if source is None:
+                untied.append(name)
+            else:
+                yield name, source
+        sources += untied
+    for name in names:
+        bias = _TIED_BIAS.fullmatch(name)
+        if bias and f"{bias['head']}.bias" in names and same(name, f"{bias['head']}.bias"):
+            yield name, f"{bias['head']}.bias"
 
 
-def weights(names: Iterable[str], family: str) -> dict[str, Weight]:
-    """What each parameter of a checkpoint is, by name; buffers are none and left out."""
-    return {name: weight(name, family) for name in sorted(names) if not _BUFFER.search(name)}
+def family(named: Iterable[Weight]) -> str | None:
+    """The family that the parts with layers show; None where no layer is known."""
+    parts = {what.part for what in named if what.layer is not None}
+    if parts == {"encoder", "decoder"}:
+        return "encoder-decoder"
+    return f"{parts.pop()}-only" if parts else None

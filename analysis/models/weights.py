@@ -1,4 +1,4 @@
-"""A checkpoint's tensors as numpy arrays, read from its safetensors file, and their digest.
+"""A checkpoint's tensors as numpy arrays, and their digest.
 
 A file holds what is tied once, so what is read here is counted, pruned and stored once.
 """
@@ -8,37 +8,43 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from analysis.arrays import Array
 from analysis.errors import RequestError, RunError
+from analysis.models.checkpoint import SAFETENSORS, Reader, Tensor, open_checkpoint
+from analysis.models.digests import combined
 
-FILE = "model.safetensors"
+FILE = SAFETENSORS  # what the project itself writes
 
 
 def read_weights(folder: Path) -> dict[str, Array]:
     """All tensors of the checkpoint in `folder`, by sorted name.
 
-    Raises RequestError if the folder holds no readable safetensors file.
+    Raises RequestError if the folder holds no readable checkpoint, or numpy lacks a tensor's type.
     """
-    path = folder / FILE
-    if not path.is_file():
-        raise RequestError(f"{folder} holds no {FILE}; give the folder of a saved model")
+    checkpoint = open_checkpoint(folder)
+    with Reader(checkpoint) as reader:
+        return {name: _array(tensor, reader) for name, tensor in checkpoint.tensors.items()}
+
+
+def _array(tensor: Tensor, reader: Reader) -> Array:
     try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (SafetensorError, TypeError, OSError) as error:
-        raise RequestError(f"{path} cannot be read: {error}; save the model again") from error
+        array = np.empty(tensor.shape, np.dtype(tensor.dtype.name))
+    except TypeError as error:
+        raise RequestError(
+            f"{tensor.path}: {tensor.name} is {tensor.dtype.name}, which numpy lacks; save the"
+            " model as float32 or float16"
+        ) from error
+    reader.read(tensor, 0, array.reshape(-1).view(np.uint8))
+    return array
 
 
 def weights_sha256(weights: Mapping[str, Array]) -> str:
     """Hex digest over sorted name, dtype, shape and bytes: the same however files are split."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        array = weights[name]
-        digest.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return combined(
+        (name, str(a.dtype), a.shape, hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest())
+        for name, a in weights.items()
+    )
 
 
 def require_finite(weights: Mapping[str, Array], names: Iterable[str]) -> None:

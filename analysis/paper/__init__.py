@@ -1,9 +1,9 @@
 """All that report.qmd asks for: a figure, a table, a value, a claim, each by its name.
 
-    figure("retained_curves")     a matplotlib figure, from analysis.paper.figures
-    table("baseline")             a Markdown table, from analysis.paper.tables
-    value("levels")               a number or name for running text, from analysis.paper.values
-    claim("cliff")                a checked claim, from analysis.paper.claims
+    figure("retained_curves")     a matplotlib figure, from figures or weight_figures
+    table("baseline")             a Markdown table, from tables
+    value("levels")               a number or name for running text, from values
+    claim("cliff")                a checked claim, from claims
 
 The paper reads results and computes none; it imports none of what computes them.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from analysis.errors import RequestError, unknown
-from analysis.paper import claims, figures, style, tables, values
+from analysis.paper import claims, figures, style, tables, values, weight_figures
 from analysis.paper.data import load
 from analysis.paper.text import Md
 
@@ -31,17 +31,17 @@ def start() -> None:
 
 def figure(name: str) -> Figure:
     """The figure of that name."""
-    return _named(figures, "figure", name)(load())
+    return _named("figure", name, figures, weight_figures)(load())
 
 
 def table(name: str) -> Md:
     """The table of that name."""
-    return _named(tables, "table", name)(load())
+    return _named("table", name, tables)(load())
 
 
 def value(name: str, *arguments: Any) -> Md:
     """The value of that name, for running text."""
-    return Md(str(_named(values, "value", name)(load(), *arguments)))
+    return Md(str(_named("value", name, values)(load(), *arguments)))
 
 
 def claim(name: str) -> Md:
@@ -69,10 +69,11 @@ def study_text() -> Md:
     return Md(f"{fence}yaml\n{source}\n{fence}\n")
 
 
-def _named(module: ModuleType, what: str, name: str) -> Any:
-    """The module's public function of that name. Raises RequestError with the nearest name."""
+def _named(what: str, name: str, *modules: ModuleType) -> Any:
+    """The modules' public function of that name. Raises RequestError with the nearest name."""
     functions = {
         key: function
+        for module in modules
         for key, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not key.startswith("_")
     }

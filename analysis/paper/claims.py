@@ -7,22 +7,11 @@ sentence that is true then. Quality is compared on the `retained` scale.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import pandas as pd
-
 from analysis.errors import RequestError, unknown
-from analysis.paper import text
+from analysis.paper import findings, text
 from analysis.paper.data import Data
+from analysis.paper.findings import Finding
 from analysis.paper.text import Md, escape
-
-# whether the claim holds (None: this study cannot tell), and the numbers, as safe Markdown
-Finding = tuple[bool | None, str]
-
-_SAME_BYTES = 0.001  # files within 0.1 % are as large: a header may differ by a few bytes
-_FASTER = 1.10  # a median at least this many times faster counts as faster
-_APART = 0.1  # retained quality that far apart, beyond the intervals, counts as different
-_CLIFF = (0.5, 0.9)
-_HALF = 0.5
-_HIGH = 0.9  # levels from here on count as high sparsity
 
 
 @dataclass(frozen=True)
@@ -57,165 +46,6 @@ class Verdict:
         return self.claim.sentence if self.supported else self.claim.otherwise
 
 
-def _dense_bytes(data: Data) -> Finding:
-    sizes = data["size"]
-    ratios = sizes.loc[sizes["format"] == "dense", "ratio"]
-    shown = text.between(ratios, lambda r: text.percent(r, 2))
-    return bool((ratios.sub(1).abs() <= _SAME_BYTES).all()), (
-        f"{len(ratios)} files, {shown} of the dense model's bytes; as large means within"
-        f" {text.percent(_SAME_BYTES)}"
-    )
-
-
-def _zstd_finds_zeros(data: Data) -> Finding:
-    rows = pd.concat([data.sizes_of(model) for model in data.models])
-    rows = rows[(rows["format"] == "dense+zstd") & (rows["sparsity"] >= _HIGH)]
-    if rows.empty:
-        return None, f"no file compressed by zstd from {text.level(_HIGH)} on"
-    bounds = rows["bytes"] / rows["bound_bytes"]
-    return bool((rows["ratio"] <= 0.5).all()), (
-        f"from {text.level(_HIGH)} on, {text.between(rows['ratio'], text.percent)} of the dense"
-        f" file, {text.between(bounds, text.times)} the entropy bound"
-    )
-
-
-def _no_speed(data: Data) -> Finding:
-    pruned = data.runtime[data.runtime["sparsity"] > 0]
-    return bool((pruned["speedup"] < _FASTER).all()), (
-        f"{len(pruned)} medians, {text.between(pruned['speedup'], text.times)} the dense speed;"
-        f" faster would be {text.times(_FASTER)} or more"
-    )
-
-
-def _retained(data: Data, level: float) -> pd.Series:
-    """Retained quality of every (model, task) at a level, under the leading method."""
-    rows = {cell: data.at(*cell, data.methods[0], level)["retained"] for cell in data.cells()}
-    return pd.Series(rows, dtype=float).dropna()
-
-
-def _falls(data: Data) -> pd.DataFrame:
-    """The fall of retained quality at each level from the level before, a row a (model, task).
-
-    Below chance there is nothing left to fall.
-    """
-    levels = pd.DataFrame({level: _retained(data, level).clip(lower=0) for level in data.levels})
-    levels.insert(0, 0.0, 1.0)
-    return -levels.diff(axis=1).iloc[:, 1:]
-
-
-def _cliff(data: Data) -> Finding:
-    """Whether half of the quality or more, the largest of all falls, is lost in the interval."""
-    if not set(_CLIFF) <= set(data.levels):
-        return None, f"levels {text.level(_CLIFF[0])} and {text.level(_CLIFF[1])} were not run"
-    falls = _falls(data)
-    between = falls[[level for level in data.levels if _CLIFF[0] < level <= _CLIFF[1]]].sum(axis=1)
-    elsewhere = falls[[level for level in data.levels if level <= _CLIFF[0] or level > _CLIFF[1]]]
-    cliff = (between >= _HALF) & (between > elsewhere.max(axis=1))
-    return bool(len(falls) and cliff.all()), (
-        f"{text.between(between, text.number)} of the dense model's quality is lost there: half or"
-        f" more, and the largest fall of all, in {int(cliff.sum())} of {len(falls)} benchmarks"
-    )
-
-
-def _threshold_differs(data: Data) -> Finding:
-    """Whether two tasks of one model retain different parts at one level, beyond intervals."""
-    found = []
-    for model in data.models:
-        cells = [cell for cell in data.cells() if cell[0] == model]
-        gaps = [_gap(data, cells, level) for level in data.levels] if len(cells) > 1 else []
-        found += [max(gaps, key=lambda gap: gap[0])] if gaps else []
-    if not found:
-        return None, "it takes a model with two tasks"
-    apart = [gap for gap in found if gap[0] >= _APART]
-    _, level, best, worst = max(found, key=lambda gap: gap[0])
-    shown = [
-        f"{_cell(data, cell)} retains {text.number(row['retained'], 2)}"
-        f" ({text.number(row['retained_low'], 2)} to {text.number(row['retained_high'], 2)})"
-        for cell in (best, worst)
-        for row in [data.at(*cell, data.methods[0], level)]
-    ]
-    return bool(apart), (
-        f"intervals lie {_APART} or more apart in {len(apart)} of {len(found)} models; farthest at"
-        f" {text.level(level)}: {shown[0]}, {shown[1]}"
-    )
-
-
-def _gap(
-    data: Data, cells: list[tuple[str, str]], level: float
-) -> tuple[float, float, tuple[str, str], tuple[str, str]]:
-    """How far the intervals of the best and the worst kept benchmark lie apart at a level."""
-    rows = {cell: data.at(*cell, data.methods[0], level) for cell in cells}
-    best = max(rows, key=lambda cell: rows[cell]["retained"])
-    worst = min(rows, key=lambda cell: rows[cell]["retained"])
-    gap = rows[best]["retained_low"] - max(0.0, rows[worst]["retained_high"])
-    return (gap if pd.notna(gap) else 0.0), level, best, worst
-
-
-def _cell(data: Data, cell: tuple[str, str]) -> str:
-    return f"{escape(cell[0])} on {escape(data.task_title(cell[1]))}"
-
-
-def _lowest_level_is_free(data: Data) -> Finding:
-    level = data.levels[0]
-    rows = pd.DataFrame([data.at(*cell, data.methods[0], level) for cell in data.cells()])
-    free = rows["retained_high"] >= 1
-    return bool(free.all()), (
-        f"at {text.level(level)}, {int(free.sum())} of {len(rows)} benchmarks are not worse than"
-        f" dense beyond their interval; retained {text.between(rows['retained'], text.number)}"
-    )
-
-
-def _small_is_not_useless(data: Data) -> Finding:
-    level = min(data.levels, key=lambda x: abs(x - _CLIFF[0]))
-    rows = pd.DataFrame([data.at(*cell, data.methods[0], level) for cell in data.cells()])
-    hurt = rows["retained_high"] < 1
-    return bool(hurt.any()), (
-        f"at {text.level(level)}, all that was removed lies below"
-        f" {text.between(rows['threshold'], lambda t: text.number(t, 2))}, yet {int(hurt.sum())} of"
-        f" {len(rows)} benchmarks are worse than dense beyond their interval"
-    )
-
-
-def _scope_matters(data: Data) -> Finding:
-    methods = ["magnitude", "magnitude-all"]
-    if not set(methods) <= set(data.methods):
-        return None, "it takes both methods"
-    grid = [(cell, level) for cell in data.cells() for level in data.levels]
-    rows = [[data.at(*cell, method, level) for cell, level in grid] for method in methods]
-    means = [data.mean_retained(row["retained"] for row in listed) for listed in rows]
-    pairs = list(zip(*rows, strict=True))
-    better = sum(a["retained_low"] > b["retained_high"] for a, b in pairs)
-    worse = sum(a["retained_high"] < b["retained_low"] for a, b in pairs)
-    return bool(means[0] > means[1] and better > worse), (
-        f"mean retained {text.number(means[0])} against {text.number(means[1])} over all levels;"
-        f" beyond the intervals better in {better} and worse in {worse} of {len(grid)} cells"
-    )
-
-
-def _layers_differ(data: Data) -> Finding:
-    scopes = data["profile_scopes"]
-    layers = scopes[scopes["scope"].str.startswith("layer:")]
-    spread = layers.groupby("model", sort=False)["below_1e-1"].agg(["min", "max"])
-    ratio = spread["max"] / spread["min"]
-    shown = "; ".join(
-        f"{escape(model)} {text.percent(row['min'])} to {text.percent(row['max'])}"
-        for model, row in spread.iterrows()
-    )
-    return bool((ratio >= 1.25).all()), f"share of a block's weights below 0.1: {shown}"
-
-
-def _one_answer(data: Data) -> Finding:
-    high = data.scores[(data.scores["sparsity"] >= _HIGH) & (data.scores["kind"] == "pruned")]
-    high = high[high["task"].map(lambda t: data.primary[t] in ("accuracy", "f1"))]
-    if high.empty:
-        return None, f"no classifier from {text.level(_HIGH)} on"
-    collapsed = high[high["collapsed"]]
-    return bool(len(collapsed)), (
-        f"{len(collapsed)} of {len(high)} classifiers from {text.level(_HIGH)} on give one answer"
-        " to at least 99 % of the examples"
-    )
-
-
 CLAIMS = {
     claim.name: claim
     for claim in (
@@ -223,53 +53,53 @@ CLAIMS = {
             "dense-bytes",
             "Zeroing weights leaves the dense file as large as before.",
             "In this run some dense files changed their size when weights were zeroed.",
-            _dense_bytes,
+            findings.dense_bytes,
         ),
         Claim(
             "compressor-finds-zeros",
             "A general compressor finds the zeros: from 90 % sparsity on it writes at most half"
             " of the dense file.",
             "A general compressor does not halve the file even at high sparsity.",
-            _zstd_finds_zeros,
+            findings.zstd_finds_zeros,
         ),
         Claim(
             "no-speed",
             "Zeros alone do not make dense kernels faster.",
             "Some pruned variant ran faster than the dense model on the same dense kernels, which"
             " calls for an explanation before it is believed.",
-            _no_speed,
+            findings.no_speed,
         ),
         Claim(
             "cliff",
             "Quality falls off a cliff between 50 and 90 % on every task.",
             "The steepest fall of quality does not lie between 50 and 90 % on every task.",
-            _cliff,
+            findings.cliff,
         ),
         Claim(
             "threshold",
             "The threshold depends on the task: at one and the same sparsity, one benchmark keeps"
             " more of its quality than another.",
             "No level separates the benchmarks: their quality is kept or lost together.",
-            _threshold_differs,
+            findings.threshold_differs,
         ),
         Claim(
             "lowest-level-free",
             "The lowest level costs nothing that these benchmarks can measure.",
             "Even the lowest level costs some benchmark a measurable part of its quality.",
-            _lowest_level_is_free,
+            findings.lowest_level_is_free,
         ),
         Claim(
             "small-is-not-useless",
             "A weight near zero is not a useless weight.",
             "Removing the smaller half of the weights hurt no benchmark measurably.",
-            _small_is_not_useless,
+            findings.small_is_not_useless,
         ),
         Claim(
             "scope-matters",
             "At the same level, sparing embeddings, norms and heads keeps more quality than pruning"
             " all weights alike.",
             "Sparing embeddings, norms and heads did not keep more quality than pruning all alike.",
-            _scope_matters,
+            findings.scope_matters,
         ),
         Claim(
             "layers-differ",
@@ -277,13 +107,25 @@ CLAIMS = {
             " model.",
             "The blocks of at least one model differ by less than a quarter in how many weights lie"
             " near zero.",
-            _layers_differ,
+            findings.layers_differ,
+        ),
+        Claim(
+            "differs-with-depth",
+            "The deeper a block lies, the more its weights differ from the model as a whole.",
+            "Blocks do not differ more from the model as a whole the deeper they lie.",
+            findings.differs_with_depth,
+        ),
+        Claim(
+            "kinds-differ-more",
+            "What a weight does tells more about its scale than how deep it lies.",
+            "How deep a weight lies tells at least as much about its scale as what it does.",
+            findings.kinds_differ_more,
         ),
         Claim(
             "one-answer",
             "A score at high sparsity can be that of a model that gives one answer to everything.",
             "No classifier at high sparsity gives one answer to everything.",
-            _one_answer,
+            findings.one_answer,
         ),
     )
 }

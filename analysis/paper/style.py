@@ -83,3 +83,19 @@ def level_axis(axis: Axes, levels: list[float]) -> None:
     """Sparsity on the x axis, evenly spaced by level, 0 for dense first."""
     axis.set_xticks(range(len(levels) + 1), ["0", *(f"{100 * x:g}" for x in levels)])
     axis.set_xlabel("sparsity (%)")
+
+
+def sequential(index: int, count: int) -> dict[str, Any]:
+    """Colour of the nth of an ordered series (layers, levels): from dark to light, no marker."""
+    place = 0.85 * index / max(1, count - 1)  # the palest yellow would not show on white
+    return {"color": mpl.colormaps["viridis"](place), "marker": "", "linestyle": "-"}
+
+
+def left_column(axes: list[Axes]) -> list[Axes]:
+    """The panels that stand first in their row."""
+    return axes[:: columns_of(len(axes))]
+
+
+def bottom_row(axes: list[Axes]) -> list[Axes]:
+    """The panels of the last row."""
+    return axes[-columns_of(len(axes)) :]

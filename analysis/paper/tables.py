@@ -5,11 +5,9 @@ import json
 import pandas as pd
 
 from analysis.models.naming import PARTS
-from analysis.paper import text
+from analysis.paper import text, weights
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
-
-_CUTOFFS = {"below_1e-3": "0.001", "below_1e-2": "0.01", "below_1e-1": "0.1", "below_1": "1"}
 
 
 def models(data: Data) -> Md:
@@ -29,43 +27,40 @@ def models(data: Data) -> Md:
     return text.table(header, body, "lllrrr")
 
 
-def near_zero(data: Data) -> Md:
-    """The fraction of each model's weights below each cutoff, and the spread of w."""
-    body = []
-    for model in data.models:
-        row = data.one(data["profile_scopes"], model=model, scope="model")
-        body.append(
-            [
-                escape(model),
-                *(text.percent(row[column]) for column in _CUTOFFS),
-                text.number(row["std"]),
-                text.number(row["kurtosis"]),
-                text.count(row["zeros"]),
-            ]
-        )
-    header = ["Model", *(f"below {cut}" for cut in _CUTOFFS.values())]
-    return text.table([*header, "Std. dev.", "Kurtosis", "Zeros"], body, "lrrrrrrr")
+def far_from_zero(data: Data) -> Md:
+    """The share of each model's weights that is far from zero, by each definition in use."""
+    body = [
+        [definition]
+        + [
+            text.percent(share(data.one(data["profile_scopes"], model=model, scope="model")))
+            for model in data.models
+        ]
+        for definition, share in weights.FAR_FROM_ZERO.items()
+    ]
+    header = ["Far from zero is what is", *map(escape, data.models)]
+    return text.table(header, body, "l" + "r" * len(data.models))
 
 
 def parts(data: Data) -> Md:
-    """The same by part: embedding, encoder, decoder, head."""
+    """How weights are distributed in each model and its parts."""
     body = []
     for model in data.models:
         scopes = data["profile_scopes"]
-        scopes = scopes[(scopes["model"] == model) & scopes["scope"].str.startswith("part:")]
-        for _, row in scopes.sort_values("part", key=lambda p: p.map(PARTS.index)).iterrows():
+        own = scopes[scopes["model"] == model]
+        found = own[own["scope"].str.startswith("part:")]
+        found = found.sort_values("part", key=lambda p: p.map(PARTS.index))
+        for _, row in pd.concat([own[own["scope"] == "model"], found]).iterrows():
             body.append(
                 [
-                    escape(model),
-                    escape(row["part"]),
+                    escape(model) if row["scope"] == "model" else "",
+                    "all" if row["scope"] == "model" else escape(row["part"]),
                     text.count(row["parameters"]),
-                    text.percent(row["below_1e-2"]),
-                    text.percent(row["below_1e-1"]),
-                    text.number(row["std"]),
+                    *(text.number(row[name]) for name in ("std", "skew", "kurtosis", "q50", "q99")),
+                    text.count(row["zeros"]),
                 ]
             )
-    header = ["Model", "Part", "Parameters", "below 0.01", "below 0.1", "Std. dev."]
-    return text.table(header, body, "llrrrr")
+    header = ["Model", "Part", "Parameters", "Std. dev.", "Skew", "Kurtosis", "Median", "99 %"]
+    return text.table([*header, "Zeros"], body, "llrrrrrrr")
 
 
 def thresholds(data: Data) -> Md:

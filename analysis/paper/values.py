@@ -5,7 +5,7 @@ None of them names a model, a task or a level of its own: they hold for any stud
 
 import pandas as pd
 
-from analysis.paper import claims, text
+from analysis.paper import claims, text, weights
 from analysis.paper.data import Data
 from analysis.paper.text import escape
 
@@ -72,10 +72,26 @@ def resamples(data: Data) -> str:
     return text.count(data.environment["bootstrap"]["resamples"])
 
 
-def near_zero(data: Data, cutoff: str = "below_1e-1") -> str:
-    """The range over models of the share of weights below a cutoff (a column of the profile)."""
-    whole = data["profile_scopes"]
-    return text.between(whole.loc[whole["scope"] == "model", cutoff], text.percent)
+def far_range(data: Data) -> str:
+    """The widest range over definitions of the share of one model's weights far from zero."""
+    ranges = []
+    for model in data.models:
+        row = data.one(data["profile_scopes"], model=model, scope="model")
+        shares = [share(row) for share in weights.FAR_FROM_ZERO.values()]
+        ranges.append((max(shares) - min(shares), shares))
+    _, shares = max(ranges, key=lambda found: found[0])
+    return f"{text.percent(min(shares))} or {text.percent(max(shares))}"
+
+
+def most_different(data: Data) -> str:
+    """For each model the block that differs most from the whole, as sentences would have it."""
+    said = []
+    for model in data.models:
+        row = weights.most_different(data, model)
+        if row is not None:
+            where = f"{row['part']} block {row['layer']:g}"
+            said.append(f"{escape(model)}'s {where} ({text.number(row['ks_distance'])})")
+    return "Farthest from their model as a whole are " + text.listing(said)
 
 
 def exact_zeros(data: Data) -> str:

@@ -10,19 +10,17 @@ from analysis.models.weights import FILE, read_weights, weights_sha256
 from analysis.objects import Objects
 
 
-def pretrain_builtin(
-    objects: Objects, *, name: str, family: str, seed: int, threads: int
-) -> dict[str, Any]:
+def pretrain_builtin(objects: Objects, *, name: str, seed: int, threads: int) -> dict[str, Any]:
     """Record of a built-in model trained from scratch on its family's own objective."""
     with objects.scratch() as scratch:
         folder = scratch / "checkpoint"
         start = time.perf_counter()
         facts = pretrain(name, seed=seed, threads=threads, out=folder)
-        return _record(objects, folder, family, time.perf_counter() - start, facts)
+        return _record(objects, folder, time.perf_counter() - start, facts)
 
 
 def fine_tune(
-    objects: Objects, *, checkpoint: str, task: str, family: str, seed: int, threads: int
+    objects: Objects, *, checkpoint: str, task: str, seed: int, threads: int
 ) -> dict[str, Any]:
     """Record of a copy of the checkpoint (an object's digest) fine-tuned for the task."""
     with objects.scratch() as scratch:
@@ -31,14 +29,14 @@ def fine_tune(
         facts = fine_tune_builtin(
             objects.open(checkpoint), task, seed=seed, threads=threads, out=folder
         )
-        return _record(objects, folder, family, time.perf_counter() - start, facts)
+        return _record(objects, folder, time.perf_counter() - start, facts)
 
 
 def _record(
-    objects: Objects, folder: Path, family: str, seconds: float, facts: dict[str, Any]
+    objects: Objects, folder: Path, seconds: float, facts: dict[str, Any]
 ) -> dict[str, Any]:
     weights = read_weights(folder)
-    names = naming.weights(weights, family)
+    names = naming.weights(weights)
     prunable = [name for name, what in names.items() if what.prunable]
     return {
         "weights_sha256": weights_sha256(weights),

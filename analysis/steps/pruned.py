@@ -19,7 +19,6 @@ def prune_checkpoint(
     objects: Objects,
     *,
     weights_sha256: str,
-    family: str,
     method: str,
     sparsities: list[float],
     checkpoint: str,
@@ -31,7 +30,7 @@ def prune_checkpoint(
     """
     with objects.scratch() as scratch:
         work = functools.partial(
-            _prune, objects.open(checkpoint), weights_sha256, family, method, sparsities, scratch
+            _prune, objects.open(checkpoint), weights_sha256, method, sparsities, scratch
         )
         levels, peak = peak_of(work)
         for i, level in enumerate(levels):
@@ -42,7 +41,6 @@ def prune_checkpoint(
 def _prune(
     folder: Path,
     weights_sha256: str,
-    family: str,
     method: str,
     sparsities: list[float],
     scratch: Path,
@@ -50,7 +48,7 @@ def _prune(
     """Write the masks of level i to scratch/i; returns the levels' facts."""
     module = pruning.method(method)
     tensors = read_weights(folder)
-    names = naming.weights(tensors, family)
+    names = naming.weights(tensors)
     weights = {name: tensors[name] for name in names}
     scope = {name: weights[name] for name, what in names.items() if module.in_scope(what)}
     require_finite(weights, scope)

@@ -1,0 +1,51 @@
+"""Files and folders that are whole or not there: written beside their place, then moved into it."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file in one piece."""
+    descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(new, path)
+    except BaseException:
+        Path(new).unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to write to, which takes the place of `folder` when the block ends well.
+
+    A reader never sees files of two writings. If the block or the disk fails, the old one stays.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        yield new
+        new.chmod(0o755)
+        _replace(folder, new)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Put `new` in the place of `folder`; if that fails, the old one stays."""
+    old = folder.with_name(f".old-{folder.name}")
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)  # what a killed run may have left
+        folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

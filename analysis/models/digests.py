@@ -1,0 +1,83 @@
+"""The digest of a checkpoint's content, remembered for files that have not changed since."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from analysis import files, threads
+from analysis.models.checkpoint import Checkpoint, Reader, Tensor
+from analysis.progress import Meter
+
+_BLOCK = 1 << 22
+
+
+def combined(tensors: Iterable[tuple[str, str, tuple[int, ...], str]]) -> str:
+    """The `weights_sha256` of tensors given as (name, dtype, shape, sha256 of the bytes).
+
+    Over sorted names, so that it is the same whatever the order and the files.
+    """
+    digest = hashlib.sha256()
+    for name, dtype, shape, content in sorted(tensors):
+        # the name quoted: one with line ends in it could else spell several tensors
+        digest.update(f"{name!r}\0{dtype}\0{shape}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def weights_sha256(checkpoint: Checkpoint, memory: Path) -> str:
+    """The digest of a checkpoint's weights; `memory` is the folder that remembers it by its files.
+
+    A file counts as unchanged while its path, size, modification time and inode are.
+    """
+    note = memory / f"{hashlib.sha256(str(checkpoint.folder.resolve()).encode()).hexdigest()}.json"
+    stamp = _stamp(checkpoint)
+    remembered = _remembered(note)
+    if stamp and remembered.get("stamp") == stamp:  # without files nothing tells it is the same
+        return str(remembered["weights_sha256"])
+    digest = combined(
+        (name, tensor.dtype.name, tensor.shape, content)
+        for (name, tensor), content in zip(
+            checkpoint.tensors.items(), _contents(checkpoint), strict=True
+        )
+    )
+    if stamp and stamp == _stamp(checkpoint):  # else it changed while it was read
+        text = json.dumps({"stamp": stamp, "weights_sha256": digest})
+        memory.mkdir(parents=True, exist_ok=True)
+        files.replace_text(note, text)
+    return digest
+
+
+def _remembered(note: Path) -> Mapping[str, object]:
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and "weights_sha256" in found else {}
+
+
+def _stamp(checkpoint: Checkpoint) -> list[list[str | int]]:
+    return [
+        [str(path.resolve()), s.st_size, s.st_mtime_ns, s.st_ino]
+        for path in checkpoint.files
+        for s in [path.stat()]
+    ]
+
+
+def _contents(checkpoint: Checkpoint) -> list[str]:
+    """The sha256 of each tensor's bytes, read on all cores."""
+    meter = Meter("MB read for the digest of its content", checkpoint.bytes, unit=1_000_000)
+
+    def content(tensor: Tensor) -> str:
+        digest = hashlib.sha256()
+        block = np.empty(min(_BLOCK, tensor.bytes), np.uint8)
+        for start in range(0, tensor.bytes, _BLOCK):
+            piece = block[: tensor.bytes - start]
+            reader.read(tensor, start, piece)
+            digest.update(piece.data)
+            meter.add(piece.size)
+        return digest.hexdigest()
+
+    with Reader(checkpoint) as reader:
+        return list(threads.each(content, checkpoint.tensors.values()))

@@ -1,0 +1,100 @@
+"""What the hub's client raises, in one line of our own words: its own hold urls."""
+
+import errno
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from analysis.errors import AnalysisError, RequestError, RunError
+
+_TOKEN = "log in with `hf auth login`, or set HF_TOKEN to a token that may read it"
+ROOM = "free some, or set HF_HOME to a folder on a larger disk"
+
+
+class UnreachableError(RunError):
+    """The server cannot be asked now; what is cached may do instead."""
+
+
+@contextmanager
+def quiet_client() -> Iterator[None]:
+    """The client's warnings, full of urls, stay unsaid; its progress bars are for terminals."""
+    from huggingface_hub import constants, utils
+
+    level = utils.logging.get_verbosity()
+    utils.logging.set_verbosity(utils.logging.ERROR if level == logging.WARNING else level)
+    free = constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not utils.are_progress_bars_disabled()
+    hide = free and not sys.stderr.isatty()  # of its bars, one is drawn into pipes too
+    if hide:
+        utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        utils.logging.set_verbosity(level)
+        if hide:
+            utils.enable_progress_bars()
+
+
+def host() -> str:
+    """The server's name, without what else a url may hold."""
+    from huggingface_hub import constants
+
+    return re.sub(r"^(\w+://)?([^/]*@)?|/.*$", "", constants.ENDPOINT)
+
+
+@contextmanager
+def one_line_errors(model: str, revision: str) -> Iterator[None]:
+    """Put the client's exceptions in our words, and not in its own: those hold urls."""
+    import httpx2
+
+    try:
+        yield
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError) as error:
+        cause: BaseException = error
+        while isinstance(cause, FileNotFoundError) and cause.__cause__:
+            cause = cause.__cause__  # the client reports as not found what it could not ask for
+        raise _in_our_words(cause, model, revision) from error
+
+
+def _in_our_words(error: BaseException, model: str, revision: str) -> AnalysisError:
+    import httpx2
+    from huggingface_hub import constants, errors
+
+    server, cache = host(), constants.HF_HUB_CACHE
+    match error:
+        case errors.HFValidationError():
+            form = "organisation/name in letters, digits, '-', '_' and '.', and a revision apart"
+            return RequestError(f"{model!r} is no name of a model; write {form}")
+        case errors.GatedRepoError():
+            return RequestError(f"{model} is gated; ask for access on its page, then {_TOKEN}")
+        case errors.RepositoryNotFoundError():
+            what = f"{server} has no model {model}, or a private one; check the name"
+            return RequestError(f"{what}, and for a private one {_TOKEN}")
+        case errors.RevisionNotFoundError():
+            what = f"{model} has no revision {revision!r}"
+            return RequestError(f"{what}; give a branch, a tag or a full commit of it")
+        case errors.HfHubHTTPError(response=response):
+            status = response.status_code
+            if status in (401, 403):
+                return RequestError(f"{server} refuses access to {model} ({status}); {_TOKEN}")
+            if status in (408, 429) or status >= 500:
+                return UnreachableError(f"{server} answers {status}")
+            return RunError(f"{server} answers {status} for {model}; check HF_ENDPOINT")
+        case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
+            return RequestError("HF_ENDPOINT is no url; set it to http(s)://host, or unset it")
+        case httpx2.LocalProtocolError() | UnicodeError():
+            return RequestError("the request cannot be sent; check HF_TOKEN for stray characters")
+        case errors.OfflineModeIsEnabled():
+            return UnreachableError(f"HF_HUB_OFFLINE forbids to ask {server}")
+        case httpx2.TimeoutException():
+            return UnreachableError(f"{server} does not answer in time")
+        case httpx2.ConnectError():
+            return UnreachableError(f"cannot connect to {server}")
+        case httpx2.TransportError():
+            return UnreachableError(f"the connection to {server} broke")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return RunError(f"no room left in {cache}; {ROOM}, and run this again")
+        case OSError(errno=int()):
+            return RunError(f"cannot write to {cache}; set HF_HOME to a folder that can be written")
+    return RunError(f"{model} did not arrive whole from {server}; run this again")

@@ -1,0 +1,205 @@
+"""What the results say about each claim: one function a claim, from results to a finding."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.paper import text, weights
+from analysis.paper.data import Data
+from analysis.paper.text import escape
+
+# whether the claim holds (None: this study cannot tell), and the numbers, as safe Markdown
+Finding = tuple[bool | None, str]
+
+_FASTER = 1.10  # a median at least this many times faster counts as faster
+_APART = 0.1  # retained quality that far apart, beyond the intervals, counts as different
+_SAME_BYTES = 0.001  # files within 0.1 % are as large: a header may differ by a few bytes
+_CLIFF = (0.5, 0.9)
+_HALF = 0.5
+_HIGH = 0.9  # levels from here on count as high sparsity
+
+
+def dense_bytes(data: Data) -> Finding:
+    sizes = data["size"]
+    ratios = sizes.loc[sizes["format"] == "dense", "ratio"]
+    shown = text.between(ratios, lambda r: text.percent(r, 2))
+    return bool((ratios.sub(1).abs() <= _SAME_BYTES).all()), (
+        f"{len(ratios)} files, {shown} of the dense model's bytes; as large means within"
+        f" {text.percent(_SAME_BYTES)}"
+    )
+
+
+def zstd_finds_zeros(data: Data) -> Finding:
+    rows = pd.concat([data.sizes_of(model) for model in data.models])
+    rows = rows[(rows["format"] == "dense+zstd") & (rows["sparsity"] >= _HIGH)]
+    if rows.empty:
+        return None, f"no file compressed by zstd from {text.level(_HIGH)} on"
+    bounds = rows["bytes"] / rows["bound_bytes"]
+    return bool((rows["ratio"] <= 0.5).all()), (
+        f"from {text.level(_HIGH)} on, {text.between(rows['ratio'], text.percent)} of the dense"
+        f" file, {text.between(bounds, text.times)} the entropy bound"
+    )
+
+
+def no_speed(data: Data) -> Finding:
+    pruned = data.runtime[data.runtime["sparsity"] > 0]
+    return bool((pruned["speedup"] < _FASTER).all()), (
+        f"{len(pruned)} medians, {text.between(pruned['speedup'], text.times)} the dense speed;"
+        f" faster would be {text.times(_FASTER)} or more"
+    )
+
+
+def _retained(data: Data, level: float) -> pd.Series:
+    """Retained quality of every (model, task) at a level, under the leading method."""
+    rows = {cell: data.at(*cell, data.methods[0], level)["retained"] for cell in data.cells()}
+    return pd.Series(rows, dtype=float).dropna()
+
+
+def _falls(data: Data) -> pd.DataFrame:
+    """The fall of retained quality at each level from the level before, a row a (model, task).
+
+    Below chance there is nothing left to fall.
+    """
+    levels = pd.DataFrame({level: _retained(data, level).clip(lower=0) for level in data.levels})
+    levels.insert(0, 0.0, 1.0)
+    return -levels.diff(axis=1).iloc[:, 1:]
+
+
+def cliff(data: Data) -> Finding:
+    """Whether half of the quality or more, the largest of all falls, is lost in the interval."""
+    if not set(_CLIFF) <= set(data.levels):
+        return None, f"levels {text.level(_CLIFF[0])} and {text.level(_CLIFF[1])} were not run"
+    falls = _falls(data)
+    between = falls[[level for level in data.levels if _CLIFF[0] < level <= _CLIFF[1]]].sum(axis=1)
+    elsewhere = falls[[level for level in data.levels if level <= _CLIFF[0] or level > _CLIFF[1]]]
+    cliff = (between >= _HALF) & (between > elsewhere.max(axis=1))
+    return bool(len(falls) and cliff.all()), (
+        f"{text.between(between, text.number)} of the dense model's quality is lost there: half or"
+        f" more, and the largest fall of all, in {int(cliff.sum())} of {len(falls)} benchmarks"
+    )
+
+
+def threshold_differs(data: Data) -> Finding:
+    """Whether two tasks of one model retain different parts at one level, beyond intervals."""
+    found = []
+    for model in data.models:
+        cells = [cell for cell in data.cells() if cell[0] == model]
+        gaps = [_gap(data, cells, level) for level in data.levels] if len(cells) > 1 else []
+        found += [max(gaps, key=lambda gap: gap[0])] if gaps else []
+    if not found:
+        return None, "it takes a model with two tasks"
+    apart = [gap for gap in found if gap[0] >= _APART]
+    _, level, best, worst = max(found, key=lambda gap: gap[0])
+    shown = [
+        f"{_cell(data, cell)} retains {text.number(row['retained'], 2)}"
+        f" ({text.number(row['retained_low'], 2)} to {text.number(row['retained_high'], 2)})"
+        for cell in (best, worst)
+        for row in [data.at(*cell, data.methods[0], level)]
+    ]
+    return bool(apart), (
+        f"intervals lie {_APART} or more apart in {len(apart)} of {len(found)} models; farthest at"
+        f" {text.level(level)}: {shown[0]}, {shown[1]}"
+    )
+
+
+def _gap(
+    data: Data, cells: list[tuple[str, str]], level: float
+) -> tuple[float, float, tuple[str, str], tuple[str, str]]:
+    """How far the intervals of the best and the worst kept benchmark lie apart at a level."""
+    rows = {cell: data.at(*cell, data.methods[0], level) for cell in cells}
+    best = max(rows, key=lambda cell: rows[cell]["retained"])
+    worst = min(rows, key=lambda cell: rows[cell]["retained"])
+    gap = rows[best]["retained_low"] - max(0.0, rows[worst]["retained_high"])
+    return (gap if pd.notna(gap) else 0.0), level, best, worst
+
+
+def _cell(data: Data, cell: tuple[str, str]) -> str:
+    return f"{escape(cell[0])} on {escape(data.task_title(cell[1]))}"
+
+
+def lowest_level_is_free(data: Data) -> Finding:
+    level = data.levels[0]
+    rows = pd.DataFrame([data.at(*cell, data.methods[0], level) for cell in data.cells()])
+    free = rows["retained_high"] >= 1
+    return bool(free.all()), (
+        f"at {text.level(level)}, {int(free.sum())} of {len(rows)} benchmarks are not worse than"
+        f" dense beyond their interval; retained {text.between(rows['retained'], text.number)}"
+    )
+
+
+def small_is_not_useless(data: Data) -> Finding:
+    level = min(data.levels, key=lambda x: abs(x - _CLIFF[0]))
+    rows = pd.DataFrame([data.at(*cell, data.methods[0], level) for cell in data.cells()])
+    hurt = rows["retained_high"] < 1
+    return bool(hurt.any()), (
+        f"at {text.level(level)}, all that was removed lies below"
+        f" {text.between(rows['threshold'], lambda t: text.number(t, 2))}, yet {int(hurt.sum())} of"
+        f" {len(rows)} benchmarks are worse than dense beyond their interval"
+    )
+
+
+def scope_matters(data: Data) -> Finding:
+    methods = ["magnitude", "magnitude-all"]
+    if not set(methods) <= set(data.methods):
+        return None, "it takes both methods"
+    grid = [(cell, level) for cell in data.cells() for level in data.levels]
+    rows = [[data.at(*cell, method, level) for cell, level in grid] for method in methods]
+    means = [data.mean_retained(row["retained"] for row in listed) for listed in rows]
+    pairs = list(zip(*rows, strict=True))
+    better = sum(a["retained_low"] > b["retained_high"] for a, b in pairs)
+    worse = sum(a["retained_high"] < b["retained_low"] for a, b in pairs)
+    return bool(means[0] > means[1] and better > worse), (
+        f"mean retained {text.number(means[0])} against {text.number(means[1])} over all levels;"
+        f" beyond the intervals better in {better} and worse in {worse} of {len(grid)} cells"
+    )
+
+
+def layers_differ(data: Data) -> Finding:
+    scopes = data["profile_scopes"]
+    layers = scopes[scopes["scope"].str.startswith("layer:")]
+    spread = layers.groupby("model", sort=False)["below_1e-1"].agg(["min", "max"])
+    ratio = spread["max"] / spread["min"]
+    shown = "; ".join(
+        f"{escape(model)} {text.percent(row['min'])} to {text.percent(row['max'])}"
+        for model, row in spread.iterrows()
+    )
+    return bool((ratio >= 1.25).all()), f"share of a block's weights below 0.1: {shown}"
+
+
+def differs_with_depth(data: Data) -> Finding:
+    found = weights.trends(data)
+    tested = [trend for trend in found if trend.grows is not None]
+    if not tested:
+        return None, "no stack has the four blocks that it takes to show a trend"
+    shown = "; ".join(
+        f"{escape(t.model)}, {t.part}: Kendall's tau {text.number(t.tau)}, p ="
+        f" {text.number(t.p, 2)}, {t.blocks} blocks"
+        for t in tested
+    )
+    left = len(found) - len(tested)
+    short = f"; {text.counted(left, 'stack')} too short to tell" if left else ""
+    return all(t.grows for t in tested), f"{shown}{short}"
+
+
+def kinds_differ_more(data: Data) -> Finding:
+    pairs = {model: np.array(weights.variances(data, model)) for model in data.models}
+    shown = "; ".join(
+        f"{escape(model)} {text.number(kinds)} between kinds, {text.number(blocks)} between blocks"
+        for model, (kinds, blocks) in pairs.items()
+    )
+    if any(np.isnan(pair).any() for pair in pairs.values()):
+        return None, "it takes two blocks and two kinds of matrices in every model"
+    return all(kinds > blocks for kinds, blocks in pairs.values()), (
+        f"variance of the logarithm of the standard deviation: {shown}"
+    )
+
+
+def one_answer(data: Data) -> Finding:
+    high = data.scores[(data.scores["sparsity"] >= _HIGH) & (data.scores["kind"] == "pruned")]
+    high = high[high["task"].map(lambda t: data.primary[t] in ("accuracy", "f1"))]
+    if high.empty:
+        return None, f"no classifier from {text.level(_HIGH)} on"
+    collapsed = high[high["collapsed"]]
+    return bool(len(collapsed)), (
+        f"{len(collapsed)} of {len(high)} classifiers from {text.level(_HIGH)} on give one answer"
+        " to at least 99 % of the examples"
+    )

@@ -1,0 +1,182 @@
+"""Figures of how weights are distributed, each from the profile's tables."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from analysis.models.naming import KINDS
+from analysis.paper import style, weights
+from analysis.paper.data import Data
+
+_PERCENT = 100
+_SMALLEST = 1e-5  # magnitudes below it are too few to show
+_LARGEST = 10
+_NAMED_LAYERS = 6  # in a legend
+_ANNOTATED_ROWS = 8  # in a heat map
+
+
+def weight_histogram(data: Data) -> Figure:
+    """Density of w on a linear axis, and of |w| on a logarithmic one, one line a model."""
+    figure, (linear, logarithmic) = style.panels(2, 2.6)
+    for i, model in enumerate(data.models):
+        bins = weights.of_scope(data, "histogram", model, "model")
+        look = style.ordinal(i) | {"marker": "", "label": model}
+        inner = bins[bins["scale"] == "linear"].iloc[1:-1]  # the outermost reach to the extremes
+        density = inner["count"] / inner["count"].sum() / (inner["right"] - inner["left"])
+        linear.plot((inner["left"] + inner["right"]) / 2, density, **look)
+        _log_histogram(logarithmic, bins, **look)
+    linear.set(xlabel="weight $w$", ylabel="density", yscale="log")
+    logarithmic.set(xlabel="magnitude $|w|$", ylabel="weights per 0.1 decade (%)", xscale="log")
+    style.legend_below(figure, linear)
+    return figure
+
+
+def _log_histogram(axis: Axes, bins: pd.DataFrame, **look: Any) -> None:
+    """The share of weights per tenth of a decade of |w|; bins differ a little in width."""
+    decades = bins[(bins["scale"] == "log10") & (bins["left"] >= _SMALLEST)]
+    width = _tenths(decades)
+    total = bins.loc[bins["scale"] == "log10", "count"].sum()
+    share = _PERCENT * decades["count"] / total / width
+    axis.plot(np.sqrt(decades["left"] * decades["right"]), share.where(share > 0), **look)
+
+
+def _tenths(bins: pd.DataFrame) -> pd.Series:
+    """The widths of bins in tenths of a decade."""
+    return 10 * np.log10(bins["right"].astype(float) / bins["left"].astype(float))
+
+
+def magnitude_cdf(data: Data) -> Figure:
+    """The fraction of weights below a growing cutoff, all models together."""
+    figure, (linear, logarithmic) = style.panels(2, 2.6, sharey=True)
+    for i, model in enumerate(data.models):
+        curve = weights.of_scope(data, "cdf", model, "model")
+        look = style.ordinal(i) | {"marker": "", "label": model}
+        for axis, scale in ((linear, "linear"), (logarithmic, "log10")):
+            part = curve[curve["scale"] == scale]
+            axis.plot(part["left"], _PERCENT * part["fraction"], **look)
+    linear.set(xlabel="cutoff", ylabel="weights with $|w|$ below (%)")
+    logarithmic.set(xlabel="cutoff", xscale="log", xlim=(_SMALLEST, 10))
+    style.legend_below(figure, linear)
+    return figure
+
+
+def layer_cdfs(data: Data) -> Figure:
+    """CDF of |w| for each layer, a panel for each stack of blocks (encoder and decoder apart)."""
+    stacks = weights.stacks(data)
+    figure, axes = style.panels(len(stacks), 2.3, sharex=True, sharey=True)
+    depth = max(len(layers) for _, _, layers in stacks)
+    named = set(np.linspace(0, depth - 1, min(depth, _NAMED_LAYERS)).round().astype(int).tolist())
+    for axis, (model, part, layers) in zip(axes, stacks, strict=True):
+        for i, layer in enumerate(layers):
+            curve = weights.of_scope(data, "cdf", model, f"layer:{part}:{layer}")
+            curve = curve[curve["scale"] == "log10"]
+            label = f"block {layer}" if i in named else f"_{layer}"
+            look = style.sequential(i, depth) | {"label": label, "linewidth": 1.1}
+            axis.plot(curve["left"], _PERCENT * curve["fraction"], **look)
+        axis.set(title=f"{model}, {part}", xscale="log", xlim=(1e-4, 1))
+    for axis in style.left_column(axes):
+        axis.set_ylabel("$|w|$ below (%)")
+    for axis in style.bottom_row(axes):
+        axis.set_xlabel("cutoff")
+    deepest = next(a for a, s in zip(axes, stacks, strict=True) if len(s[2]) == depth)
+    style.legend_below(figure, deepest, columns=6)
+    return figure
+
+
+def layer_distances(data: Data) -> Figure:
+    """How far each block's distribution of |w| is from the whole model's, against depth."""
+    figure, (axis,) = style.panels(1, 2.5)
+    for i, (model, part, layers) in enumerate(weights.stacks(data)):
+        values = weights.distances(data, model, part)
+        axis.plot(layers, values, label=f"{model}, {part}", **style.ordinal(i))
+    axis.set(xlabel="block, from the input", ylabel="distance from the whole", ylim=(0, None))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.legend_below(figure, axis, columns=3)
+    return figure
+
+
+def kind_heat_map(data: Data) -> Figure:
+    """Standard deviation of w for each block and kind of weight, a panel for each stack."""
+    stacks = weights.stacks(data)
+    tables = [weights.by_layer_and_kind(data, model, part) for model, part, _ in stacks]
+    kinds = [kind for kind in KINDS if any(kind in table.columns for table in tables)]
+    values = pd.concat([table.stack() for table in tables])
+    positive = values[values > 0]
+    norm = LogNorm(positive.min(), positive.max()) if len(positive) else None
+    rows = max(len(table) for table in tables)
+    height = min(8.0, 1.9 + 0.17 * rows)
+    figure, axes = style.panels(len(stacks), height, sharex=True)
+    for axis, (model, part, layers), table in zip(axes, stacks, tables, strict=True):
+        shown = table.reindex(columns=kinds)
+        image = axis.imshow(shown, norm=norm, cmap="viridis", aspect="auto")
+        if rows <= _ANNOTATED_ROWS:
+            _annotate(axis, shown)
+        axis.set_title(f"{model}, {part}")
+        axis.set_xticks(range(len(kinds)), kinds, rotation=90, fontsize=6.5)
+        step = -(-len(layers) // 12)
+        axis.set_yticks(range(0, len(layers), step), [str(n) for n in layers[::step]])
+        axis.grid(False)
+        axis.xaxis.set_minor_locator(NullLocator())
+    for axis in style.left_column(axes):
+        axis.set_ylabel("block")
+    figure.colorbar(image, ax=axes, label="standard deviation", shrink=0.8, aspect=30)
+    return figure
+
+
+def _annotate(axis: Axes, table: pd.DataFrame) -> None:
+    """The numbers, in hundredths, in a colour that shows on their ground."""
+    highest = np.log(np.nanmax(table.to_numpy(float)))
+    lowest = np.log(max(1e-12, np.nanmin(table.to_numpy(float))))
+    for (row, column), value in np.ndenumerate(table.to_numpy(float)):
+        if np.isfinite(value):
+            light = np.log(max(1e-12, value)) > (highest + lowest) / 2
+            axis.text(
+                column, row, f"{_PERCENT * value:.0f}", ha="center", va="center", fontsize=5.5,
+                color="black" if light else "white",
+            )  # fmt: skip
+
+
+def encoder_and_decoder(data: Data) -> Figure:
+    """The distribution of |w| in encoders (left) and decoders (right), one line a model."""
+    parts = [p for p in ("encoder", "decoder") if any(s[1] == p for s in weights.stacks(data))]
+    figure, axes = style.panels(len(parts), 2.5, sharex=True, sharey=True)
+    for axis, part in zip(axes, parts, strict=True):
+        for i, model in enumerate(data.models):
+            bins = weights.of_scope(data, "histogram", model, f"part:{part}")
+            if len(bins):
+                _log_histogram(axis, bins, **style.ordinal(i) | {"marker": "", "label": model})
+        axis.set(title=part, xlabel="magnitude $|w|$", xscale="log")
+        axis.legend(loc="upper left")
+    axes[0].set_ylabel("weights per 0.1 decade (%)")
+    return figure
+
+
+def histogram_after_pruning(data: Data) -> Figure:
+    """The distribution of |w| that is left at each level of the leading method, a panel a model."""
+    figure, axes = style.panels(len(data.models), 2.5, sharex=True, sharey=True)
+    for axis, model in zip(axes, data.models, strict=True):
+        shown = weights.leading_variants(data, model)
+        dense_total = None
+        for i, (_, variant) in enumerate(shown.iterrows()):
+            bins = data["histogram"]
+            bins = bins[(bins["variant"] == variant["variant"]) & (bins["scope"] == "model")]
+            bins = bins[(bins["scale"] == "log10") & (bins["left"] >= _SMALLEST)]
+            bins = bins[bins["left"] < _LARGEST]
+            dense_total = bins["count"].sum() if dense_total is None else dense_total
+            label = "dense" if variant["sparsity"] == 0 else f"{_PERCENT * variant['sparsity']:g} %"
+            middle = np.sqrt(bins["left"] * bins["right"])
+            share = _PERCENT * bins["count"] / dense_total / _tenths(bins)
+            look = style.sequential(i, len(shown)) | {"label": label}
+            axis.plot(middle, share, drawstyle="steps-mid", **look)
+        axis.set(title=model, xscale="log")
+    for axis in style.left_column(axes):
+        axis.set_ylabel("weights per 0.1 decade (%)")
+    for axis in style.bottom_row(axes):
+        axis.set_xlabel("magnitude $|w|$")
+    style.legend_below(figure, axes[0], columns=6)
+    return figure

@@ -1,0 +1,143 @@
+"""What the profile's tables say: how much is far from zero, which layers differ, with depth."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from analysis.models.naming import PARTS
+from analysis.paper.data import Data
+
+# definitions of "far from zero" in use, and the share of weights that each counts
+FAR_FROM_ZERO = {
+    "not exactly zero": lambda row: 1 - row["zeros"] / row["parameters"],
+    "at least 0.001": lambda row: 1 - row["below_1e-3"],
+    "at least 0.01": lambda row: 1 - row["below_1e-2"],
+    "at least 0.1": lambda row: 1 - row["below_1e-1"],
+    "beyond one standard deviation": lambda row: row["above_std"],
+    "needed for 99 % of the norm": lambda row: row["norm_99"],
+    "needed for 90 % of the norm": lambda row: row["norm_90"],
+    "needed for 50 % of the norm": lambda row: row["norm_50"],
+}
+SPARSE_ALREADY = 0.01  # exact zeros from this share on are no accident
+_SIGNIFICANT = 0.05
+_NOT_LINEAR = ["norm", "bias", "position", "head"]  # kinds in blocks that are not pruned
+
+
+def of_scope(data: Data, table: str, model: str, scope: str) -> pd.DataFrame:
+    """A table's rows for one scope of a model's pretrained weights."""
+    rows = data[table]
+    variants = data["variants"]
+    own = variants.loc[(variants["model"] == model) & (variants["kind"] == "dense"), "variant"]
+    profiled = rows[rows["variant"].isin(own) & (rows["scope"] == scope)]
+    first = profiled["variant"].iloc[:1]  # fine-tuned copies have histograms too
+    return profiled[profiled["variant"].isin(first)]
+
+
+def stacks(data: Data) -> list[tuple[str, str, list[int]]]:
+    """(model, part, its layers) for every stack of blocks."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for _, row in data["profile_scopes"].iterrows():
+        match = re.fullmatch(r"layer:(\w+):(\d+)", row["scope"])
+        if match:
+            found.setdefault((row["model"], match[1]), []).append(int(match[2]))
+    in_order = sorted(found, key=lambda key: (data.models.index(key[0]), PARTS.index(key[1])))
+    return [(model, part, sorted(found[model, part])) for model, part in in_order]
+
+
+def layers(data: Data, model: str) -> pd.DataFrame:
+    """Table `profile_scopes` for a model's blocks."""
+    rows = data["profile_scopes"]
+    return rows[(rows["model"] == model) & rows["scope"].str.startswith("layer:")]
+
+
+def distances(data: Data, model: str, part: str) -> list[float]:
+    """Kolmogorov-Smirnov distances between |w| of each block and of the model, by depth."""
+    rows = layers(data, model)
+    rows = rows[rows["part"] == part].sort_values("layer")
+    return [float(x) for x in rows["ks_distance"]]
+
+
+def most_different(data: Data, model: str) -> pd.Series | None:
+    """The block whose distribution of |w| is farthest from the model's; None without blocks."""
+    rows = layers(data, model).dropna(subset=["ks_distance"])
+    return None if rows.empty else rows.loc[rows["ks_distance"].astype(float).idxmax()]
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Whether blocks differ more from the whole the deeper they are: Kendall's tau, one-sided.
+
+    p is exact for stacks without ties. `grows` is None where so few blocks could not show it.
+    """
+
+    model: str
+    part: str
+    blocks: int
+    tau: float | None
+    p: float | None
+
+    @property
+    def grows(self) -> bool | None:
+        return None if self.p is None else self.p < _SIGNIFICANT
+
+
+def trends(data: Data) -> list[Trend]:
+    """The trend with depth of every stack."""
+    found = []
+    for model, part, numbers in stacks(data):
+        if len(numbers) < 4:  # of three blocks the best order has p = 1/6
+            found.append(Trend(model, part, len(numbers), None, None))
+            continue
+        tested = kendalltau(numbers, distances(data, model, part), alternative="greater")
+        tau, p = float(tested.statistic), float(tested.pvalue)
+        known = p == p  # nan where all distances are equal
+        found.append(Trend(model, part, len(numbers), tau if known else None, p if known else None))
+    return found
+
+
+def by_layer_and_kind(data: Data, model: str, part: str) -> pd.DataFrame:
+    """Standard deviations of w, a row a block, a column a kind."""
+    rows = data["profile"]
+    rows = rows[(rows["model"] == model) & (rows["part"] == part) & rows["layer"].notna()]
+    table = rows.pivot_table(index="layer", columns="kind", values="std", aggfunc="first")
+    return table.astype(float)
+
+
+def variances(data: Data, model: str) -> tuple[float, float]:
+    """How much the logarithm of the standard deviation varies between kinds and between blocks.
+
+    Variances of the means by kind and of the means by block, over the prunable weights of each
+    stack; the stack in which blocks vary most counts.
+    """
+    found = []
+    for name, part, _ in stacks(data):
+        if name == model:
+            table = by_layer_and_kind(data, model, part).drop(columns=_NOT_LINEAR, errors="ignore")
+            logs = np.log(table.where(table > 0))
+            found.append((float(logs.mean(axis=0).var()), float(logs.mean(axis=1).var())))
+    return max(found, key=lambda pair: pair[1])
+
+
+def sparse_already(data: Data, model: str) -> pd.DataFrame:
+    """The leaves of prunable weights of which a share is exactly zero, the sparsest first."""
+    rows = data["profile"]
+    rows = rows[(rows["model"] == model) & rows["layer"].notna()]
+    rows = rows[~rows["kind"].isin(_NOT_LINEAR)]
+    share = rows["zeros"] / rows["parameters"]
+    return rows.assign(share=share)[share >= SPARSE_ALREADY].sort_values("share", ascending=False)
+
+
+def leading_variants(data: Data, model: str) -> pd.DataFrame:
+    """The variants whose histograms are shown: the dense one and the leading method's levels.
+
+    All of the same checkpoint, the dense one first.
+    """
+    rows = data["variants"]
+    rows = rows[(rows["model"] == model) & rows["variant"].isin(set(data["histogram"]["variant"]))]
+    pruned = rows[rows["method"] == data.methods[0]].sort_values("sparsity")
+    task = pruned["task"].fillna("").iloc[:1]
+    dense = rows[(rows["method"] == "dense") & rows["task"].fillna("").isin(task)]
+    return pd.concat([dense, pruned])

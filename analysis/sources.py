@@ -1,0 +1,65 @@
+"""Where a model that a command names comes from: built in, a local folder, or the hub."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis import calls
+from analysis.errors import RequestError, unknown
+from analysis.memo import Memo
+from analysis.models.catalogue import BUILTIN
+
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")  # ./name is a folder
+
+
+@dataclass(frozen=True)
+class Located:
+    """A checkpoint's folder on this disk, and what the model is called.
+
+    source    "builtin", "local" or "hub"
+    revision  the commit of a hub model, else empty
+    """
+
+    name: str
+    source: str
+    revision: str
+    folder: Path
+
+
+def locate(model: str, revision: str | None, memo: Memo) -> Located:
+    """The checkpoint of that name, trained or downloaded if it is not there yet.
+
+    Raises RequestError if there is no such model, RunError if it cannot be had now.
+    """
+    path = Path(model).expanduser()
+    if model in BUILTIN or path.exists():
+        if revision is not None:
+            raise RequestError(
+                f"--revision {revision} was given for {model}, which is"
+                f" {'built in' if model in BUILTIN else 'a local folder'}; only models on the hub"
+                " have revisions: leave it out"
+            )
+        return _built_in(model, memo) if model in BUILTIN else _local(path)
+    if not _HUB_ID.fullmatch(model):
+        raise RequestError(
+            f"no folder {model}, and no name of a model; allowed: a folder of this disk, a hub id"
+            f" such as org/name, or a built-in model ({', '.join(BUILTIN)})"
+        )
+    from analysis.models.hub import download
+
+    if "/" not in model and model.startswith("tiny-"):
+        raise RequestError(unknown("built-in model", model, BUILTIN))
+    found = download(model, revision)
+    return Located(model, "hub", found.commit, found.folder)
+
+
+def _built_in(name: str, memo: Memo) -> Located:
+    """As the built-in study trains it: with its first seed, on one thread."""
+    record = memo.run(calls.pretrain(name, seed=0, threads=1)).record
+    return Located(name, "builtin", "", memo.objects.open(record["checkpoint"]["object"]))
+
+
+def _local(path: Path) -> Located:
+    if not path.is_dir():
+        raise RequestError(f"{path} is a file; give the folder that it lies in")
+    return Located(path.resolve().name, "local", "", path.resolve())

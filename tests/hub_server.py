@@ -1,0 +1,294 @@
+"""A model hub on loopback: enough of the hub's protocol for the real client, and faults on demand.
+
+    with hub_server({"org/tiny": {"main": {"config.json": b"{}"}}}) as server:
+        subprocess.run(…, env=environment(server.url, tmp_path))
+        server.faults.cuts["model.safetensors"] = 1
+        server.requests  # what was asked, in order
+
+A revision's files are a folder or a dict of bytes; its commit is the digest of its content.
+"""
+
+import hashlib
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+TOKEN = "hf_tokenoftests"  # the one that opens gated and private repositories
+Files = Mapping[str, bytes] | Path
+
+
+class Request(NamedTuple):
+    """A request as it came: the file's name is the path's end, `range` its Range header."""
+
+    method: str
+    path: str
+    range: str | None
+
+
+@dataclass
+class Faults:
+    """What goes wrong; change it at any time. Files go by name, repositories by ID."""
+
+    gated: set[str] = field(default_factory=set)  # lists its files, gives none without TOKEN
+    private: set[str] = field(default_factory=set)  # does not exist without TOKEN
+    forbidden: set[str] = field(default_factory=set)  # 403 to everybody
+    listings: int | None = None  # status of every answer of the API, such as 503
+    files: dict[str, int] = field(default_factory=dict)  # status of a file's answers
+    cuts: dict[str, int] = field(default_factory=dict)  # how often still its sending breaks halfway
+    held: set[str] = field(default_factory=set)  # sends half, then nothing until it is let go
+    shortened: set[str] = field(default_factory=set)  # its last byte is never sent
+    silent: bool = False  # takes requests and does not answer
+    portal: bool = False  # a page for logging in instead of every answer
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file of a revision, with the names by which the hub and the client's cache know it."""
+
+    name: str
+    content: bytes
+
+    @property
+    def large(self) -> bool:
+        return self.name.endswith((".safetensors", ".bin"))
+
+    @cached_property
+    def git_sha1(self) -> str:
+        return hashlib.sha1(b"blob %d\0" % len(self.content) + self.content).hexdigest()
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def etag(self) -> str:
+        return self.sha256 if self.large else self.git_sha1
+
+    def sibling(self) -> dict:
+        """The file in a model's info."""
+        size = len(self.content)
+        lfs = {"lfs": {"size": size, "sha256": self.sha256, "pointerSize": 134}}
+        entry = {"rfilename": self.name, "size": size, "blobId": self.git_sha1}
+        return entry | (lfs if self.large else {})
+
+    def leaf(self) -> dict:
+        """The file in a tree."""
+        size = len(self.content)
+        lfs = {"lfs": {"size": size, "oid": self.sha256, "pointerSize": 134}}
+        entry = {"type": "file", "path": self.name, "size": size, "oid": self.git_sha1}
+        return entry | (lfs if self.large else {})
+
+
+def _read(files: Files) -> dict[str, Blob]:
+    if isinstance(files, Path):
+        paths = sorted(path for path in files.rglob("*") if path.is_file())
+        files = {path.relative_to(files).as_posix(): path.read_bytes() for path in paths}
+    return {name: Blob(name, content) for name, content in files.items()}
+
+
+def _commit(blobs: Mapping[str, Blob]) -> str:
+    tree = "".join(f"{name} {blobs[name].sha256}\n" for name in sorted(blobs))
+    return hashlib.sha1(tree.encode()).hexdigest()
+
+
+class HubServer(ThreadingHTTPServer):
+    """Serves what was published until the context ends; `requests` and `faults` are the test's."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.requests: list[Request] = []
+        self.faults = Faults()
+        self.closing = threading.Event()
+        self._commits: dict[str, dict[str, dict[str, Blob]]] = {}  # repository, commit: its files
+        self._revisions: dict[str, dict[str, str]] = {}  # repository, branch or tag: its commit
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def publish(self, repository: str, revision: str, files: Files) -> str:
+        """Move a branch or tag to these files; its commit. Earlier commits stay to be had."""
+        blobs = _read(files)
+        commit = _commit(blobs)
+        self._commits.setdefault(repository, {})[commit] = blobs
+        self._revisions.setdefault(repository, {})[revision] = commit
+        return commit
+
+    def commit(self, repository: str, revision: str = "main") -> str:
+        return self._revisions[repository][revision]
+
+    def fetched(self) -> list[str]:
+        """The names of the files whose content was asked for, each once, sorted."""
+        got = [path.split("/resolve/") for method, path, _ in self.requests if method == "GET"]
+        return sorted({parts[1].split("/", 1)[1] for parts in got if len(parts) == 2})
+
+    def find(self, repository: str, revision: str) -> tuple[str, dict[str, Blob]] | None:
+        """The commit and files of a branch, a tag or a commit."""
+        commits = self._commits[repository]
+        commit = self._revisions[repository].get(revision, revision)
+        return (commit, commits[commit]) if commit in commits else None
+
+    def knows(self, repository: str) -> bool:
+        return repository in self._commits
+
+    def handle_error(self, request, client_address) -> None:
+        """A client that hangs up is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: HubServer
+    protocol_version = "HTTP/1.1"  # keeps connections open, as the hub does
+    disable_nagle_algorithm = True  # else each body waits 40 ms for its headers to be confirmed
+
+    def log_message(self, *_) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._route()
+
+    def do_GET(self) -> None:
+        self._route()
+
+    def _route(self) -> None:
+        url = urlsplit(self.path)
+        path = unquote(url.path)
+        self.server.requests.append(Request(self.command, path, self.headers["Range"]))
+        if self.server.faults.silent:
+            self.server.closing.wait()
+        elif self.server.faults.portal:
+            self._send(200, b"<html>Log in to this network</html>", {"Content-Type": "text/html"})
+        elif match := re.fullmatch(r"/api/models/(.+?)(?:/(revision|tree)/([^/]+))?", url.path):
+            repository, kind, revision = match.groups(default="")
+            self._api(repository, kind, unquote(revision) or "main", parse_qs(url.query))
+        elif match := re.fullmatch(r"/(.+?)/resolve/([^/]+)/(.+)", url.path):
+            repository, revision, name = (unquote(part) for part in match.groups())
+            self._resolve(repository, revision, name)
+        else:
+            self._send(404)
+
+    # ------------------------------------------------------------ answers
+
+    def _api(self, repository: str, kind: str, revision: str, query: dict) -> None:
+        if self.server.faults.listings is not None:
+            self._send(self.server.faults.listings)
+        elif found := self._found(repository, revision):
+            commit, blobs = found
+            if kind == "tree":
+                self._send_json([blob.leaf() for blob in blobs.values()])
+                return
+            sized = "blobs" in query
+            names = [b.sibling() if sized else {"rfilename": b.name} for b in blobs.values()]
+            self._send_json({"id": repository, "sha": commit, "siblings": names})
+
+    def _resolve(self, repository: str, revision: str, name: str) -> None:
+        found = self._found(repository, revision)
+        if not found:
+            return
+        commit, blobs = found
+        faults = self.server.faults
+        if repository in faults.gated and not self._authorized():
+            self._refuse(403, "GatedRepo", "Access to this model is restricted")
+        elif name in faults.files:
+            self._send(faults.files[name])
+        elif name not in blobs:
+            self._refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
+        else:
+            self._send_file(blobs[name], commit)
+
+    def _found(self, repository: str, revision: str) -> tuple[str, dict[str, Blob]] | None:
+        """The commit and files asked for, or None after refusing them."""
+        hidden = repository in self.server.faults.private and not self._authorized()
+        if hidden or not self.server.knows(repository):
+            # the hub says 401 to strangers, whether a repository is private or does not exist
+            status = 404 if self._authorized() else 401
+            self._refuse(status, "RepoNotFound", "Repository not found")
+        elif repository in self.server.faults.forbidden:
+            self._refuse(403, None, "Your token lacks the permission")
+        elif found := self.server.find(repository, revision):
+            return found
+        else:
+            self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return None
+
+    def _authorized(self) -> bool:
+        return self.headers["Authorization"] == f"Bearer {TOKEN}"
+
+    def _send_file(self, blob: Blob, commit: str) -> None:
+        name, content = blob.name, blob.content
+        start = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+        body = content[int(start[1]) :] if start else content
+        headers = {"ETag": f'"{blob.etag}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+        if start:
+            first, size = int(start[1]), len(content)
+            headers["Content-Range"] = f"bytes {first}-{size - 1}/{size}"
+        status = 206 if start else 200
+        faults = self.server.faults
+        if self.command == "GET" and faults.cuts.get(name, 0) > 0:
+            faults.cuts[name] -= 1
+            self._send(status, body, headers, sent=len(body) // 2)
+        elif self.command == "GET" and name in faults.held:
+            self._send(status, body, headers, sent=len(body) // 2)
+            self.server.closing.wait()
+        elif self.command == "GET" and name in faults.shortened:
+            self._send(status, body[:-1], headers)
+        else:
+            self._send(status, body, headers)
+
+    # ------------------------------------------------------------ sending
+
+    def _refuse(self, status: int, code: str | None, message: str, headers=None) -> None:
+        said = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+        self._send(status, json.dumps({"error": message}).encode(), said | (headers or {}))
+
+    def _send_json(self, value: object) -> None:
+        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def _send(self, status: int, body: bytes = b"", headers=None, *, sent: int | None = None):
+        """Answer; with `sent`, announce the whole body, send so much of it and hang up."""
+        self.send_response(status)
+        for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body[:sent])
+            self.wfile.flush()
+        if sent is not None:
+            self.close_connection = True
+
+
+@contextmanager
+def hub_server(repositories: Mapping[str, Mapping[str, Files]]) -> Iterator[HubServer]:
+    """A hub with these repositories, each a dict from branch or tag to its files."""
+    server = HubServer()
+    for repository, revisions in repositories.items():
+        for revision, files in revisions.items():
+            server.publish(repository, revision, files)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.closing.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def environment(url: str, home: Path, **more: str) -> dict[str, str]:
+    """For a child process: this hub and this HF_HOME; nothing of the user's own settings."""
+    foreign = ("HF_", "HUGGING", "TRANSFORMERS_OFFLINE", "XDG_CACHE_HOME")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    hub = {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return {**kept, **hub, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **more}
