@@ -15,7 +15,7 @@ class AnalysisError(Exception):
     exit_status = 1
 
     def __init__(self, message: str):
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(" ".join(message.split())))
 
 
 class RequestError(AnalysisError):
@@ -34,3 +34,8 @@ def unknown(what: str, given: object, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {str(given)!r}.{hint} Allowed: {', '.join(names) or 'none'}."
+
+
+def printable(text: str) -> str:
+    """The text for a terminal: what would break the line or steer the screen is spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -14,6 +14,7 @@ def replace_text(path: Path, text: str) -> None:
     try:
         with open(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
+        Path(new).chmod(0o644)  # others may share the folder
         os.replace(new, path)
     except BaseException:
         Path(new).unlink(missing_ok=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from analysis import pruning, results, rows, study, tasks
 from analysis.models import naming
-from analysis.models.checkpoint import in_memory
+from analysis.models.tensors import in_memory
 from analysis.profile.checkpoint import profile as profile_checkpoint
 from analysis.rows import Scored
 from analysis.scoring.statistics import METRICS

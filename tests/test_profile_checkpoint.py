@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 from analysis import progress, threads
 from analysis.models import naming
-from analysis.models.checkpoint import SAFETENSORS, Reader, in_memory, open_checkpoint
+from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
+from analysis.models.tensors import Reader, in_memory
 from analysis.profile import blocks
 from analysis.profile.checkpoint import profile
 from analysis.profile.leaf import statistics

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -31,6 +32,7 @@ from analysis.display import Display
 from analysis.errors import RequestError, RunError
 from analysis.models import naming
 from analysis.models.weights import FILE, read_weights, weights_sha256
+from analysis.paper import weight_figures
 
 BERT = BertConfig(
     vocab_size=60,
@@ -223,7 +225,7 @@ def test_summary_says_what_the_model_is(here, name, capsys, blank_figures):
     for cut in (0.001, 0.01, 0.1):
         assert far[f"at least {cut}"] == pytest.approx(np.mean(np.abs(flat) >= cut), abs=1e-12)
     beyond = sum(int((np.abs(leaf) > leaf.std()).sum()) for leaf in leaves_of(held)) / total
-    assert far["beyond one standard deviation"] == pytest.approx(beyond, abs=1e-12)
+    assert far["beyond its layer's standard deviation"] == pytest.approx(beyond, abs=1e-12)
     ordered = np.cumsum(np.sort(flat**2)[::-1])
     for share in (0.99, 0.9, 0.5):
         needed = np.searchsorted(ordered, share * ordered[-1]) / flat.size
@@ -265,7 +267,7 @@ def test_sparse_spoilt_tied_and_integer_tensors_are_named(here, capsys):
     assert "sparse already: " in said
     assert "most in decoder block 0, ffn in (90.0%)" in said
     assert f"warning: 3 weights are NaN or infinite, in {second}\n" in said
-    assert f"warning: left out, since they hold integers: {codes} (int8)\n" in said
+    assert f"warning: left out, since they hold no floating numbers: {codes} (int8)\n" in said
     leaves = pd.read_csv(here / "out" / "profile.csv")
     assert leaves["not_finite"].sum() == 3
 
@@ -290,6 +292,35 @@ def test_an_unknown_architecture_is_profiled_by_tensor_with_a_warning(here, caps
     assert sorted(leaves["kind"]) == sorted(names)
     files = {path.stem for path in (here / "out").glob("*.svg")}
     assert files == FIGURES
+
+
+@pytest.mark.parametrize("value", [np.nan, 0, 3], ids=str)
+def test_a_model_of_one_value_has_a_profile(here, value, capsys, blank_figures):
+    """No deviation, no norm, or nothing at all to draw."""
+    held = {f"h.{i}.mlp.c_fc.weight": np.full((3, 3), value, np.float32) for i in range(2)}
+    put(here / "model", held)
+    profile("model", None, here / "out")
+    assert "decoder-only, 18 parameters, 18 of them prunable" in capsys.readouterr().out
+    summary = summary_of(here / "out")
+    assert len(summary["not_finite"]) == (2 if value != value else 0)
+    assert summary["zeros"] == (0 if value else 18)
+
+
+def test_a_block_of_nan_keeps_its_place_in_the_heat_map(here, monkeypatch, blank_figures):
+    held = {f"h.{i}.mlp.c_fc.weight": np.eye(3, dtype=np.float32) * (i + 1) for i in range(4)}
+    held["h.1.mlp.c_fc.weight"][:] = np.nan
+    put(here / "model", held)
+    shown = []
+    draw = weight_figures.kind_heat_map
+
+    def kind_heat_map(data):
+        figure = draw(data)
+        shown.append(figure.axes[0].images[0].get_array())
+        return figure
+
+    monkeypatch.setattr(weight_figures, "kind_heat_map", kind_heat_map)
+    profile("model", None, here / "out")
+    assert np.ma.getmaskarray(np.ma.masked_invalid(shown[0])).ravel().tolist() == [0, 1, 0, 0]
 
 
 # ---------------------------------------------------------------- what is refused
@@ -343,11 +374,18 @@ def test_the_cache_is_not_replaced_even_before_it_is_there(here, monkeypatch, ou
     assert "the cache" in message
 
 
-def test_a_place_that_cannot_be_written_is_a_failed_run(here, read_only_folder, monkeypatch):
-    """Within the fixture the test is nobody, who may write to no folder but this."""
-    os.chdir("/")
-    message = refused(RunError, "tiny-bert", None, read_only_folder / "out")
+def test_a_cache_that_cannot_be_written_is_a_failed_run(read_only_folder, monkeypatch):
+    monkeypatch.chdir(read_only_folder)
+    monkeypatch.setattr(results, "require_writable", lambda _: None)  # that the results could be
+    assert "cannot write to the cache" in refused(RunError, "tiny-bert", None, Path("out"))
+
+
+def test_a_place_that_cannot_be_written_is_a_failed_run(here, blank_figures):
+    put(here / "model", {"foo": np.ones(2, np.float32)})
+    (here / "file").write_text("a file")
+    message = refused(RunError, "model", None, here / "file" / "out")
     assert "cannot write" in message
+    assert (here / "file").read_text() == "a file"
 
 
 @pytest.mark.parametrize("model", ["model", "tiny-bert"])
@@ -406,11 +444,19 @@ def test_a_folder_without_weights_is_one_line_and_exit_2(bert, tmp_path):
 # ---------------------------------------------------------------- from the hub
 
 
+UNDRAWN = """
+from matplotlib.figure import Figure
+from analysis.cli import main
+Figure.savefig = lambda self, path, **_: path.touch()
+main()
+"""
+
+
 def test_a_model_of_the_hub_is_profiled_at_its_commit(bert, tmp_path):
     with hub_server({"org/tiny": {"main": bert[0] / "bert"}}) as server:
         commit = server.commit("org/tiny")
         done = subprocess.run(
-            [sys.executable, "-m", "analysis", "profile", "org/tiny", "--out", "out"],
+            [sys.executable, "-c", UNDRAWN, "profile", "org/tiny", "--out", "out"],
             cwd=tmp_path,
             env=environment(server.url, tmp_path / "home", PYTHONPATH=str(REPOSITORY)),
             capture_output=True,

@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,16 @@ from analysis.display import Display, display
 from analysis.errors import RequestError, RunError
 from analysis.memo import Memo, Record
 from analysis.models import digests
-from analysis.models.checkpoint import Checkpoint, open_checkpoint
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.tensors import Checkpoint
 from analysis.sources import Located
 
 _TABLES = ("profile", "profile_scopes", "histogram", "cdf")
 _SUMMARY = "summary.json"
+_FIGURES = ("weight_histogram", "magnitude_cdf", "histogram_after_pruning")
+_FIGURES_OF_LAYERS = ("layer_cdfs", "layer_distances", "kind_heat_map", "encoder_and_decoder")
 _LEVELS = (0.10, 0.50, 0.90, 0.95, 0.99)
 _METHOD = "magnitude"
-_NAMES_SHOWN = 3
 
 
 def profile(model: str, revision: str | None, out: Path) -> None:
@@ -47,8 +48,7 @@ def profile(model: str, revision: str | None, out: Path) -> None:
                 f"{located.folder} holds no tensor of floating numbers by name, so there are no"
                 " weights to profile; give the folder of a model saved in floats"
             )
-        summary = _write(out, located, checkpoint, digest, outcome.record)
-        for line in _lines(summary):
+        for line in _write(out, located, checkpoint, digest, outcome.record):
             shown.say(line)
         how = "remembered" if outcome.how == "remembered" else f"read in {outcome.seconds:.1f} s"
         shown.say(f"profile in {out} after {time.perf_counter() - start:.1f} s ({how})")
@@ -74,51 +74,42 @@ def _require_free(out: Path) -> None:
         )
     if out.exists() and not out.is_dir():
         raise RequestError(f"--out {out} is a file; name a folder")
-    if out.is_dir() and any(out.iterdir()) and not _is_profile(out):
+    if out.is_dir() and (others := [path.name for path in out.iterdir() if not _is_ours(path)]):
         raise RequestError(
-            f"--out {out} holds other files, which a profile would replace; name a new folder"
+            f"--out {out} holds other files ({sorted(others)[0]}), which a profile would replace;"
+            " name a new folder"
         )
+    results.require_writable(out)
 
 
-def _is_profile(folder: Path) -> bool:
-    try:
-        summary = json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(summary, dict) and "weights_sha256" in summary
+def _is_ours(path: Path) -> bool:
+    """Whether an earlier profile may have written the file."""
+    return path.name in {_SUMMARY, *(f"{table}.csv" for table in _TABLES)} or (
+        path.stem in (*_FIGURES, *_FIGURES_OF_LAYERS) and path.suffix in (".svg", ".png")
+    )
 
 
 def _write(
     out: Path, located: Located, checkpoint: Checkpoint, digest: str, record: Record
-) -> dict[str, Any]:
-    """Write tables, figures and summary; returns the summary."""
+) -> Iterable[str]:
+    """Write tables, figures and summary; returns what a person should know of them, in lines."""
+    from analysis.commands import profile_summary
     from analysis.paper import style, weight_figures
     from analysis.paper.data import Data
 
     tables = results.build(_rows(located.name, record))
     data = Data({name: results.as_read(table) for name, table in tables.items()}, {"seeds": [0]})
-    summary = _summary(located, checkpoint, digest, record, data)
+    summary = profile_summary.summary(located, checkpoint, digest, record, data)
     style.use()
-    figures = [
-        weight_figures.weight_histogram,
-        weight_figures.magnitude_cdf,
-        weight_figures.histogram_after_pruning,
-    ]
-    if record["family"] is not None:
-        figures += [
-            weight_figures.layer_cdfs,
-            weight_figures.layer_distances,
-            weight_figures.kind_heat_map,
-            weight_figures.encoder_and_decoder,
-        ]
+    figures = _FIGURES if record["family"] is None else (*_FIGURES, *_FIGURES_OF_LAYERS)
     try:
         with files.replaced_folder(out) as folder:
             for name in _TABLES:
                 results.write_csv(tables[name], folder / f"{name}.csv")
-            for draw in figures:
-                figure = draw(data)
-                figure.savefig(folder / f"{draw.__name__}.svg", transparent=False, facecolor="w")
-                figure.savefig(folder / f"{draw.__name__}.png", dpi=200, facecolor="w")
+            for name in figures:
+                figure = getattr(weight_figures, name)(data)
+                figure.savefig(folder / f"{name}.svg", facecolor="w")
+                figure.savefig(folder / f"{name}.png", facecolor="w", dpi=200)
             text = json.dumps(summary, indent=2, ensure_ascii=False)
             (folder / _SUMMARY).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
@@ -126,7 +117,7 @@ def _write(
             f"cannot write the profile to {out}: {error.strerror or error}; make room or give"
             " this user the right to write there"
         ) from error
-    return summary
+    return profile_summary.lines(summary)
 
 
 def _rows(model: str, record: Record) -> rows.Rows:
@@ -167,94 +158,3 @@ def _after_pruning(record: Record, sparsity: float) -> list[rows.Row]:
         removed -= here
         kept.append(row | {"count": row["count"] - here})
     return kept
-
-
-def _summary(
-    located: Located, checkpoint: Checkpoint, digest: str, record: Record, data: Any
-) -> dict[str, Any]:
-    """What the profile comes to."""
-    from analysis.paper import weights
-
-    scopes = {name: content["statistics"] for name, content in record["scopes"].items()}
-    whole = scopes["model"]
-    heads = scopes.get("part:head", {"parameters": 0})["parameters"]
-    prunable = scopes.get("prunable", {"parameters": 0, "zeros": 0})
-    farthest = weights.most_different(data, located.name)
-    return {
-        "model": located.name,
-        "source": located.source,
-        "revision": located.revision,
-        "weights_sha256": digest,
-        "family": record["family"],
-        "files": len(checkpoint.files),
-        "bytes": checkpoint.bytes,
-        "dtypes": dict(Counter(t.dtype.name for t in checkpoint.tensors.values())),
-        "parameters": whole["parameters"],
-        "parameters_without_heads": whole["parameters"] - heads,
-        "prunable_parameters": prunable["parameters"],
-        "tied": record["tied"],
-        "zeros": whole["zeros"],
-        "zeros_of_prunable": prunable["zeros"],
-        "not_finite": record["not_finite"],
-        "left_out": record["left_out"],
-        "not_understood": record["not_understood"],
-        "sparse_already": [
-            {key: _plain(row[key]) for key in ("part", "layer", "kind", "share")}
-            for _, row in weights.sparse_already(data, located.name).iterrows()
-        ],
-        "far_from_zero": {
-            name: share(whole) if whole["parameters"] > whole["not_finite"] else None
-            for name, share in weights.FAR_FROM_ZERO.items()
-        },
-        "differs_most": farthest
-        if farthest is None
-        else {key: _plain(farthest[key]) for key in ("scope", "ks_distance")},
-        "differs_more_with_depth": [
-            {"part": t.part, "blocks": t.blocks, "tau": t.tau, "p": t.p, "grows": t.grows}
-            for t in weights.trends(data)
-        ],
-    }
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
-
-
-def _lines(summary: Mapping[str, Any]) -> Iterable[str]:
-    """What a person should know of it, a line each."""
-    family = summary["family"] or "of no known family"
-    yield (
-        f"{summary['model']}: {family}, {summary['parameters']:,} parameters,"
-        f" {summary['prunable_parameters']:,} of them prunable, {summary['zeros']:,} exactly zero"
-    )
-    far = summary["far_from_zero"]
-    if far["at least 0.01"] is not None:
-        yield "far from zero: " + "; ".join(
-            f"{far[name]:.1%} {name}"
-            for name in ("at least 0.01", "at least 0.1", "beyond one standard deviation")
-        )
-    if summary["sparse_already"]:
-        first = summary["sparse_already"][0]
-        share = summary["zeros_of_prunable"] / summary["prunable_parameters"]
-        yield (
-            f"sparse already: {share:.1%} of the prunable weights are exactly zero, most in"
-            f" {first['part']} block {first['layer']:g}, {first['kind']} ({first['share']:.1%})"
-        )
-    if summary["not_finite"]:
-        number = sum(summary["not_finite"].values())
-        yield f"warning: {number:,} weights are NaN or infinite, in {_some(summary['not_finite'])}"
-    if summary["left_out"]:
-        named = [f"{t['name']} ({t['dtype']})" for t in summary["left_out"]]
-        yield f"warning: left out, since they hold integers: {_some(named)}"
-    if summary["not_understood"]:
-        yield (
-            "warning: names not understood, profiled by tensor and not as layers:"
-            f" {_some(summary['not_understood'])}"
-        )
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    listed = list(names)
-    more = len(listed) - _NAMES_SHOWN
-    return ", ".join(listed[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,123 +1,22 @@
-"""The tensors of a checkpoint's files: named, placed, and read without opening a model.
+"""The checkpoint of a folder: its tensors named and placed, without opening a model.
 
 safetensors files are read by their offsets, so no more of a tensor is in memory than was asked
 for, and nothing stays; a .bin is opened with `weights_only` and mapped into memory.
 """
 
 import json
-import math
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from analysis.errors import RequestError, RunError
+from analysis.errors import RequestError
+from analysis.models.tensors import BY_NAME, DTYPES, Checkpoint, Dtype, Tensor
 
 SAFETENSORS = "model.safetensors"
 PICKLE = "pytorch_model.bin"
-
-Bytes = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Dtype:
-    """A type of number as files name it; `floating` ones are weights, others are codes or ids."""
-
-    name: str
-    bytes: int
-    floating: bool = False
-
-
-DTYPES = {
-    "F64": Dtype("float64", 8, True),
-    "F32": Dtype("float32", 4, True),
-    "F16": Dtype("float16", 2, True),
-    "BF16": Dtype("bfloat16", 2, True),
-    "F8_E4M3": Dtype("float8_e4m3fn", 1, True),
-    "F8_E5M2": Dtype("float8_e5m2", 1, True),
-    "I64": Dtype("int64", 8),
-    "I32": Dtype("int32", 4),
-    "I16": Dtype("int16", 2),
-    "I8": Dtype("int8", 1),
-    "U64": Dtype("uint64", 8),
-    "U32": Dtype("uint32", 4),
-    "U16": Dtype("uint16", 2),
-    "U8": Dtype("uint8", 1),
-    "BOOL": Dtype("bool", 1),
-    "C64": Dtype("complex64", 8),
-}
-_BY_NAME = {dtype.name: dtype for dtype in DTYPES.values()}
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One tensor of a checkpoint, and where its bytes are: at an offset of a file, or in memory."""
-
-    name: str
-    dtype: Dtype
-    shape: tuple[int, ...]
-    path: Path
-    offset: int = 0
-    memory: Bytes | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-    @property
-    def bytes(self) -> int:
-        return self.size * self.dtype.bytes
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Tensors by sorted name, and the files that hold them, if any do."""
-
-    folder: Path
-    tensors: Mapping[str, Tensor]
-    files: tuple[Path, ...] = ()
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of all tensors; headers are not in it."""
-        return sum(tensor.bytes for tensor in self.tensors.values())
-
-
-class Reader:
-    """Reads tensors' bytes; threads may share it. A context manager: files are closed with it."""
-
-    def __init__(self, checkpoint: Checkpoint):
-        self._files: dict[Path, int] = {}
-        for path in checkpoint.files:
-            self._files[path] = os.open(path, os.O_RDONLY)
-
-    def __enter__(self) -> "Reader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in self._files.values():
-            os.close(descriptor)
-
-    def read(self, tensor: Tensor, start: int, into: Bytes) -> None:
-        """Fill `into` with the tensor's bytes from byte `start` on.
-
-        Raises RunError if the file has become shorter than its header says.
-        """
-        if tensor.memory is not None:
-            into[:] = tensor.memory[start : start + into.size]
-            return
-        view, place = memoryview(into.data), tensor.offset + start
-        while view:
-            got = os.preadv(self._files[tensor.path], [view], place)
-            if not got:
-                raise RunError(f"{tensor.path} ends within {tensor.name}; copy the file again")
-            view, place = view[got:], place + got
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -127,62 +26,66 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """
     if not folder.is_dir():
         raise RequestError(f"{folder} is no folder; give the folder of a saved model")
+    try:
+        return _opened(folder)
+    except OSError as error:
+        raise RequestError(
+            f"{folder} cannot be read: {error.strerror or error}; mend that, or copy the model"
+        ) from error
+
+
+def _opened(folder: Path) -> Checkpoint:
     for single, listed in ((SAFETENSORS, _safetensors), (PICKLE, _pickled)):
         index = folder / f"{single}.index.json"
         if (folder / single).is_file():
-            paths = [folder / single]
-        elif index.is_file():
-            paths = _shards(index)
-        else:
-            continue
-        tensors: dict[str, Tensor] = {}
-        for path in paths:
-            for tensor in listed(path):
-                if tensor.name in tensors:
-                    raise RequestError(
-                        f"{tensor.name} is in two files of {folder},"
-                        f" {tensors[tensor.name].path.name} and {path.name}; save the model again"
-                    )
-                tensors[tensor.name] = tensor
-        return Checkpoint(folder, dict(sorted(tensors.items())), tuple(paths))
+            tensors = _together(folder, listed(folder / single))
+            return Checkpoint(folder, tensors, (folder / single,))
+        if index.is_file():
+            named = _index(index)
+            paths = [folder / name for name in sorted(set(named.values()))]
+            tensors = _together(folder, (tensor for path in paths for tensor in listed(path)))
+            if absent := sorted(named.keys() - tensors.keys()):
+                raise RequestError(
+                    f"{index} names {absent[0]}, which {named[absent[0]]} lacks; copy that file"
+                    " again"
+                )
+            return Checkpoint(folder, tensors, tuple(paths))
     raise RequestError(
         f"{folder} holds no weights: neither {SAFETENSORS} nor {PICKLE}, whole or in shards with"
         " an .index.json; give the folder of a saved model"
     )
 
 
-def in_memory(arrays: Mapping[str, NDArray[Any]]) -> Checkpoint:
-    """A checkpoint of arrays in memory."""
-    tensors = {}
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        tensors[name] = Tensor(
-            name,
-            _BY_NAME[str(array.dtype)],
-            arrays[name].shape,  # numpy makes a contiguous scalar an array of one
-            Path(),
-            memory=array.reshape(-1).view(np.uint8),
-        )
-    return Checkpoint(Path(), tensors)
+def _together(folder: Path, listed: Iterable[Tensor]) -> dict[str, Tensor]:
+    """The tensors by sorted name, each of which is there once."""
+    tensors: dict[str, Tensor] = {}
+    for tensor in listed:
+        if tensor.name in tensors:
+            raise RequestError(
+                f"{folder} holds {tensor.name} twice, in {tensors[tensor.name].path.name} and in"
+                f" {tensor.path.name}; save the model again"
+            )
+        tensors[tensor.name] = tensor
+    return dict(sorted(tensors.items()))
 
 
-def _shards(index: Path) -> list[Path]:
-    """The files that an index names, each of them beside it."""
+def _index(path: Path) -> dict[str, str]:
+    """The file of each tensor that an index names, each of them beside it."""
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        named = dict(json.loads(path.read_text(encoding="utf-8"))["weight_map"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise RequestError(
-            f"{index} is no index of shards ({error}); it needs a `weight_map` from tensors to"
+            f"{path} is no index of shards ({error}); it needs a `weight_map` from tensors to"
             " files: save the model again"
         ) from error
-    for name in names:
+    for name in named.values():
         if not isinstance(name, str) or Path(name).name != name:
-            raise RequestError(f"{index} names {name!r}, which is no file beside it")
-        if not (index.parent / name).is_file():
+            raise RequestError(f"{path} names {name!r}, which is no file beside it")
+        if not (path.parent / name).is_file():
             raise RequestError(
-                f"{index} names {name}, which is not there; copy all shards into {index.parent}"
+                f"{path} names {name}, which is not there; copy all shards into {path.parent}"
             )
-    return [index.parent / name for name in names]
+    return named
 
 
 def _safetensors(path: Path) -> Iterator[Tensor]:
@@ -233,12 +136,17 @@ def _pickled(path: Path) -> Iterator[Tensor]:
     for name, value in held.items():
         if not isinstance(value, torch.Tensor):
             continue  # a version, a configuration
-        dtype = _BY_NAME.get(str(value.dtype).removeprefix("torch."))
+        dtype = BY_NAME.get(str(value.dtype).removeprefix("torch."))
         plain = value.layout is torch.strided and not (value.is_nested or value.is_meta)
         if dtype is None or not plain:
             raise RequestError(
                 f"{path}: {name} is a {value.layout} of {value.dtype}, which is not supported;"
                 " save it dense"
+            )
+        if value.untyped_storage().nbytes() < value.numel() * dtype.bytes:
+            raise RequestError(
+                f"{path}: {name} has shape {tuple(value.shape)} and fewer values than that; save"
+                " it in full"
             )
         flat = value.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
         memory = flat.view(torch.uint8).numpy() if flat.numel() else np.empty(0, np.uint8)

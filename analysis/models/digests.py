@@ -1,17 +1,20 @@
 """The digest of a checkpoint's content, remembered for files that have not changed since."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from analysis import files, threads
-from analysis.models.checkpoint import Checkpoint, Reader, Tensor
+from analysis.models.tensors import Checkpoint, Reader, Tensor
 from analysis.progress import Meter
 
 _BLOCK = 1 << 22
+_FORMULA = 1  # to be raised when `combined` changes
 
 
 def combined(tensors: Iterable[tuple[str, str, tuple[int, ...], str]]) -> str:
@@ -44,8 +47,9 @@ def weights_sha256(checkpoint: Checkpoint, memory: Path) -> str:
     )
     if stamp and stamp == _stamp(checkpoint):  # else it changed while it was read
         text = json.dumps({"stamp": stamp, "weights_sha256": digest})
-        memory.mkdir(parents=True, exist_ok=True)
-        files.replace_text(note, text)
+        with contextlib.suppress(OSError):  # a full disk: it is computed again next time
+            memory.mkdir(parents=True, exist_ok=True)
+            files.replace_text(note, text)
     return digest
 
 
@@ -57,8 +61,11 @@ def _remembered(note: Path) -> Mapping[str, object]:
     return found if isinstance(found, dict) and "weights_sha256" in found else {}
 
 
-def _stamp(checkpoint: Checkpoint) -> list[list[str | int]]:
-    return [
+def _stamp(checkpoint: Checkpoint) -> list[Any]:
+    """What tells that the files, and the formula, are the same."""
+    if not checkpoint.files:
+        return []
+    return [[_FORMULA]] + [
         [str(path.resolve()), s.st_size, s.st_mtime_ns, s.st_ino]
         for path in checkpoint.files
         for s in [path.stat()]

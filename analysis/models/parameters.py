@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.models import naming
-from analysis.models.checkpoint import Checkpoint, Reader, Tensor
 from analysis.models.naming import Weight
+from analysis.models.tensors import Checkpoint, Reader, Tensor
 
 _BLOCK = 1 << 22  # bytes compared at a time
 

@@ -80,7 +80,7 @@ def far_range(data: Data) -> str:
         shares = [share(row) for share in weights.FAR_FROM_ZERO.values()]
         ranges.append((max(shares) - min(shares), shares))
     _, shares = max(ranges, key=lambda found: found[0])
-    return f"{text.percent(min(shares))} or {text.percent(max(shares))}"
+    return f"{text.percent(min(shares), 0)} or {text.percent(max(shares), 0)}"
 
 
 def most_different(data: Data) -> str:
@@ -95,8 +95,10 @@ def most_different(data: Data) -> str:
 
 
 def exact_zeros(data: Data) -> str:
+    """How many weights of all models are exactly zero: "no weight is", "1,234 weights are"."""
     whole = data["profile_scopes"]
-    return text.count(whole.loc[whole["scope"] == "model", "zeros"].sum())
+    zeros = int(whole.loc[whole["scope"] == "model", "zeros"].sum())
+    return {0: "no weight is", 1: "one weight is"}.get(zeros, f"{text.count(zeros)} weights are")
 
 
 def prunable_share(data: Data) -> str:

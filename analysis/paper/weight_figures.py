@@ -101,21 +101,25 @@ def layer_distances(data: Data) -> Figure:
 
 
 def kind_heat_map(data: Data) -> Figure:
-    """Standard deviation of w for each block and kind of weight, a panel for each stack."""
+    """Standard deviation of w for each block and kind of weight, a panel for each stack.
+
+    The colours span the matrices; norms and biases may lie beyond.
+    """
     stacks = weights.stacks(data)
     tables = [weights.by_layer_and_kind(data, model, part) for model, part, _ in stacks]
     kinds = [kind for kind in KINDS if any(kind in table.columns for table in tables)]
-    values = pd.concat([table.stack() for table in tables])
+    matrices = [table.drop(columns=weights.NOT_LINEAR, errors="ignore") for table in tables]
+    values = pd.concat([table.stack() for table in matrices])
     positive = values[values > 0]
     norm = LogNorm(positive.min(), positive.max()) if len(positive) else None
     rows = max(len(table) for table in tables)
-    height = min(8.0, 1.9 + 0.17 * rows)
+    height = min(8.0, 1.7 + 0.16 * rows)
     figure, axes = style.panels(len(stacks), height, sharex=True)
     for axis, (model, part, layers), table in zip(axes, stacks, tables, strict=True):
-        shown = table.reindex(columns=kinds)
+        shown = table.reindex(index=layers, columns=kinds)  # a block of NaN alone has no row
         image = axis.imshow(shown, norm=norm, cmap="viridis", aspect="auto")
         if rows <= _ANNOTATED_ROWS:
-            _annotate(axis, shown)
+            _annotate(axis, shown, norm)
         axis.set_title(f"{model}, {part}")
         axis.set_xticks(range(len(kinds)), kinds, rotation=90, fontsize=6.5)
         step = -(-len(layers) // 12)
@@ -128,13 +132,11 @@ def kind_heat_map(data: Data) -> Figure:
     return figure
 
 
-def _annotate(axis: Axes, table: pd.DataFrame) -> None:
+def _annotate(axis: Axes, table: pd.DataFrame, norm: LogNorm | None) -> None:
     """The numbers, in hundredths, in a colour that shows on their ground."""
-    highest = np.log(np.nanmax(table.to_numpy(float)))
-    lowest = np.log(max(1e-12, np.nanmin(table.to_numpy(float))))
     for (row, column), value in np.ndenumerate(table.to_numpy(float)):
         if np.isfinite(value):
-            light = np.log(max(1e-12, value)) > (highest + lowest) / 2
+            light = norm is not None and value > 0 and norm(value) > 0.5
             axis.text(
                 column, row, f"{_PERCENT * value:.0f}", ha="center", va="center", fontsize=5.5,
                 color="black" if light else "white",
@@ -173,7 +175,7 @@ def histogram_after_pruning(data: Data) -> Figure:
             share = _PERCENT * bins["count"] / dense_total / _tenths(bins)
             look = style.sequential(i, len(shown)) | {"label": label}
             axis.plot(middle, share, drawstyle="steps-mid", **look)
-        axis.set(title=model, xscale="log")
+        axis.set(title=model, xscale="log", xlim=(1e-4, 3))
     for axis in style.left_column(axes):
         axis.set_ylabel("weights per 0.1 decade (%)")
     for axis in style.bottom_row(axes):

@@ -16,14 +16,14 @@ FAR_FROM_ZERO = {
     "at least 0.001": lambda row: 1 - row["below_1e-3"],
     "at least 0.01": lambda row: 1 - row["below_1e-2"],
     "at least 0.1": lambda row: 1 - row["below_1e-1"],
-    "beyond one standard deviation": lambda row: row["above_std"],
+    "beyond its layer's standard deviation": lambda row: row["above_std"],
     "needed for 99 % of the norm": lambda row: row["norm_99"],
     "needed for 90 % of the norm": lambda row: row["norm_90"],
     "needed for 50 % of the norm": lambda row: row["norm_50"],
 }
 SPARSE_ALREADY = 0.01  # exact zeros from this share on are no accident
 _SIGNIFICANT = 0.05
-_NOT_LINEAR = ["norm", "bias", "position", "head"]  # kinds in blocks that are not pruned
+NOT_LINEAR = ["norm", "bias", "position", "head"]  # kinds in blocks that are not pruned
 
 
 def of_scope(data: Data, table: str, model: str, scope: str) -> pd.DataFrame:
@@ -115,7 +115,7 @@ def variances(data: Data, model: str) -> tuple[float, float]:
     found = []
     for name, part, _ in stacks(data):
         if name == model:
-            table = by_layer_and_kind(data, model, part).drop(columns=_NOT_LINEAR, errors="ignore")
+            table = by_layer_and_kind(data, model, part).drop(columns=NOT_LINEAR, errors="ignore")
             logs = np.log(table.where(table > 0))
             found.append((float(logs.mean(axis=0).var()), float(logs.mean(axis=1).var())))
     return max(found, key=lambda pair: pair[1])
@@ -125,7 +125,7 @@ def sparse_already(data: Data, model: str) -> pd.DataFrame:
     """The leaves of prunable weights of which a share is exactly zero, the sparsest first."""
     rows = data["profile"]
     rows = rows[(rows["model"] == model) & rows["layer"].notna()]
-    rows = rows[~rows["kind"].isin(_NOT_LINEAR)]
+    rows = rows[~rows["kind"].isin(NOT_LINEAR)]
     share = rows["zeros"] / rows["parameters"]
     return rows.assign(share=share)[share >= SPARSE_ALREADY].sort_values("share", ascending=False)
 

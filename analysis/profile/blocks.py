@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.arrays import Array
-from analysis.models.checkpoint import Reader, Tensor
+from analysis.models.tensors import Reader, Tensor
 from analysis.progress import Meter
 
 BUFFER = 1 << 24  # weights held at a time: 64 MiB

@@ -7,9 +7,9 @@ import numpy as np
 
 from analysis import threads
 from analysis.models import naming
-from analysis.models.checkpoint import Checkpoint, Reader, Tensor
 from analysis.models.naming import Weight
 from analysis.models.parameters import Parameters, parameters
+from analysis.models.tensors import Checkpoint, Reader, Tensor
 from analysis.profile.blocks import Blocks
 from analysis.profile.grids import cdf, histograms
 from analysis.profile.leaf import Leaf, Row, measure

@@ -1,7 +1,8 @@
 """Leaves added up to scopes: the model, its parts, layers and kinds, and all prunable weights.
 
-Counts, moments and fractions of a scope are exact. Its quantiles and shares of the norm are read
-off the bins, which are 0.8 % wide, and so within 0.4 %; those of a scope of one leaf are exact.
+Counts, moments and fractions of a scope are exact. `above_std` counts each weight against the
+standard deviation of its own leaf, its layer's, at every scope. Quantiles and shares of the norm
+are read off the bins, which are 0.8 % wide, and so within 0.4 %; those of one leaf are exact.
 """
 
 from dataclasses import dataclass, field
