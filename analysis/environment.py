@@ -23,6 +23,7 @@ _LIBRARIES = (
     "sacrebleu",
     "rouge-score",
     "safetensors",
+    "numba",
     "zstandard",
     "joblib",
     "matplotlib",

@@ -46,7 +46,7 @@ def remember_models(cache: Path, chosen: study.Study) -> None:
     memo.prepare()
     with patch.object(builtin, "train", two_steps), patch.object(training, "train", two_steps):
         for model in chosen.models:
-            call = calls.pretrain(chosen, model, 0)
+            call = calls.pretrain(model.name, 0, chosen.compute.threads)
             record = pretrain_builtin(memo.objects, **call.arguments)
             memo.store(call, record, 1.0)
             base = rows.base_variant(chosen, model, 0, record)

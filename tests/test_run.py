@@ -83,7 +83,7 @@ def test_second_run_computes_nothing_imports_nothing_heavy_and_gives_the_same_ta
     folder, _ = finished
     before = tables(folder)
     code = (
-        "import sys; from analysis.run import run; run('mini');"
+        "import sys; from analysis.commands.run import run; run('mini');"
         "heavy = {'torch', 'transformers', 'datasets', 'evaluate', 'numba'} & set(sys.modules);"
         "print('HEAVY', sorted(heavy))"
     )
@@ -246,7 +246,7 @@ def test_nan_in_a_checkpoint_stops_the_run_with_the_tensors_name(tmp_path):
     memo = Memo(folder / "cache")
     chosen = study.load("mini", folder / "studies")
     model = chosen.models[1]
-    record = memo.lookup(calls.pretrain(chosen, model, 0)).record
+    record = memo.lookup(calls.pretrain(model.name, 0, chosen.compute.threads)).record
     with memo.objects.scratch() as scratch:
         copy = scratch / "checkpoint"
         shutil.copytree(memo.objects.open(record["checkpoint"]["object"]), copy)
@@ -257,6 +257,6 @@ def test_nan_in_a_checkpoint_stops_the_run_with_the_tensors_name(tmp_path):
         save_file(weights, copy / FILE)
         record["checkpoint"]["object"] = memo.objects.adopt(copy)
     dense = rows.base_variant(chosen, model, 0, record)
-    call = calls.prune(chosen, model, dense, "magnitude")
+    call = calls.prune(chosen, dense, "magnitude")
     with pytest.raises(RunError, match=f"{re.escape(name)}: 1 of .* NaN or infinite"):
         prune_checkpoint(memo.objects, **call.arguments, **call.carried)

@@ -19,14 +19,14 @@ _CHUNK = 1 << 14  # its candidates stay in the first-level cache
 def count_bins(
     values: NDArray[np.float32],
     bits: NDArray[np.uint32],
-    counts: NDArray[np.uint32],
+    counts: NDArray[np.int64],
     squares: NDArray[np.float64],
 ) -> None:
     """Count each weight by its bin (65536,) and add its square to that of |w|'s bin (32768,)."""
     for i in range(bits.size):
         u = bits[i]
         x = np.float64(values[i])
-        counts[u >> _SHIFT] += _ONE
+        counts[u >> _SHIFT] += 1
         squares[(u & _MAGNITUDE) >> _SHIFT] += x * x
 
 

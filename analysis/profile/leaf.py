@@ -153,10 +153,7 @@ def _first_reading(blocks: Blocks) -> tuple[Counts, Floats, Moments]:
     shift: float | None = None
     for block in blocks():
         as_bits = kernels.bits_of(block)
-        of_block = np.zeros(bits.BINS, np.uint32), np.zeros(bits.MAGNITUDES)
-        kernels.count_bins(block, as_bits, *of_block)
-        counts += of_block[0]
-        squares += of_block[1]
+        kernels.count_bins(block, as_bits, counts, squares)
         if shift is None:
             shift = _sample_mean(block)
         sums += kernels.power_sums(block, as_bits, shift or 0.0)
