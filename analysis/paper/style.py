@@ -86,9 +86,9 @@ def level_axis(axis: Axes, levels: list[float]) -> None:
 
 
 def sequential(index: int, count: int) -> dict[str, Any]:
-    """Colour of the nth of an ordered series (layers, levels): from dark to light, no marker."""
-    place = 0.85 * index / max(1, count - 1)  # the palest yellow would not show on white
-    return {"color": mpl.colormaps["viridis"](place), "marker": "", "linestyle": "-"}
+    """Colour of the nth of an ordered series (layers, levels): from blue to orange, no marker."""
+    place = 0.72 * index / max(1, count - 1)  # yellow would not show on white
+    return {"color": mpl.colormaps["plasma"](place), "marker": "", "linestyle": "-"}
 
 
 def left_column(axes: list[Axes]) -> list[Axes]:
