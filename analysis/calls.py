@@ -1,6 +1,7 @@
 """What goes into each step: the one place that decides what a remembered result depends on."""
 
 from dataclasses import asdict
+from typing import Any
 
 from analysis import pruning, tasks
 from analysis.execution.timing import Schedule
@@ -49,12 +50,14 @@ def fine_tune(study: Study, model: Model, base: Variant, task: str) -> Call:
     )
 
 
-def profile(name: str, weights_sha256: str, checkpoint: str) -> Call:
-    """The distribution of the weights of a checkpoint, an object or a folder."""
+def profile(
+    name: str, weights_sha256: str, checkpoint: str, files: list[Any] | None = None
+) -> Call:
+    """The distribution of the weights of a checkpoint: an object, or a folder with its stamp."""
     return Call(
         "analysis.steps.profiles:profile_weights",
         {"weights_sha256": weights_sha256},
-        carried={"checkpoint": checkpoint},
+        carried={"checkpoint": checkpoint, "files": files},
         libraries=(*_NUMPY, "numba"),
         label=f"{name}: profile",
     )
@@ -63,7 +66,7 @@ def profile(name: str, weights_sha256: str, checkpoint: str) -> Call:
 def histograms(name: str, variants: list[Variant]) -> Call:
     """The histograms of variants of one checkpoint, of which the masks are known."""
     return Call(
-        "analysis.steps.profiles:histograms_of_masked",
+        "analysis.steps.histograms:histograms_of_masked",
         {
             "weights_sha256": variants[0].weights_sha256,
             "masks": [variant.masks for variant in variants],

@@ -115,7 +115,7 @@ def main() -> None:
         sys.exit(error.exit_status)
     except ClickException as error:
         if message := " ".join(error.format_message().split()):  # none where help was shown
-            print(f"error: {message}", file=sys.stderr)
+            print(f"error: {message.rstrip('.')}; `--help` shows what is allowed", file=sys.stderr)
         sys.exit(error.exit_code)
     except Exception as error:
         if debug:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BEFORE_FIRST = 1.0
 
 
 class Display(AbstractContextManager["Display"]):
@@ -25,7 +26,8 @@ class Display(AbstractContextManager["Display"]):
     def advanced(self, label: str, what: str, done: int, total: int) -> None:
         """A step has come this far."""
         now = time.monotonic()
-        if now - self._said.setdefault(label, now) >= _SECONDS_BETWEEN_LINES:
+        first = now + _SECONDS_BEFORE_FIRST - _SECONDS_BETWEEN_LINES
+        if now - self._said.setdefault(label, first) >= _SECONDS_BETWEEN_LINES:
             self._said[label] = now
             self.say(f"  {label}: {what} {done} of {total}")
 

@@ -1,6 +1,7 @@
 """Files and folders that are whole or not there: written beside their place, then moved into it."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -38,15 +39,22 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 
 def _replace(folder: Path, new: Path) -> None:
-    """Put `new` in the place of `folder`; if that fails, the old one stays."""
-    old = folder.with_name(f".old-{folder.name}")
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)  # what a killed run may have left
-        folder.rename(old)
+    """Put `new` in the place of `folder`; if that fails, the old one stays.
+
+    Two processes do so one after the other: the parent folder is locked meanwhile.
+    """
+    parent = os.open(folder.parent, os.O_RDONLY)
     try:
-        new.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        fcntl.flock(parent, fcntl.LOCK_EX)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-old-") as aside:
+            old = Path(aside) / folder.name
+            if folder.exists():
+                folder.rename(old)
+            try:
+                new.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
+    finally:
+        os.close(parent)

@@ -60,7 +60,9 @@ async def _model_rows(
             )
             collected.append(rows.model_rows(model, record))
             collected.append(rows.profile_rows(model.name, base.name, profile))
-            shown = [v for v in timed if v != base]  # the base has its own from the profile
+            leading = (DENSE, study.methods[0])
+            shown = [s.variant for s in by_task[0] if s.variant.method in leading]
+            shown = [v for v in shown if v != base]  # the base has its own from the profile
             histograms = await runner.run(calls.histograms(model.name, shown))
             collected.append(rows.histogram_rows(shown, histograms))
     return rows.merge(collected), timed

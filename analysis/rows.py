@@ -296,10 +296,11 @@ def histogram_rows(variants: list[Variant], record: Record) -> Rows:
 
 
 def _scope_columns(scope: str) -> Row:
-    what, *rest = scope.split(":")
+    what, _, which = scope.partition(":")
     if what == "layer":
-        return {"part": rest[0], "layer": int(rest[1])}
-    return {what: rest[0]} if rest else {}
+        part, layer = which.split(":")
+        return {"part": part, "layer": int(layer)}
+    return {what: which} if which else {}
 
 
 def runtime_rows(variants: list[Variant], record: Record) -> list[Row]:

@@ -1,14 +1,17 @@
 """Where a model that a command names comes from: built in, a local folder, or the hub."""
 
+import difflib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis import calls
-from analysis.errors import RequestError, unknown
+from analysis.errors import RequestError, RunError, unknown
 from analysis.memo import Memo
 from analysis.models.catalogue import BUILTIN
 
+_ALIKE = 0.7  # a name this near a built-in one is a misspelling of it
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")  # ./name is a folder
 
 
@@ -31,8 +34,12 @@ def locate(model: str, revision: str | None, memo: Memo) -> Located:
 
     Raises RequestError if there is no such model, RunError if it cannot be had now.
     """
-    path = Path(model).expanduser()
-    if model in BUILTIN or path.exists():
+    try:
+        path = Path(model).expanduser()
+        there = bool(model) and path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a null
+        raise RequestError(f"{model!r} names no model: {error}; give a folder or a name") from error
+    if model in BUILTIN or there:
         if revision is not None:
             raise RequestError(
                 f"--revision {revision} was given for {model}, which is"
@@ -47,14 +54,18 @@ def locate(model: str, revision: str | None, memo: Memo) -> Located:
         )
     from analysis.models.hub import download
 
-    if "/" not in model and model.startswith("tiny-"):
-        raise RequestError(unknown("built-in model", model, BUILTIN))
-    found = download(model, revision)
+    if "/" not in model and difflib.get_close_matches(model.lower(), BUILTIN, cutoff=_ALIKE):
+        raise RequestError(unknown("built-in model", model.lower(), BUILTIN))
+    try:
+        found = download(model, revision)
+    except (RequestError, RunError) as error:
+        raise type(error)(f"there is no folder {model} here, and on the hub: {error}") from error
     return Located(model, "hub", found.commit, found.folder)
 
 
 def _built_in(name: str, memo: Memo) -> Located:
     """As the built-in study trains it: with its first seed, on one thread."""
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # nothing is downloaded; saving has bars too
     record = memo.run(calls.pretrain(name, seed=0, threads=1)).record
     return Located(name, "builtin", "", memo.objects.open(record["checkpoint"]["object"]))
 

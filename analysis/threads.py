@@ -1,7 +1,7 @@
 """Work on all cores of this process, for code that lets other threads run while it computes."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ def count() -> int:
     return min(_MOST, len(os.sched_getaffinity(0)))
 
 
-def each(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def each(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
     """The function's results in the order of the items, computed side by side.
 
     On an error, or Ctrl-C, what has not begun is not begun.

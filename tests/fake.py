@@ -66,9 +66,15 @@ def profile(family: str) -> dict:
 
 
 def histograms(family: str, variants: list[rows.Variant]) -> dict:
-    """As of the dense model at every level."""
-    model = profile(family)["scopes"]["model"]
-    return {"histograms": [model["histogram"] for _ in variants]}
+    """Of the weights with the smallest of all set to zero, as many as the level says."""
+    found = weights(family)
+    magnitudes = np.sort(np.concatenate([np.abs(a).reshape(-1) for a in found.values()]))
+    listed = []
+    for variant in variants:
+        cut = magnitudes[min(magnitudes.size - 1, round(variant.sparsity * magnitudes.size))]
+        left = {n: np.where(np.abs(a) < cut, np.float32(0), a) for n, a in found.items()}
+        listed.append(profile_checkpoint(in_memory(left))["scopes"]["model"]["histogram"])
+    return {"histograms": listed}
 
 
 def pruned(family: str, method: str, levels: tuple[float, ...]) -> dict:

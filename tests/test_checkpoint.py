@@ -370,9 +370,11 @@ def test_a_length_of_the_header_that_makes_no_sense_is_refused(tmp_path, length)
 @pytest.mark.parametrize(
     ("dtype", "shape", "size"), [("F4", (2,), 1), ("F6_E2M3", (4,), 3), ("F8_E8M0", (4,), 4)]
 )
-def test_a_type_that_is_not_supported_is_named(tmp_path, dtype, shape, size):
+def test_a_type_that_is_not_known_is_named_and_is_no_weight(tmp_path, dtype, shape, size):
     write_safetensors(tmp_path, {"odd.weight": entry(dtype, shape, (0, size))}, b"x" * size)
-    refused(tmp_path, "odd.weight", dtype, "F32, F16, BF16")
+    (tensor,) = open_checkpoint(tmp_path).tensors.values()
+    assert (tensor.dtype.name, tensor.dtype.floating) == (dtype.lower(), False)
+    assert (tensor.shape, tensor.bytes) == (shape, size)
 
 
 def test_damaged_bytes_of_a_header_never_end_in_another_error(tmp_path):
@@ -465,16 +467,46 @@ def quietly(make, *arguments, **options):
     [
         (torch.eye(3).to_sparse(), "sparse_coo"),
         (quietly(torch.Tensor.to_sparse_csr, torch.eye(3)), "sparse_csr"),
-        (quietly(torch.quantize_per_tensor, torch.ones(3), 0.1, 0, torch.qint8), "qint8"),
         (torch.ones(3, device="meta"), "not supported"),
         (torch.ones(3, dtype=torch.complex128), "complex128"),
         (quietly(torch.nested.nested_tensor, [torch.ones(2), torch.ones(3)]), "not supported"),
     ],
-    ids=["coo", "csr", "quantised", "meta", "complex128", "nested"],
+    ids=["coo", "csr", "meta", "complex128", "nested"],
 )
 def test_a_tensor_that_is_not_plain_is_refused_by_name(tmp_path, odd, said):
     quietly(torch.save, {"plain": torch.ones(2), "odd.weight": odd}, tmp_path / PICKLE)
     refused(tmp_path, "odd.weight", said, "save it dense")
+
+
+def test_a_quantised_tensor_is_read_as_its_codes(tmp_path):
+    odd = quietly(torch.quantize_per_tensor, torch.tensor([0.1, -0.3]), 0.1, 0, torch.qint8)
+    quietly(torch.save, {"odd.weight": odd}, tmp_path / PICKLE)
+    codes = np.array([1, -3], np.int8)
+    assert read(open_checkpoint(tmp_path)) == {"odd.weight": ("int8", (2,), codes.tobytes())}
+
+
+def test_a_trainings_checkpoint_is_unwrapped(tmp_path):
+    torch.save({"epoch": 3, "state_dict": {"a.weight": torch.ones(2)}}, tmp_path / PICKLE)
+    assert list(open_checkpoint(tmp_path).tensors) == ["a.weight"]
+
+
+def test_shards_without_an_index_are_taken_together(tmp_path):
+    for i, name in enumerate(("a", "b")):
+        safetensors.torch.save_file(
+            {name: torch.ones(2)}, tmp_path / f"model-0000{i + 1}-of-00002.safetensors"
+        )
+    assert list(open_checkpoint(tmp_path).tensors) == ["a", "b"]
+
+
+def test_a_tensor_that_an_index_names_and_its_shard_lacks_is_refused(tmp_path):
+    safetensors.torch.save_file({"a": torch.ones(2)}, tmp_path / "one")
+    write_index(tmp_path, SAFETENSORS, {"a": "one", "b": "one"})
+    refused(tmp_path, "names b, which one lacks")
+
+
+def test_a_pointer_in_place_of_a_file_is_said_to_be_one(tmp_path):
+    (tmp_path / SAFETENSORS).write_text("version https://git-lfs is what such a file begins with")
+    refused(tmp_path, "git lfs pull")
 
 
 # ---------------------------------------------------------------- changed behind our back

@@ -144,8 +144,8 @@ def test_shards_are_those_that_the_index_names_and_preferred_to_bin(server, clie
 
 def test_bin_is_taken_where_there_is_nothing_else(server, client):
     whole = COMMON | {"pytorch_model.bin": b"pickled"}
-    shards = {"pytorch_model.bin.index.json": index("a-1.bin", "b/a-2.bin")}
-    shards |= COMMON | {"a-1.bin": b"1", "b/a-2.bin": b"2"}
+    shards = {"pytorch_model.bin.index.json": index("a-1.bin", "a-2.bin")}
+    shards |= COMMON | {"a-1.bin": b"1", "a-2.bin": b"2"}
     server.publish("org/whole", "main", whole | OTHERS)
     server.publish("org/shards", "main", shards | OTHERS)
     results = client.download_each(("org/whole", None), ("org/shards", None))
@@ -321,7 +321,7 @@ def test_an_index_cannot_name_files_outside(server, client):
         server.publish(f"org/bad{number}", "main", sharded(SHARDS[0], name, present=present))
     results = client.download_each(*((f"org/bad{number}", None) for number in range(len(names))))
     for name, result in zip(names, results, strict=True):
-        one_line(result, "RequestError", repr(name), "no path inside a repository")
+        one_line(result, "RequestError", repr(name), "no file beside it")
     assert server.fetched() == ["model.safetensors.index.json"]
 
 

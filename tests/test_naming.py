@@ -5,10 +5,20 @@ import torch
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from analysis.models.naming import KINDS, PARTS, Weight, family, is_buffer, weight, weights
+from analysis.models.naming import (
+    KINDS,
+    PARTS,
+    PRUNABLE_KINDS,
+    Weight,
+    family,
+    is_buffer,
+    weight,
+    weights,
+)
 
 TWO = {"num_hidden_layers": 2, "num_attention_heads": 2}
 WIDTHS = {"vocab_size": 60, "hidden_size": 8, "intermediate_size": 16}
@@ -51,6 +61,42 @@ OPT = {**TWO, "vocab_size": 60, "hidden_size": 8, "ffn_dim": 16, "max_position_e
 FALCON = {**TWO, "vocab_size": 60, "hidden_size": 8, **SPECIAL}
 DISTILBERT = {"vocab_size": 60, "dim": 8, "n_layers": 2, "n_heads": 2, "hidden_dim": 16}
 MODERNBERT = {**BERT, **SPECIAL, "cls_token_id": 1, "sep_token_id": 2}
+DEEPSEEK = {
+    **LLAMA,
+    "moe_intermediate_size": 8,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "n_group": 2,
+    "topk_group": 1,
+    "first_k_dense_replace": 0,
+    "q_lora_rank": 4,
+    "kv_lora_rank": 4,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 4,
+    "v_head_dim": 4,
+}
+XGLM = {
+    "vocab_size": 60,
+    "d_model": 8,
+    "ffn_dim": 16,
+    "num_layers": 2,
+    "attention_heads": 2,
+    "max_position_embeddings": 20,
+}
+GPT_NEO = {
+    "vocab_size": 60,
+    "hidden_size": 8,
+    "num_layers": 2,
+    "num_heads": 2,
+    "attention_types": [[["global", "local"], 1]],
+    "max_position_embeddings": 20,
+}
+SWITCH = {**T5, "num_sparse_encoder_layers": 2, "num_sparse_decoder_layers": 3, "num_experts": 2}
+NLLB_MOE = {**SEQ2SEQ, "encoder_sparse_step": 1, "decoder_sparse_step": 1, "num_experts": 2}
+MAMBA = {"vocab_size": 60, "hidden_size": 8, "state_size": 4, "num_hidden_layers": 2}
+MAMBA2 = {**MAMBA, "num_heads": 4, "head_dim": 4, "n_groups": 1}
+VIT = {**TWO, "hidden_size": 8, "intermediate_size": 16, "image_size": 8, "patch_size": 4}
+CLIP = {"text_config": BERT, "vision_config": VIT, "projection_dim": 8}
 
 ENCODER, DECODER = {"encoder": 2}, {"decoder": 2}
 BOTH = {"encoder": 2, "decoder": 3}
@@ -93,6 +139,13 @@ MODELS = [  # class, what its config says, how many blocks each stack has
     ("MixtralForCausalLM", {**LLAMA, "num_local_experts": 3}, DECODER),
     ("PhiForCausalLM", {**LLAMA, "qk_layernorm": True}, DECODER),
     ("Phi3ForCausalLM", LLAMA, DECODER),
+    ("DeepseekV2ForCausalLM", DEEPSEEK, DECODER),
+    ("DeepseekV2ForCausalLM", {**DEEPSEEK, "q_lora_rank": None, "attention_bias": True}, DECODER),
+    ("DeepseekV3ForCausalLM", DEEPSEEK, DECODER),
+    ("XGLMForCausalLM", XGLM, DECODER),
+    ("BioGptForCausalLM", BERT, DECODER),
+    ("BioGptForSequenceClassification", BERT, DECODER),
+    ("GPTNeoForCausalLM", GPT_NEO, DECODER),
     ("BartForConditionalGeneration", SEQ2SEQ, BOTH),
     ("BartForSequenceClassification", SEQ2SEQ, BOTH),
     ("PegasusForConditionalGeneration", SEQ2SEQ, BOTH),
@@ -101,6 +154,8 @@ MODELS = [  # class, what its config says, how many blocks each stack has
     ("T5ForConditionalGeneration", GATED, BOTH),
     ("T5ForSequenceClassification", T5, BOTH),
     ("MT5ForConditionalGeneration", GATED, BOTH),
+    ("SwitchTransformersForConditionalGeneration", SWITCH, BOTH),
+    ("NllbMoeForConditionalGeneration", NLLB_MOE, BOTH),
 ]  # fmt: skip
 # linear layers that are not of the block's attention or FFN
 POSITION_PROJECTIONS = ("pos_key_proj", "pos_query_proj", "pos_proj", "pos_q_proj")
@@ -121,6 +176,14 @@ def model_of(class_name, of_config):
     model_class = getattr(transformers, class_name)
     with torch.device("meta"):
         return model_class(model_class.config_class(**of_config))
+
+
+def stored(class_name, of_config, folder):
+    """The names under which transformers saves a model of that class."""
+    model_class = getattr(transformers, class_name)
+    model_class(model_class.config_class(**of_config)).save_pretrained(folder)
+    with safe_open(folder / "model.safetensors", framework="pt") as tensors:
+        return list(tensors.keys())
 
 
 def named_by(state):
@@ -163,8 +226,12 @@ def is_stack_of_experts(module):
     return type(module).__name__.endswith("Experts")
 
 
-def is_router(module):
-    return type(module).__name__.endswith("Router")
+def parameters_of_routers(model):
+    """Names of the parameters that are a router's, or those of a module within it."""
+    routers = [n for n, module in model.named_modules() if type(module).__name__.endswith("Router")]
+    return {
+        name for name in parameters_of(model) if name.startswith(tuple(f"{n}." for n in routers))
+    }
 
 
 def number_of_block(model):
@@ -223,6 +290,7 @@ def test_prunable_are_exactly_the_linear_weights_inside_the_blocks(case):
     model, named, _ = case
     linear = {name for name in parameters_in(model, is_linear) if name.endswith(".weight")}
     linear = {name for name in linear if name.split(".")[-2] not in POSITION_PROJECTIONS}
+    linear -= parameters_of_routers(model)
     in_blocks = (linear | parameters_in(model, is_stack_of_experts)) & number_of_block(model).keys()
     assert {name for name, what in named.items() if what.prunable} == in_blocks
     assert in_blocks
@@ -294,7 +362,7 @@ def test_the_kind_head_is_a_head_a_pooler_or_a_router(case):
     model, named, _ = case
     for name, what in named.items():
         if what.kind == "head" and what.part != "head":
-            assert "pooler" in name or name in parameters_in(model, is_router)
+            assert "pooler" in name or name in parameters_of_routers(model)
             assert not what.prunable
 
 
@@ -322,6 +390,94 @@ def test_names_are_alike_with_and_without_prefixes(case):
         for other in (name.removeprefix(prefix), f"module.{name}", f"base_model.model.{name}"):
             found = weight(other)
             assert (found.part, found.layer, found.kind) == (what.part, what.layer, what.kind)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "of_config"), [("MambaForCausalLM", MAMBA), ("Mamba2ForCausalLM", MAMBA2)]
+)
+def test_a_state_space_model_has_no_attention_to_prune(class_name, of_config):
+    named = named_by(state_of(model_of(class_name, of_config)))
+    mixers = {name for name, what in named.items() if ".mixer." in name and what.kind != "norm"}
+    assert {"in_proj.weight", "out_proj.weight"} <= {name.split("mixer.")[1] for name in mixers}
+    assert not any(named[name].understood for name in mixers)
+    assert not any(what.prunable for what in named.values())
+
+
+@pytest.mark.parametrize(
+    ("class_name", "of_config"),
+    [
+        ("SwitchTransformersForConditionalGeneration", {**T5, "num_experts": 2}),
+        ("NllbMoeForConditionalGeneration", {**SEQ2SEQ, "num_experts": 2}),
+        ("DeepseekV2ForCausalLM", {**DEEPSEEK, "first_k_dense_replace": 1}),
+        ("DeepseekV3ForCausalLM", {**DEEPSEEK, "first_k_dense_replace": 1}),
+        ("XGLMForCausalLM", XGLM),
+        ("BioGptForCausalLM", BERT),
+        ("GPTNeoForCausalLM", GPT_NEO),
+    ],
+)
+def test_all_that_is_stored_is_understood(class_name, of_config, tmp_path):
+    """Under other names than in memory (each expert apart), and with blocks unlike others."""
+    named = weights(stored(class_name, of_config, tmp_path))
+    assert named
+    assert [name for name, what in named.items() if not what.understood] == []
+
+
+IMAGES = [
+    ("ViTModel", VIT),
+    ("ViTForImageClassification", VIT),
+    ("DeiTForImageClassification", VIT),
+    ("BeitForImageClassification", VIT),
+    ("Dinov2Model", VIT),
+    ("CLIPModel", CLIP),
+    ("CLIPTextModel", BERT),
+    ("CLIPVisionModel", VIT),
+]
+
+
+@pytest.mark.parametrize(("class_name", "of_config"), IMAGES)
+def test_no_model_of_images_is_called_a_decoder(class_name, of_config, tmp_path):
+    in_memory = named_by(state_of(model_of(class_name, of_config)))
+    on_disk = weights(stored(class_name, of_config, tmp_path))
+    for named in (in_memory, on_disk):
+        assert "decoder" not in {what.part for what in named.values()}
+    assert family(in_memory.values()) in (None, "encoder-only")
+    assert family(on_disk.values()) == "encoder-only"
+    for name, what in on_disk.items():
+        in_block = ".layer." in name or ".layers." in name
+        assert what.understood or not in_block or "lambda" in name
+        assert what.prunable == (in_block and name.endswith(".weight") and "norm" not in name)
+
+
+def test_blocks_beside_the_embedding_of_patches_are_no_decoders():
+    """timm's names, which are nobody else's only together."""
+    blocks = ["blocks.0.mlp.fc1.weight", "blocks.0.norm1.weight", "norm.weight"]
+    assert {what.part for what in weights(blocks).values()} == {"decoder"}
+    with_patches = weights([*blocks, "patch_embed.proj.weight"])
+    assert {what.part for what in with_patches.values()} == {"other"}
+    assert {what.kind for what in with_patches.values()} == with_patches.keys()
+
+
+def test_a_language_model_beside_a_model_of_images_stays_a_decoder():
+    text = ["model.layers.0.mlp.up_proj.weight", "model.norm.weight"]
+    images = ["visual.patch_embed.proj.weight", "visual.blocks.0.mlp.fc1.weight"]
+    named = weights([*text, *images])
+    assert {name for name, what in named.items() if what.part == "decoder"} == set(text)
+    assert {name for name, what in named.items() if what.part == "other"} == set(images)
+
+
+def test_a_final_norm_is_the_encoders_where_all_blocks_are():
+    norm, block = "text_model.final_layer_norm.weight", "layers.0.mlp.fc1.weight"
+    alone = weights([norm, f"vision_model.encoder.{block}"])
+    assert alone[norm].part == "decoder"
+    assert weights([norm, f"text_model.encoder.{block}"])[norm].part == "encoder"
+    both = weights([norm, f"text_model.encoder.{block}", f"text_model.decoder.{block}"])
+    assert both[norm].part == "decoder"
+
+
+def test_prunable_kinds_are_those_of_prunable_weights():
+    assert set(PRUNABLE_KINDS) < set(KINDS)
+    for kind in KINDS:
+        assert Weight("any", "decoder", 0, kind).prunable == (kind in PRUNABLE_KINDS)
 
 
 BERT_BASE = {}
@@ -436,6 +592,10 @@ def test_a_head_that_stands_apart_in_the_checkpoint_is_counted():
             {"embed_out.weight": "gpt_neox.embed_in.weight"},
         ),
         (
+            ["biogpt.embed_tokens.weight", "output_projection.weight"],
+            {"output_projection.weight": "biogpt.embed_tokens.weight"},
+        ),
+        (
             ["lm_head.bias", "lm_head.decoder.bias", "lm_head.dense.bias"],
             {"lm_head.decoder.bias": "lm_head.bias"},
         ),
@@ -539,6 +699,29 @@ def test_old_names_are_todays_names_by_what_they_are_and_stored_names_by_key():
         ("decoder.bert.encoder.layer.0.output.dense.weight", "decoder", 0, "ffn out"),
         ("decoderless.encoder.layer.0.output.dense.weight", "encoder", 0, "ffn out"),
         ("norm.weight", "decoder", None, "norm"),
+        ("encoder.layers.0.mixer.Wqkv.weight", "encoder", 0, "attention query-key-value"),
+        ("encoder.layers.0.mixer.Wqkv.bias", "encoder", 0, "bias"),
+        ("backbone.layers.0.mixer.q_proj.weight", "decoder", 0, "attention query"),
+        ("encoder.block.1.layer.1.mlp.experts.expert_3.wi.weight", "encoder", 1, "ffn in"),
+        ("decoder.block.1.layer.2.mlp.experts.expert_11.wo.weight", "decoder", 1, "ffn out"),
+        ("decoder.block.1.layer.2.mlp.router.classifier.weight", "decoder", 1, "head"),
+        ("model.encoder.layers.3.ffn.experts.expert_127.fc1.weight", "encoder", 3, "ffn in"),
+        ("model.encoder.layers.3.ffn.experts.expert_127.fc2.bias", "encoder", 3, "bias"),
+        ("model.encoder.layers.3.ffn.router.classifier.weight", "encoder", 3, "head"),
+        ("model.decoder.layers.3.cross_attention.k_proj.weight", "decoder", 3,
+         "cross-attention key"),
+        ("model.layers.0.self_attn.q_a_proj.weight", "decoder", 0, "attention query"),
+        ("model.layers.0.self_attn.q_b_proj.weight", "decoder", 0, "attention query"),
+        ("model.layers.0.self_attn.kv_a_proj_with_mqa.weight", "decoder", 0,
+         "attention query-key-value"),
+        ("model.layers.0.self_attn.kv_b_proj.weight", "decoder", 0, "attention query-key-value"),
+        ("model.layers.0.self_attn.kv_a_layernorm.weight", "decoder", 0, "norm"),
+        ("model.layer_norm.weight", "decoder", None, "norm"),
+        ("biogpt.layer_norm.bias", "decoder", None, "norm"),
+        ("output_projection.weight", "head", None, "head"),
+        ("vit.encoder.layer.0.attention.attention.query.weight", "encoder", 0, "attention query"),
+        ("vit.encoder.layer.0.layernorm_before.weight", "encoder", 0, "norm"),
+        ("text_model.encoder.layers.0.layer_norm1.weight", "encoder", 0, "norm"),
     ],
 )  # fmt: skip
 def test_tensors_are_called_by_the_fields_words(name, part, layer, kind):
@@ -587,6 +770,10 @@ def test_what_is_saved_beside_the_parameters_is_left_out(name):
         "encoder.layer.0.weird.bias",
         "vision.patch_embed.proj.weight",
         "foo.LayerNorm.gamma",
+        "backbone.layers.0.mixer.in_proj.weight",
+        "backbone.layers.0.mixer.in_proj.bias",
+        "backbone.layers.0.mixer.out_proj.weight",
+        "feature_projection.layer_norm.weight",
         "",
     ],
 )

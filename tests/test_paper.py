@@ -7,11 +7,12 @@ import shutil
 
 import fake
 import matplotlib as mpl
+import numpy as np
 import pytest
 
 from analysis import results, study
 from analysis.errors import RequestError
-from analysis.paper import claims, figures, style, tables, values
+from analysis.paper import claims, figures, style, tables, values, weight_figures, weights
 from analysis.paper import data as paper_data
 from analysis.paper.data import Data
 
@@ -39,7 +40,7 @@ def data(tmp_path_factory):
     return Data(*results.read(folder))
 
 
-@pytest.mark.parametrize("make", functions(figures), ids=named)
+@pytest.mark.parametrize("make", [*functions(figures), *functions(weight_figures)], ids=named)
 def test_every_figure_draws_and_has_labelled_axes(data, make):
     style.use()
     figure = make(data)
@@ -47,7 +48,7 @@ def test_every_figure_draws_and_has_labelled_axes(data, make):
     shown = [axis for axis in figure.axes if axis.get_visible()]
     assert shown
     assert all(axis.lines or axis.collections or axis.images for axis in shown)
-    assert any(axis.get_xlabel() for axis in shown)
+    assert any(axis.get_xlabel() or axis.images for axis in shown)  # a heat map names its columns
     assert any(axis.get_ylabel() for axis in shown)
 
 
@@ -250,14 +251,50 @@ def test_depth_claim_needs_every_stack_to_grow(data):
         by_depth(1)(frame)
         frame.loc[(frame["model"] == "tiny-gpt2") & frame["layer"].notna(), "ks_distance"] = 0.3
 
-    for change, supported in ((by_depth(1), True), (by_depth(-1), False), (one_flat, None)):
+    def all_flat(frame):
+        frame["ks_distance"] = 0.2
+
+    for change, supported in (
+        (by_depth(1), True),
+        (by_depth(-1), False),
+        (one_flat, False),
+        (all_flat, False),
+    ):
         found = claims.verdict(changed(data, "profile_scopes", change), "differs-with-depth")
-        assert found.supported is (True if supported is None else supported)
-    # a stack without any order cannot be tested; without the others nothing can
-    flat = changed(
-        data, "profile_scopes", lambda f: f.__setitem__("ks_distance", f["ks_distance"] * 0 + 0.2)
-    )
-    assert claims.verdict(flat, "differs-with-depth").supported is None
+        assert found.supported is supported
+
+
+def test_depth_cannot_be_told_from_three_blocks(data):
+    short = data["profile_scopes"]
+    short = short[~(short["layer"] >= 3)]
+    cut = Data({**data.tables, "profile_scopes": short}, data.environment)
+    for name in ("differs-with-depth", "kinds-differ-more"):
+        assert claims.verdict(cut, name).supported is None
+
+
+def test_what_is_left_after_pruning_shrinks_with_the_level(data):
+    figure = weight_figures.histogram_after_pruning(data)
+    for axis in figure.axes:
+        areas = [np.nansum(line.get_ydata()) for line in axis.lines]
+        assert len(areas) == 1 + len(data.levels)
+        assert areas == sorted(areas, reverse=True)
+        assert areas[-1] < areas[0] / 2
+
+
+def test_the_leading_method_is_the_one_whose_histograms_are_shown(data):
+    shown = weights.leading_variants(data, "tiny-bert")
+    assert list(shown["method"]) == ["dense", *["magnitude"] * len(data.levels)]
+    assert list(shown["sparsity"]) == [0, *data.levels]
+
+
+def test_a_name_is_no_formula_and_stays_in_the_legend(data):
+    named = {
+        table: frame.replace({"model": {"tiny-gpt2": r"_x$\frac$"}})
+        for table, frame in data.tables.items()
+    }
+    renamed = Data(named, data.environment)
+    for draw in functions(weight_figures):
+        draw(renamed).draw_without_rendering()
 
 
 def test_kinds_claim_compares_kinds_with_blocks(data):

@@ -2,11 +2,12 @@
 
 import json
 import time
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from analysis import calls, files, processes, progress, project, results, rows, sources
+from analysis import calls, files, machine, processes, progress, project, results, rows, sources
 from analysis.display import Display, display
 from analysis.errors import RequestError, RunError
 from analysis.memo import Memo, Record
@@ -17,8 +18,9 @@ from analysis.sources import Located
 
 _TABLES = ("profile", "profile_scopes", "histogram", "cdf")
 _SUMMARY = "summary.json"
-_FIGURES = ("weight_histogram", "magnitude_cdf", "histogram_after_pruning")
+_FIGURES: tuple[str, ...] = ("weight_histogram", "magnitude_cdf")
 _FIGURES_OF_LAYERS = ("layer_cdfs", "layer_distances", "kind_heat_map", "encoder_and_decoder")
+_FIGURES_OF_PRUNING = ("histogram_after_pruning",)
 _LEVELS = (0.10, 0.50, 0.90, 0.95, 0.99)
 _METHOD = "magnitude"
 
@@ -36,21 +38,32 @@ def profile(model: str, revision: str | None, out: Path) -> None:
     with display() as shown:
         located = _tracked(shown, model, lambda: sources.locate(model, revision, memo))
         checkpoint = open_checkpoint(located.folder)
-        digest = _tracked(
-            shown,
-            located.name,
-            lambda: digests.weights_sha256(checkpoint, project.CACHE / "digests"),
-        )
-        call = calls.profile(located.name, digest, str(located.folder.resolve()))
+        stamp = digests.stamp(checkpoint)
+        with machine.beside_others():
+            digest = _tracked(
+                shown,
+                located.name,
+                lambda: digests.weights_sha256(checkpoint, project.CACHE / "digests"),
+            )
+        call = calls.profile(located.name, digest, str(located.folder.resolve()), stamp)
         outcome = _tracked(shown, located.name, lambda: memo.run(call))
         if not outcome.record["leaves"]:
             raise RequestError(
                 f"{located.folder} holds no tensor of floating numbers by name, so there are no"
                 " weights to profile; give the folder of a model saved in floats"
             )
-        for line in _write(out, located, checkpoint, digest, outcome.record):
+        lines = _tracked(
+            shown,
+            located.name,
+            lambda: _write(out, located, checkpoint, digest, outcome.record),
+        )
+        for line in lines:
             shown.say(line)
-        how = "remembered" if outcome.how == "remembered" else f"read in {outcome.seconds:.1f} s"
+        how = (
+            "counts remembered"
+            if outcome.how == "remembered"
+            else f"counted in {outcome.seconds:.1f} s"
+        )
         shown.say(f"profile in {out} after {time.perf_counter() - start:.1f} s ({how})")
 
 
@@ -85,7 +98,8 @@ def _require_free(out: Path) -> None:
 def _is_ours(path: Path) -> bool:
     """Whether an earlier profile may have written the file."""
     return path.name in {_SUMMARY, *(f"{table}.csv" for table in _TABLES)} or (
-        path.stem in (*_FIGURES, *_FIGURES_OF_LAYERS) and path.suffix in (".svg", ".png")
+        path.stem in (*_FIGURES, *_FIGURES_OF_LAYERS, *_FIGURES_OF_PRUNING)
+        and path.suffix in (".svg", ".png")
     )
 
 
@@ -101,12 +115,17 @@ def _write(
     data = Data({name: results.as_read(table) for name, table in tables.items()}, {"seeds": [0]})
     summary = profile_summary.summary(located, checkpoint, digest, record, data)
     style.use()
-    figures = _FIGURES if record["family"] is None else (*_FIGURES, *_FIGURES_OF_LAYERS)
+    figures = _FIGURES
+    if record["family"] is not None:
+        figures = (*figures, *_FIGURES_OF_LAYERS)
+    if "prunable" in record["scopes"]:
+        figures = (*figures, *_FIGURES_OF_PRUNING)
     try:
-        with files.replaced_folder(out) as folder:
+        with files.replaced_folder(out) as folder, warnings.catch_warnings():
             for name in _TABLES:
                 results.write_csv(tables[name], folder / f"{name}.csv")
-            for name in figures:
+            warnings.simplefilter("ignore", UserWarning)  # letters that a font lacks, empty axes
+            for name in progress.track(figures, "figures drawn:"):
                 figure = getattr(weight_figures, name)(data)
                 figure.savefig(folder / f"{name}.svg", facecolor="w")
                 figure.savefig(folder / f"{name}.png", facecolor="w", dpi=200)

@@ -40,6 +40,7 @@ def summary(
         "zeros_of_prunable": prunable["zeros"],
         "not_finite": record["not_finite"],
         "left_out": record["left_out"],
+        "scaled": record["scaled"],
         "not_understood": record["not_understood"],
         "sparse_already": [
             {key: _plain(row[key]) for key in ("part", "layer", "kind", "share")}
@@ -60,15 +61,18 @@ def summary(
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
+    """The value for JSON: of Python's own types, None where it is missing."""
+    plain = value.item() if hasattr(value, "item") else value
+    return None if plain != plain else plain
 
 
 def lines(summary: Mapping[str, Any]) -> Iterable[str]:
     """What a person should know of it, a line each."""
     family = summary["family"] or "of no known family"
     yield (
-        f"{summary['model']}: {family}, {summary['parameters']:,} parameters,"
-        f" {summary['prunable_parameters']:,} of them prunable, {summary['zeros']:,} exactly zero"
+        f"{printable(summary['model'])}: {family}, {summary['parameters']:,} parameters,"
+        f" {summary['prunable_parameters']:,} of them prunable; exactly zero are"
+        f" {summary['zeros']:,}, {summary['zeros_of_prunable']:,} of them prunable"
     )
     far = summary["far_from_zero"]
     if far["at least 0.01"] is not None:
@@ -78,20 +82,33 @@ def lines(summary: Mapping[str, Any]) -> Iterable[str]:
         )
     if summary["sparse_already"]:
         first = summary["sparse_already"][0]
-        share = summary["zeros_of_prunable"] / summary["prunable_parameters"]
+        where = first["part"] if first["layer"] is None else f"{first['part']} {first['layer']:g}"
         yield (
-            f"sparse already: {share:.1%} of the prunable weights are exactly zero, most in"
-            f" {first['part']} block {first['layer']:g}, {first['kind']} ({first['share']:.1%})"
+            f"sparse already: {summary['zeros'] / summary['parameters']:.1%} of all weights are"
+            f" exactly zero, most of them in {where}, {printable(first['kind'])}"
+            f" ({first['share']:.1%} of it); summary.json lists"
+            f" {len(summary['sparse_already'])} such groups"
         )
     if summary["not_finite"]:
         number = sum(summary["not_finite"].values())
         yield f"warning: {number:,} weights are NaN or infinite, in {_some(summary['not_finite'])}"
+    if summary["scaled"]:
+        yield (
+            "warning: these hold 8-bit floats whose scales are not applied, so that statistics are"
+            f" of the stored values: {_some(summary['scaled'])}"
+        )
     if summary["left_out"]:
         named = [f"{t['name']} ({t['dtype']})" for t in summary["left_out"]]
-        yield f"warning: left out, since they hold no floating numbers: {_some(named)}"
+        elements = sum(t["elements"] for t in summary["left_out"])
+        yield (
+            f"warning: left out, since they hold no floating numbers: {elements:,} beside the"
+            f" {summary['parameters']:,} profiled, in {_some(named)}"
+        )
+    if "float64" in summary["dtypes"]:
+        yield "warning: float64 weights are rounded to float32, the smallest of them to zero"
     if summary["not_understood"]:
         yield (
-            "warning: names not understood, profiled by tensor and not as layers:"
+            "warning: names not understood, profiled by tensor, not as layers nor as prunable:"
             f" {_some(summary['not_understood'])}"
         )
 

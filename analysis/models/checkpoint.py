@@ -17,6 +17,10 @@ from analysis.models.tensors import BY_NAME, DTYPES, Checkpoint, Dtype, Tensor
 
 SAFETENSORS = "model.safetensors"
 PICKLE = "pytorch_model.bin"
+_SHARDS = "model-*.safetensors"
+_NAMES_SHOWN = 4
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_POINTER = b"version https://git-lfs"
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -50,9 +54,13 @@ def _opened(folder: Path) -> Checkpoint:
                     " again"
                 )
             return Checkpoint(folder, tensors, tuple(paths))
+    if shards := sorted(folder.glob(_SHARDS)):  # saved without an index
+        found = _together(folder, (tensor for path in shards for tensor in _safetensors(path)))
+        return Checkpoint(folder, found, tuple(shards))
+    there = ", ".join(sorted(path.name for path in folder.iterdir())[:_NAMES_SHOWN])
     raise RequestError(
         f"{folder} holds no weights: neither {SAFETENSORS} nor {PICKLE}, whole or in shards with"
-        " an .index.json; give the folder of a saved model"
+        f" an .index.json, but {there or 'nothing'}; give the folder of a model saved whole"
     )
 
 
@@ -91,10 +99,17 @@ def _index(path: Path) -> dict[str, str]:
 def _safetensors(path: Path) -> Iterator[Tensor]:
     """The tensors of a safetensors file; the library has checked its header against its length."""
     try:
-        with safe_open(path, framework="numpy"):
-            pass
         with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
+            start = stream.read(len(_POINTER))
+            if start == _POINTER:
+                raise RequestError(
+                    f"{path} is a pointer of git's large file storage, not the file; fetch it with"
+                    " `git lfs pull`"
+                )
+            with safe_open(path, framework="numpy"):
+                pass
+            length = int.from_bytes(start[:8], "little")
+            stream.seek(8)
             header: dict[str, Any] = json.loads(stream.read(length))
     except (SafetensorError, TypeError, OSError, ValueError) as error:
         raise RequestError(f"{path} cannot be read: {error}; save or copy it again") from error
@@ -103,13 +118,7 @@ def _safetensors(path: Path) -> Iterator[Tensor]:
             continue
         dtype = DTYPES.get(entry["dtype"]) or Dtype(entry["dtype"].lower(), 0)
         begin, end = entry["data_offsets"]
-        tensor = Tensor(name, dtype, tuple(entry["shape"]), path, 8 + length + begin)
-        if dtype.bytes * tensor.size != end - begin:
-            raise RequestError(
-                f"{path}: {name} has type {entry['dtype']}, which is not supported; allowed:"
-                f" {', '.join(DTYPES)}"
-            )
-        yield tensor
+        yield Tensor(name, dtype, tuple(entry["shape"]), path, end - begin, 8 + length + begin)
 
 
 def _pickled(path: Path) -> Iterator[Tensor]:
@@ -127,15 +136,20 @@ def _pickled(path: Path) -> Iterator[Tensor]:
             )
     except Exception as error:  # a damaged pickle raises whatever its opcodes run into
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        if reason.startswith("Weights only load failed"):  # what follows are paragraphs of advice
+            reason = "it holds more than tensors"
         raise RequestError(
             f"{path} cannot be read as weights alone: {reason}; convert it to safetensors where"
             " you trust it"
         ) from error
+    held = _unwrapped(held)
     if not isinstance(held, Mapping):
         raise RequestError(f"{path} holds a {type(held).__name__}, not tensors by name")
     for name, value in held.items():
         if not isinstance(value, torch.Tensor):
             continue  # a version, a configuration
+        if value.is_quantized:
+            value = value.int_repr()
         dtype = BY_NAME.get(str(value.dtype).removeprefix("torch."))
         plain = value.layout is torch.strided and not (value.is_nested or value.is_meta)
         if dtype is None or not plain:
@@ -150,4 +164,10 @@ def _pickled(path: Path) -> Iterator[Tensor]:
             )
         flat = value.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
         memory = flat.view(torch.uint8).numpy() if flat.numel() else np.empty(0, np.uint8)
-        yield Tensor(str(name), dtype, tuple(value.shape), path, memory=memory)
+        yield Tensor(str(name), dtype, tuple(value.shape), path, memory.size, memory=memory)
+
+
+def _unwrapped(held: Any) -> Any:
+    """The tensors by name of a training's checkpoint, which keeps them a level down."""
+    inner = [held[key] for key in _WRAPPERS if isinstance(held, Mapping) and key in held]
+    return inner[0] if inner and isinstance(inner[0], Mapping) else held

@@ -3,30 +3,18 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis import files, threads
+from analysis import code, files, threads
+from analysis.models.content import combined
 from analysis.models.tensors import Checkpoint, Reader, Tensor
 from analysis.progress import Meter
 
 _BLOCK = 1 << 22
-_FORMULA = 1  # to be raised when `combined` changes
-
-
-def combined(tensors: Iterable[tuple[str, str, tuple[int, ...], str]]) -> str:
-    """The `weights_sha256` of tensors given as (name, dtype, shape, sha256 of the bytes).
-
-    Over sorted names, so that it is the same whatever the order and the files.
-    """
-    digest = hashlib.sha256()
-    for name, dtype, shape, content in sorted(tensors):
-        # the name quoted: one with line ends in it could else spell several tensors
-        digest.update(f"{name!r}\0{dtype}\0{shape}\0{content}\n".encode())
-    return digest.hexdigest()
 
 
 def weights_sha256(checkpoint: Checkpoint, memory: Path) -> str:
@@ -35,9 +23,9 @@ def weights_sha256(checkpoint: Checkpoint, memory: Path) -> str:
     A file counts as unchanged while its path, size, modification time and inode are.
     """
     note = memory / f"{hashlib.sha256(str(checkpoint.folder.resolve()).encode()).hexdigest()}.json"
-    stamp = _stamp(checkpoint)
+    now = stamp(checkpoint)
     remembered = _remembered(note)
-    if stamp and remembered.get("stamp") == stamp:  # without files nothing tells it is the same
+    if now and remembered.get("stamp") == now:  # without files nothing tells it is the same
         return str(remembered["weights_sha256"])
     digest = combined(
         (name, tensor.dtype.name, tensor.shape, content)
@@ -45,8 +33,8 @@ def weights_sha256(checkpoint: Checkpoint, memory: Path) -> str:
             checkpoint.tensors.items(), _contents(checkpoint), strict=True
         )
     )
-    if stamp and stamp == _stamp(checkpoint):  # else it changed while it was read
-        text = json.dumps({"stamp": stamp, "weights_sha256": digest})
+    if now and now == stamp(checkpoint):  # else it changed while it was read
+        text = json.dumps({"stamp": now, "weights_sha256": digest})
         with contextlib.suppress(OSError):  # a full disk: it is computed again next time
             memory.mkdir(parents=True, exist_ok=True)
             files.replace_text(note, text)
@@ -61,11 +49,11 @@ def _remembered(note: Path) -> Mapping[str, object]:
     return found if isinstance(found, dict) and "weights_sha256" in found else {}
 
 
-def _stamp(checkpoint: Checkpoint) -> list[Any]:
+def stamp(checkpoint: Checkpoint) -> list[Any]:
     """What tells that the files, and the formula, are the same."""
     if not checkpoint.files:
         return []
-    return [[_FORMULA]] + [
+    return [[code.digest(["analysis.models.content", "analysis.models.checkpoint"])]] + [
         [str(path.resolve()), s.st_size, s.st_mtime_ns, s.st_ino]
         for path in checkpoint.files
         for s in [path.stat()]

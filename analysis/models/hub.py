@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.errors import RequestError, RunError
+from analysis.models.checkpoint import PICKLE, SAFETENSORS
 from analysis.models.hub_errors import ROOM, UnreachableError, host, one_line_errors, quiet_client
 
 if TYPE_CHECKING:
@@ -24,12 +25,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("analysis")
 # the first that a repository has is the one set of weights that is fetched
-WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
+WEIGHTS = (SAFETENSORS, f"{SAFETENSORS}.index.json", PICKLE, f"{PICKLE}.index.json")
 # config and tokenizer, in the repository's own folder only
 SMALL = (
     *("config.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json"),
@@ -38,7 +34,7 @@ SMALL = (
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = re.compile(r"(?!.*\.\.)[^\s\\~^:?*\[/.-][^\s\\~^:?*\[]*")  # git's rules, nearly
-_INSIDE = re.compile(r"([\w-][\w.-]*/)*[\w-][\w.-]*")  # a path that leaves no repository
+_BESIDE = re.compile(r"[\w-][\w.-]*")  # a file beside its index, where it is looked for
 _ELSEWHERE = "choose another revision or repository"
 
 
@@ -169,14 +165,14 @@ def _shards(model: str, index: str, content: bytes) -> set[str]:
     """The files that an index names; RequestError if one would lie outside the repository."""
     try:
         shards = set(json.loads(content)["weight_map"].values())
-        outside = sorted(shard for shard in shards if not _INSIDE.fullmatch(shard))
+        outside = sorted(shard for shard in shards if not _BESIDE.fullmatch(shard))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RequestError(
             f"{model}: {index} does not say in which file each tensor is; {_ELSEWHERE}"
         ) from error
     if outside:
         raise RequestError(
-            f"{model}: {index} names {outside[0]!r}, which is no path inside a repository;"
+            f"{model}: {index} names {outside[0]!r}, which is no file beside it;"
             f" do not trust it, {_ELSEWHERE}"
         )
     return shards

@@ -4,7 +4,9 @@ A name is read in three steps. What is saved beside the parameters is set aside 
 Otherwise the list of blocks decides: `encoder.layer.3.` and the like give part and layer, and what
 stands behind the number gives the kind. Outside the blocks one table gives part and kind. What
 stands before either (`bert.`, `model.`, `module.`) never matters, beyond the words encoder and
-decoder. A name that no rule knows is said to be not understood, never guessed at.
+decoder. A name that no rule knows is said to be not understood, never guessed at. Where the words
+are missing, blocks are taken for a decoder's; `weights`, which sees all of the checkpoint, takes
+that back where the rest contradicts it: those of a model of images, say.
 """
 
 import re
@@ -32,7 +34,7 @@ KINDS = (
     "convolution",
     "head",
 )
-_LINEAR = KINDS[: KINDS.index("norm")]
+PRUNABLE_KINDS = KINDS[: KINDS.index("norm")]  # the linear layers' weight matrices
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Weight:
     @property
     def prunable(self) -> bool:
         """Whether this is a weight matrix of a linear layer inside a block, counted here."""
-        return self.layer is not None and self.kind in _LINEAR and self.tied_to is None
+        return self.layer is not None and self.kind in PRUNABLE_KINDS and self.tied_to is None
 
 
 # causal masks, position ids and tables, a constant of BART's; scales and codes of quantised files
@@ -69,7 +71,7 @@ _BUFFER = re.compile(
     r"(?:attn|(?:cross)?attention)\.(?:masked_bias|bias|causal_mask)"
     r"|position_ids|token_type_ids|final_logits_bias|(?:encoder|decoder)\.version"
     r"|(?:original_)?inv_freq|cos_cached|sin_cached|embed_positions\.(?:weights|_float_tensor)"
-    r"|e_score_correction_bias"
+    r"|e_score_correction_bias|running_mean|running_var|num_batches_tracked"
     r"|SCB|weight_format|(?:nested_)?(?:absmax|quant_map)|quant_state(?:\..*)?"
     r"|(?:weight|input|output|activation|[kqv])_scale(?:_inv)?|(?:\w+_)?zero_point"
     r"|qzeros|scales|(?:\w+_)?g_idx"
@@ -81,15 +83,19 @@ _LIST_OF_BLOCKS = re.compile(
     r"\.(?P<number>[0-9]{1,6})\.(?:(?:layer|albert_layers)\.[0-9]+\.)?(?P<own>.+)"
 )
 _MODERNBERT = re.compile(r"(?:attn|mlp)(?:\.W|_norm\.).*")  # encoder blocks in a bare `layers.`
-_NORM = r"(?:\w*(?:[Ll]ayer_?[Nn]orm|_norm)|ln(?:_\w+)?|norm(?:_?[0-9]|_f)?)\.(?:weight|bias)"
-_SELF = (
-    r"(?:attention|attention\.self|self_attention|SelfAttention|self_attn|attn|attn\.attention"
-    r"|mixer)\."
+_NORM = (
+    r"(?:\w*(?:[Ll]ayer_?[Nn]orm(?:[0-9]|_before|_after)?|_norm)|ln(?:_\w+)?|norm(?:_?[0-9]|_f)?)"
+    r"\.(?:weight|bias)"
 )
-_CROSS = r"(?:crossattention|crossattention\.self|EncDecAttention|encoder_attn)\."
+_SELF = (
+    r"(?:attention|attention\.(?:self|attention)|self_attention|SelfAttention|self_attn"
+    r"|attn|attn\.attention"
+    r"|mixer(?=\.(?:Wqkv|[qkvo]_proj)\.))\."  # Mamba's mixer, of in_proj and out_proj, is none
+)
+_CROSS = r"(?:crossattention|crossattention\.self|cross_attention|EncDecAttention|encoder_attn)\."
 _FFN = (
     r"(?:(?:mlp|ffn|feed_forward|block_sparse_moe|DenseReluDense)\.)?"
-    r"(?:(?:experts\.[0-9]+|shared_experts?)\.)?"
+    r"(?:(?:experts\.(?:expert_)?[0-9]+|shared_experts?)\.)?"
 )
 _QUERY = r"(?:q|q_proj|q_lin|query|query_proj)\.weight"
 _KEY = r"(?:k|k_proj|k_lin|key|key_proj)\.weight"
@@ -106,6 +112,9 @@ _IN_BLOCK = [
     (rf"{_SELF}{_KEY}", "attention key"),
     (rf"{_SELF}{_VALUE}", "attention value"),
     (rf"{_SELF}{_FUSED}", "attention query-key-value"),
+    # DeepSeek's latent attention: queries, and keys and values in one, each by way of fewer numbers
+    (rf"{_SELF}q_[ab]_proj\.weight", "attention query"),
+    (rf"{_SELF}(?:kv_a_proj_with_mqa|kv_b_proj)\.weight", "attention query-key-value"),
     (rf"{_SELF}{_OUTPUT}", "attention output"),
     (rf"{_SELF}[qv]_bias", "bias"),  # of DeBERTa's fused in_proj
     (rf"{_CROSS}(?:{_QUERY}|q_attn\.weight)", "cross-attention query"),
@@ -136,7 +145,7 @@ _OUTSIDE = [
     (rf"(?:[^.]+\.)*{_HEADS}(?:[^.]+\.)*{_NORM}", "head", "norm"),
     (r"(?:.*\.)?vocab_layer_norm\.(?:weight|bias)", "head", "norm"),
     (rf"(?:.*\.)?(?:{_HEADS}(?:.*\.)?|decoder\.)bias", "head", "bias"),
-    (rf"(?:.*\.)?(?:{_HEADS}(?:.*\.)?|decoder\.)weight", "head", "head"),
+    (rf"(?:.*\.)?(?:{_HEADS}(?:.*\.)?|decoder\.|output_projection\.)weight", "head", "head"),
     (r"(?:.*\.)?(?:word_embeddings|token_type_embeddings|tok_embeddings|embed_tokens|shared|wte"
      r"|embed_in|tokens_embed)\.weight", "embedding", "token embedding"),
     (r"(?:.*\.)?(?:project_in|project_out|embeddings_project|embed_proj"
@@ -154,6 +163,8 @@ _OUTSIDE = [
     (r"(?:.*\.)?(?:encoder|decoder)\.(?:LayerNorm|layer_norm|ln)\.(?:weight|bias)",
      _STACK, "norm"),
     (r"(?:.*\.)?final_norm\.(?:weight|bias)", "encoder", "norm"),  # ModernBERT's
+    # XGLM's and BioGPT's; behind other words it may be anyone's (`feature_projection.layer_norm`)
+    (r"(?:(?:module|base_model|model|biogpt)\.)*layer_norm\.(?:weight|bias)", _STACK, "norm"),
     (r"(?:.*\.)?(?:ln_f|norm|norm_f|final_layer_?norm)\.(?:weight|bias)", _STACK, "norm"),
 ]  # fmt: skip
 
@@ -163,9 +174,13 @@ _TIED = [
     r"(?!(?:.*\.)?decoder\.)(?:.*\.)?(?:word_embeddings|tok_embeddings|wte|embed_in)\.weight",
     r"(?!(?:.*\.)?decoder\.)(?:.*\.)?embed_tokens\.weight",
     r"(?:.*\.)?decoder\.(?:.*\.)?(?:word_embeddings|wte|embed_tokens)\.weight",
-    r"(?:.*\.)?(?:lm_head|vocab_projector|generator_lm_head|embed_out|decoder)\.weight",
+    r"(?:.*\.)?(?:lm_head|vocab_projector|generator_lm_head|embed_out|decoder|output_projection)"
+    r"\.weight",
 ]
 _TIED_BIAS = re.compile(r"(?P<head>(?:.*\.)?(?:lm_head|\w*predictions))\.decoder\.bias")
+
+# turns pieces of an image into tokens; what stands before it is the model of images
+_OF_IMAGES = re.compile(r"(?P<model>(?:[^.]+\.)*?)(?:embeddings\.)?patch_(?:embed\w*|conv)\..+")
 
 _IN_BLOCK_RULES = [(re.compile(rule), kind) for rule, kind in _IN_BLOCK]
 _OUTSIDE_RULES = [(re.compile(rule), part, kind) for rule, part, kind in _OUTSIDE]
@@ -227,9 +242,35 @@ def weights(names: Iterable[str], same: Callable[[str, str], bool] = _never) -> 
     asked only for pairs that architectures tie; where it says yes, the head or the copy is tied.
     """
     named = {name: weight(name) for name in sorted(set(names)) if not is_buffer(name)}
+    named.update(_no_decoders(named))
     for name, source in _ties(named, same):
         named[name] = replace(named[name], tied_to=source)
     return named
+
+
+def _no_decoders(named: dict[str, Weight]) -> dict[str, Weight]:
+    """What is called a decoder's for want of a word for it, and the whole checkpoint shows is none.
+
+    Beside the embedding of image patches it is not understood. Outside the blocks it is the
+    encoder's where all blocks are, as in CLIP's `text_model.`.
+    """
+    of_images = tuple(what["model"] for what in map(_OF_IMAGES.fullmatch, named) if what)
+    better = {}
+    for name, what in named.items():
+        if what.part != "decoder" or "decoder" in name.split("."):
+            continue
+        before = "".join(f"{word}." for word in name.split(".")[:-2])
+        if name.startswith(of_images):
+            better[name] = Weight(what.name, "other", None, name)
+        elif what.layer is None and _parts_of_blocks(named, before) == {"encoder"}:
+            better[name] = replace(what, part="encoder")
+    return better
+
+
+def _parts_of_blocks(named: dict[str, Weight], before: str) -> set[str]:
+    """The parts of the blocks of a model, all whose names begin so."""
+    blocks = (what for name, what in named.items() if name.startswith(before))
+    return {what.part for what in blocks if what.layer is not None}
 
 
 def _ties(names: Iterable[str], same: Callable[[str, str], bool]) -> Iterable[tuple[str, str]]:

@@ -17,7 +17,10 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Dtype:
-    """A type of number as files name it; `floating` ones are weights, others are codes or ids."""
+    """A type of number as files name it; `floating` ones are weights, others are codes or ids.
+
+    bytes is 0 where the type is not known.
+    """
 
     name: str
     bytes: int
@@ -53,6 +56,7 @@ class Tensor:
     dtype: Dtype
     shape: tuple[int, ...]
     path: Path
+    bytes: int
     offset: int = 0
     memory: Bytes | None = field(default=None, compare=False, repr=False)
 
@@ -60,10 +64,6 @@ class Tensor:
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
-
-    @property
-    def bytes(self) -> int:
-        return self.size * self.dtype.bytes
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ class Reader:
     def __init__(self, checkpoint: Checkpoint):
         self._files: dict[Path, int] = {}
         for path in checkpoint.files:
-            self._files[path] = os.open(path, os.O_RDONLY)
+            try:
+                self._files[path] = os.open(path, os.O_RDONLY)
+            except OSError as error:
+                self.__exit__()
+                raise _unreadable(path, error) from error
 
     def __enter__(self) -> "Reader":
         return self
@@ -105,10 +109,17 @@ class Reader:
             return
         view, place = memoryview(into.data), tensor.offset + start
         while view:
-            got = os.preadv(self._files[tensor.path], [view], place)
+            try:
+                got = os.preadv(self._files[tensor.path], [view], place)
+            except OSError as error:
+                raise _unreadable(tensor.path, error) from error
             if not got:
                 raise RunError(f"{tensor.path} ends within {tensor.name}; copy the file again")
             view, place = view[got:], place + got
+
+
+def _unreadable(path: Path, error: OSError) -> RunError:
+    return RunError(f"cannot read {path}: {error.strerror or error}; mend that, and run again")
 
 
 def in_memory(arrays: Mapping[str, NDArray[Any]]) -> Checkpoint:
@@ -121,6 +132,7 @@ def in_memory(arrays: Mapping[str, NDArray[Any]]) -> Checkpoint:
             BY_NAME[str(array.dtype)],
             arrays[name].shape,  # numpy makes a contiguous scalar an array of one
             Path(),
+            array.nbytes,
             memory=array.reshape(-1).view(np.uint8),
         )
     return Checkpoint(Path(), tensors)

@@ -12,7 +12,7 @@ import numpy as np
 from analysis.arrays import Array
 from analysis.errors import RequestError, RunError
 from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
-from analysis.models.digests import combined
+from analysis.models.content import combined
 from analysis.models.tensors import Reader, Tensor
 
 FILE = SAFETENSORS  # what the project itself writes

@@ -111,14 +111,18 @@ CLAIMS = {
         ),
         Claim(
             "differs-with-depth",
-            "The deeper a block lies, the more its weights differ from the model as a whole.",
-            "Blocks do not differ more from the model as a whole the deeper they lie.",
+            "In every stack of four blocks or more, weights differ more from the model as a whole"
+            " the deeper they lie.",
+            "Not in every stack of four blocks or more do weights differ more from the model as a"
+            " whole the deeper they lie.",
             findings.differs_with_depth,
         ),
         Claim(
             "kinds-differ-more",
-            "What a weight does tells more about its scale than how deep it lies.",
-            "How deep a weight lies tells at least as much about its scale as what it does.",
+            "In every stack of four blocks or more, what a weight does tells more about its scale"
+            " than how deep it lies.",
+            "Not in every stack of four blocks or more does what a weight does tell more about its"
+            " scale than how deep it lies.",
             findings.kinds_differ_more,
         ),
         Claim(

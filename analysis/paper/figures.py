@@ -21,7 +21,7 @@ def retained_curves(data: Data) -> Figure:
             for j, method in enumerate(data.methods):
                 _curve(axis, data, model, task, method, j, look["color"], look["marker"])
         axis.axhline(0, color="black", linewidth=0.6)
-        axis.set_title(model)
+        axis.set_title(style.name(model))
         axis.set_ylim(-0.3, 1.15)
         style.level_axis(axis, data.levels)
     for axis in style.left_column(axes):
@@ -72,7 +72,7 @@ def bytes_by_level(data: Data) -> Figure:
             range(len(bound)), bound["bound_bytes"] / 1e6, label="entropy bound",
             color="black", linestyle=":", marker="",
         )  # fmt: skip
-        axis.set_title(model)
+        axis.set_title(style.name(model))
         style.level_axis(axis, data.levels)
     axes[0].set_ylim(bottom=0)  # after all are drawn: the axes are shared
     for axis in style.left_column(axes):
@@ -89,7 +89,9 @@ def speedups(data: Data) -> Figure:
     for axis, batch in zip(axes, batches, strict=True):
         for i, model in enumerate(data.models):
             part = runtime[(runtime["model"] == model) & (runtime["batch"] == batch)]
-            axis.plot(range(len(part)), part["speedup"], label=model, **style.ordinal(i))
+            axis.plot(
+                range(len(part)), part["speedup"], label=style.name(model), **style.ordinal(i)
+            )
         axis.axhline(1, color="black", linewidth=0.8)
         axis.set_title(f"batch {batch}")
         axis.set_ylim(0, max(1.6, 1.1 * runtime["speedup"].max()))

@@ -64,10 +64,11 @@ def columns_of(count: int) -> int:
     return -(-count // rows)
 
 
-def legend_below(figure: Figure, source: Axes, columns: int = 4) -> None:
+def legend_below(figure: Figure, source: Axes, columns: int = 4, title: str | None = None) -> None:
     """One legend for all panels, under them, from the entries of one."""
     handles, labels = source.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+    columns = min(columns, max(1, len(labels)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=title)
 
 
 def ordinal(index: int) -> dict[str, Any]:
@@ -99,3 +100,9 @@ def left_column(axes: list[Axes]) -> list[Axes]:
 def bottom_row(axes: list[Axes]) -> list[Axes]:
     """The panels of the last row."""
     return axes[-columns_of(len(axes)) :]
+
+
+def name(text: object) -> str:
+    """A name as a label or title: not taken for a formula, nor for a label to be hidden."""
+    escaped = str(text).replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped

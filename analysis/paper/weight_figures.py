@@ -9,29 +9,35 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from analysis.models.naming import KINDS
+from analysis.models.naming import KINDS, PRUNABLE_KINDS
 from analysis.paper import style, weights
 from analysis.paper.data import Data
 
 _PERCENT = 100
 _SMALLEST = 1e-5  # magnitudes below it are too few to show
-_LARGEST = 10
+_VISIBLE = 1 / 5000  # share of weights that is worth an axis
 _NAMED_LAYERS = 6  # in a legend
 _ANNOTATED_ROWS = 8  # in a heat map
+_NARROWEST = 4.0  # times the smallest: the least that the colours of a heat map span
 
 
 def weight_histogram(data: Data) -> Figure:
     """Density of w on a linear axis, and of |w| on a logarithmic one, one line a model."""
     figure, (linear, logarithmic) = style.panels(2, 2.6)
+    lowest = np.inf
     for i, model in enumerate(data.models):
         bins = weights.of_scope(data, "histogram", model, "model")
-        look = style.ordinal(i) | {"marker": "", "label": model}
+        look = style.ordinal(i) | {"marker": "", "label": style.name(model)}
         inner = bins[bins["scale"] == "linear"].iloc[1:-1]  # the outermost reach to the extremes
         density = inner["count"] / inner["count"].sum() / (inner["right"] - inner["left"])
-        linear.plot((inner["left"] + inner["right"]) / 2, density, **look)
+        lowest = min(lowest, density[density > 0].min())
+        seen = density.clip(lower=1e-9)  # a logarithm has no zero; it lies below the axis
+        linear.plot((inner["left"] + inner["right"]) / 2, seen, drawstyle="steps-mid", **look)
         _log_histogram(logarithmic, bins, **look)
     linear.set(xlabel="weight $w$", ylabel="density", yscale="log")
-    logarithmic.set(xlabel="magnitude $|w|$", ylabel="weights per 0.1 decade (%)", xscale="log")
+    linear.xaxis.set_major_locator(MaxNLocator(4))
+    linear.set_ylim(bottom=0.7 * lowest if np.isfinite(lowest) else None)
+    logarithmic.set(xlabel="magnitude $|w|$", ylabel="not zero, per 0.1 decade (%)", xscale="log")
     style.legend_below(figure, linear)
     return figure
 
@@ -39,10 +45,11 @@ def weight_histogram(data: Data) -> Figure:
 def _log_histogram(axis: Axes, bins: pd.DataFrame, **look: Any) -> None:
     """The share of weights per tenth of a decade of |w|; bins differ a little in width."""
     decades = bins[(bins["scale"] == "log10") & (bins["left"] >= _SMALLEST)]
+    decades = decades.loc[: decades.index[decades["count"] > 0].max()]  # to the largest weight
     width = _tenths(decades)
     total = bins.loc[bins["scale"] == "log10", "count"].sum()
     share = _PERCENT * decades["count"] / total / width
-    axis.plot(np.sqrt(decades["left"] * decades["right"]), share.where(share > 0), **look)
+    axis.plot(np.sqrt(decades["left"] * decades["right"]), share, **look)
 
 
 def _tenths(bins: pd.DataFrame) -> pd.Series:
@@ -55,10 +62,13 @@ def magnitude_cdf(data: Data) -> Figure:
     figure, (linear, logarithmic) = style.panels(2, 2.6, sharey=True)
     for i, model in enumerate(data.models):
         curve = weights.of_scope(data, "cdf", model, "model")
-        look = style.ordinal(i) | {"marker": "", "label": model}
-        for axis, scale in ((linear, "linear"), (logarithmic, "log10")):
-            part = curve[curve["scale"] == scale]
-            axis.plot(part["left"], _PERCENT * part["fraction"], **look)
+        look = style.ordinal(i) | {"marker": "", "label": style.name(model)}
+        whole = data.one(data["profile_scopes"], model=model, scope="model")
+        part = curve[curve["scale"] == "linear"]
+        zeros = _PERCENT * whole["zeros"] / whole["parameters"]  # a step at 0, not below it
+        linear.plot([0, 0, *part["left"][1:]], [0, zeros, *_PERCENT * part["fraction"][1:]], **look)
+        part = curve[curve["scale"] == "log10"]
+        logarithmic.plot(part["left"], _PERCENT * part["fraction"], **look)
     linear.set(xlabel="cutoff", ylabel="weights with $|w|$ below (%)")
     logarithmic.set(xlabel="cutoff", xscale="log", xlim=(_SMALLEST, 10))
     style.legend_below(figure, linear)
@@ -78,7 +88,10 @@ def layer_cdfs(data: Data) -> Figure:
             label = f"block {layer}" if i in named else f"_{layer}"
             look = style.sequential(i, depth) | {"label": label, "linewidth": 1.1}
             axis.plot(curve["left"], _PERCENT * curve["fraction"], **look)
-        axis.set(title=f"{model}, {part}", xscale="log", xlim=(1e-4, 1))
+        axis.set(title=f"{style.name(model)}, {part}", xscale="log")
+    cdf = data["cdf"]
+    short = cdf[(cdf["scale"] == "log10") & (cdf["fraction"] < 0.999) & (cdf["fraction"] > 0.001)]
+    axes[0].set_xlim(max(_SMALLEST, short["left"].min()), max(1.0, short["left"].max()))
     for axis in style.left_column(axes):
         axis.set_ylabel("$|w|$ below (%)")
     for axis in style.bottom_row(axes):
@@ -93,9 +106,14 @@ def layer_distances(data: Data) -> Figure:
     figure, (axis,) = style.panels(1, 2.5)
     for i, (model, part, layers) in enumerate(weights.stacks(data)):
         values = weights.distances(data, model, part)
-        axis.plot(layers, values, label=f"{model}, {part}", **style.ordinal(i))
-    axis.set(xlabel="block, from the input", ylabel="distance from the whole", ylim=(0, None))
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.plot(layers, values, label=f"{style.name(model)}, {part}", **style.ordinal(i))
+    known = data["profile_scopes"]
+    highest = known.loc[known["scope"].str.startswith("layer:"), "ks_distance"].max()
+    axis.set(xlabel="block, from the input", ylabel="KS distance from the model")
+    axis.set_ylim(0, 1.1 * float(highest) if highest > 0 else 1.0)
+    deepest = max(layers[-1] for _, _, layers in weights.stacks(data))
+    axis.set_xlim(-0.02 * deepest - 0.05, 1.02 * deepest + 0.05)
+    axis.xaxis.set_major_locator(MaxNLocator(min(12, deepest + 1), integer=True))
     style.legend_below(figure, axis, columns=3)
     return figure
 
@@ -108,10 +126,8 @@ def kind_heat_map(data: Data) -> Figure:
     stacks = weights.stacks(data)
     tables = [weights.by_layer_and_kind(data, model, part) for model, part, _ in stacks]
     kinds = [kind for kind in KINDS if any(kind in table.columns for table in tables)]
-    matrices = [table.drop(columns=weights.NOT_LINEAR, errors="ignore") for table in tables]
-    values = pd.concat([table.stack() for table in matrices])
-    positive = values[values > 0]
-    norm = LogNorm(positive.min(), positive.max()) if len(positive) else None
+    matrices = [table[[k for k in table.columns if k in PRUNABLE_KINDS]] for table in tables]
+    norm = _scale(pd.concat([table.stack() for table in matrices]))
     rows = max(len(table) for table in tables)
     height = min(8.0, 1.7 + 0.16 * rows)
     figure, axes = style.panels(len(stacks), height, sharex=True)
@@ -120,7 +136,7 @@ def kind_heat_map(data: Data) -> Figure:
         image = axis.imshow(shown, norm=norm, cmap="viridis", aspect="auto")
         if rows <= _ANNOTATED_ROWS:
             _annotate(axis, shown, norm)
-        axis.set_title(f"{model}, {part}")
+        axis.set_title(f"{style.name(model)}, {part}")
         axis.set_xticks(range(len(kinds)), kinds, rotation=90, fontsize=6.5)
         step = -(-len(layers) // 12)
         axis.set_yticks(range(0, len(layers), step), [str(n) for n in layers[::step]])
@@ -128,17 +144,31 @@ def kind_heat_map(data: Data) -> Figure:
         axis.xaxis.set_minor_locator(NullLocator())
     for axis in style.left_column(axes):
         axis.set_ylabel("block")
-    figure.colorbar(image, ax=axes, label="standard deviation", shrink=0.8, aspect=30)
+    ticks = norm.inverse(np.linspace(0, 1, 4))
+    bar = figure.colorbar(image, ax=axes, label="standard deviation", aspect=30, ticks=ticks)
+    bar.ax.set_yticklabels([f"{tick:.2g}" for tick in ticks])
+    bar.ax.yaxis.set_minor_locator(NullLocator())
     return figure
 
 
-def _annotate(axis: Axes, table: pd.DataFrame, norm: LogNorm | None) -> None:
-    """The numbers, in hundredths, in a colour that shows on their ground."""
+def _scale(values: pd.Series) -> LogNorm:
+    """The colours' scale over positive values, never so narrow that noise would look like much."""
+    positive = values[values > 0].astype(float)
+    if positive.empty:
+        return LogNorm(0.01, 0.1)
+    low, high = positive.min(), positive.max()
+    widen = max(1.0, (_NARROWEST * low / high) ** 0.5)
+    return LogNorm(low / widen, high * widen)
+
+
+def _annotate(axis: Axes, table: pd.DataFrame, norm: LogNorm) -> None:
+    """The numbers, in two digits, in a colour that shows on their ground."""
     for (row, column), value in np.ndenumerate(table.to_numpy(float)):
         if np.isfinite(value):
-            light = norm is not None and value > 0 and norm(value) > 0.5
+            light = value > 0 and norm(value) > 0.5
             axis.text(
-                column, row, f"{_PERCENT * value:.0f}", ha="center", va="center", fontsize=5.5,
+                column, row, f"{value:.2g}".lstrip("0") or "0", ha="center", va="center",
+                fontsize=5,
                 color="black" if light else "white",
             )  # fmt: skip
 
@@ -151,16 +181,22 @@ def encoder_and_decoder(data: Data) -> Figure:
         for i, model in enumerate(data.models):
             bins = weights.of_scope(data, "histogram", model, f"part:{part}")
             if len(bins):
-                _log_histogram(axis, bins, **style.ordinal(i) | {"marker": "", "label": model})
+                _log_histogram(
+                    axis, bins, **style.ordinal(i) | {"marker": "", "label": style.name(model)}
+                )
         axis.set(title=part, xlabel="magnitude $|w|$", xscale="log")
-        axis.legend(loc="upper left")
-    axes[0].set_ylabel("weights per 0.1 decade (%)")
+        if axis.lines:  # weights of NaN alone have none
+            axis.legend(loc="upper left")
+    axes[0].set_ylabel("not zero, per 0.1 decade (%)")
     return figure
 
 
 def histogram_after_pruning(data: Data) -> Figure:
-    """The distribution of |w| that is left at each level of the leading method, a panel a model."""
-    figure, axes = style.panels(len(data.models), 2.5, sharex=True, sharey=True)
+    """The distribution of |w| that is left at each sparsity of the leading method.
+
+    A panel a model; it shows where at least one weight in five thousand of the dense model lies.
+    """
+    figure, axes = style.panels(len(data.models), 2.5, sharey=True)
     for axis, model in zip(axes, data.models, strict=True):
         shown = weights.leading_variants(data, model)
         dense_total = None
@@ -168,17 +204,19 @@ def histogram_after_pruning(data: Data) -> Figure:
             bins = data["histogram"]
             bins = bins[(bins["variant"] == variant["variant"]) & (bins["scope"] == "model")]
             bins = bins[(bins["scale"] == "log10") & (bins["left"] >= _SMALLEST)]
-            bins = bins[bins["left"] < _LARGEST]
             dense_total = bins["count"].sum() if dense_total is None else dense_total
             label = "dense" if variant["sparsity"] == 0 else f"{_PERCENT * variant['sparsity']:g} %"
             middle = np.sqrt(bins["left"] * bins["right"])
             share = _PERCENT * bins["count"] / dense_total / _tenths(bins)
+            if i == 0:
+                there = middle[bins["count"] >= _VISIBLE * dense_total]
+                axis.set_xlim(there.min() / 2, there.max() * 2)
             look = style.sequential(i, len(shown)) | {"label": label}
             axis.plot(middle, share, drawstyle="steps-mid", **look)
-        axis.set(title=model, xscale="log", xlim=(1e-4, 3))
+        axis.set(title=style.name(model), xscale="log")
     for axis in style.left_column(axes):
-        axis.set_ylabel("weights per 0.1 decade (%)")
+        axis.set_ylabel("not zero, per 0.1 decade (%)")
     for axis in style.bottom_row(axes):
         axis.set_xlabel("magnitude $|w|$")
-    style.legend_below(figure, axes[0], columns=6)
+    style.legend_below(figure, axes[0], columns=6, title="sparsity")
     return figure

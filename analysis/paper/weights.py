@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from analysis.models.naming import PARTS
+from analysis.models.naming import PARTS, PRUNABLE_KINDS
 from analysis.paper.data import Data
 
 # definitions of "far from zero" in use, and the share of weights that each counts
@@ -21,9 +21,9 @@ FAR_FROM_ZERO = {
     "needed for 90 % of the norm": lambda row: row["norm_90"],
     "needed for 50 % of the norm": lambda row: row["norm_50"],
 }
-SPARSE_ALREADY = 0.01  # exact zeros from this share on are no accident
+SPARSE_ALREADY = 0.05  # exact zeros from this share on are no accident
+ENOUGH_BLOCKS = 4  # of three, even the best order has p = 1/6
 _SIGNIFICANT = 0.05
-NOT_LINEAR = ["norm", "bias", "position", "head"]  # kinds in blocks that are not pruned
 
 
 def of_scope(data: Data, table: str, model: str, scope: str) -> pd.DataFrame:
@@ -70,31 +70,27 @@ def most_different(data: Data, model: str) -> pd.Series | None:
 class Trend:
     """Whether blocks differ more from the whole the deeper they are: Kendall's tau, one-sided.
 
-    p is exact for stacks without ties. `grows` is None where so few blocks could not show it.
+    p is exact for stacks without ties. `grows` is None where the blocks are too few to show it.
     """
 
     model: str
     part: str
     blocks: int
-    tau: float | None
-    p: float | None
+    tau: float
+    p: float
 
     @property
     def grows(self) -> bool | None:
-        return None if self.p is None else self.p < _SIGNIFICANT
+        return None if self.blocks < ENOUGH_BLOCKS else self.p < _SIGNIFICANT
 
 
 def trends(data: Data) -> list[Trend]:
-    """The trend with depth of every stack."""
+    """The trend with depth of every stack; where all distances are equal there is none."""
     found = []
     for model, part, numbers in stacks(data):
-        if len(numbers) < 4:  # of three blocks the best order has p = 1/6
-            found.append(Trend(model, part, len(numbers), None, None))
-            continue
         tested = kendalltau(numbers, distances(data, model, part), alternative="greater")
         tau, p = float(tested.statistic), float(tested.pvalue)
-        known = p == p  # nan where all distances are equal
-        found.append(Trend(model, part, len(numbers), tau if known else None, p if known else None))
+        found.append(Trend(model, part, len(numbers), *((0.0, 1.0) if p != p else (tau, p))))
     return found
 
 
@@ -106,28 +102,36 @@ def by_layer_and_kind(data: Data, model: str, part: str) -> pd.DataFrame:
     return table.astype(float)
 
 
-def variances(data: Data, model: str) -> tuple[float, float]:
-    """How much the logarithm of the standard deviation varies between kinds and between blocks.
+def variances(data: Data, model: str) -> list[tuple[str, float, float]]:
+    """(part, between kinds, between blocks): how the logarithm of the standard deviation varies.
 
-    Variances of the means by kind and of the means by block, over the prunable weights of each
-    stack; the stack in which blocks vary most counts.
+    Variances of the means by kind and of the means by block over the matrices of each stack that is
+    deep enough to tell.
     """
     found = []
-    for name, part, _ in stacks(data):
-        if name == model:
-            table = by_layer_and_kind(data, model, part).drop(columns=NOT_LINEAR, errors="ignore")
-            logs = np.log(table.where(table > 0))
-            found.append((float(logs.mean(axis=0).var()), float(logs.mean(axis=1).var())))
-    return max(found, key=lambda pair: pair[1])
+    for name, part, numbers in stacks(data):
+        if name != model or len(numbers) < ENOUGH_BLOCKS:
+            continue
+        table = by_layer_and_kind(data, model, part)
+        table = table[[kind for kind in table.columns if kind in PRUNABLE_KINDS]]
+        logs = np.log(table.where(table > 0)).dropna(axis=1, how="all").dropna(axis=0, how="any")
+        if min(logs.shape) > 1:
+            pair = float(logs.mean(axis=0).var()), float(logs.mean(axis=1).var())
+            found.append((part, *pair))
+    return found
 
 
 def sparse_already(data: Data, model: str) -> pd.DataFrame:
-    """The leaves of prunable weights of which a share is exactly zero, the sparsest first."""
+    """The leaves of matrices of which a share is exactly zero, the one with most zeros first.
+
+    Norms and biases, of which many are zero from the start, are left out; so are leaves with so few
+    zeros that rounding may have made them.
+    """
     rows = data["profile"]
-    rows = rows[(rows["model"] == model) & rows["layer"].notna()]
-    rows = rows[~rows["kind"].isin(NOT_LINEAR)]
+    rows = rows[(rows["model"] == model) & ~rows["kind"].isin(["norm", "bias"])]
     share = rows["zeros"] / rows["parameters"]
-    return rows.assign(share=share)[share >= SPARSE_ALREADY].sort_values("share", ascending=False)
+    found = rows.assign(share=share)[share >= SPARSE_ALREADY]
+    return found.sort_values("zeros", ascending=False)
 
 
 def leading_variants(data: Data, model: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The profile of a checkpoint: its leaves and scopes, read from its files once."""
 
 from collections import defaultdict
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ def profile(checkpoint: Checkpoint) -> Row:
     left_out        tensors of integers, of which there are no statistics: name, dtype, elements
     not_understood  names that no rule knows; each is a leaf of its own
     not_finite      how many weights of each tensor are NaN or infinite, where any are
+    scaled          8-bit floats that have scales beside them, which are not applied
     """
     with Reader(checkpoint) as reader:
         found = parameters(checkpoint, reader)
@@ -43,10 +45,11 @@ def profile(checkpoint: Checkpoint) -> Row:
         order = sorted(groups, key=lambda k: (-sum(t.bytes for t in groups[k]), k))
         rows: dict[_Key, Row] = {}
         scopes: dict[str, Scope] = defaultdict(Scope)
-        for key, leaf in zip(order, threads.each(measured, order), strict=True):
-            rows[key] = leaf.row
-            for scope in scopes_of(found.weights[groups[key][0].name]):
-                scopes[scope].add(leaf)
+        with closing(threads.each(measured, order)) as leaves:  # before the files are
+            for key, leaf in zip(order, leaves, strict=True):
+                rows[key] = leaf.row
+                for scope in scopes_of(found.weights[groups[key][0].name]):
+                    scopes[scope].add(leaf)
         spoilt = [key for key, row in rows.items() if row["not_finite"]]
         not_finite = _not_finite(reader, [t for key in spoilt for t in groups[key]])
     return {
@@ -63,6 +66,7 @@ def profile(checkpoint: Checkpoint) -> Row:
         ],
         "not_understood": sorted(n for n, w in found.counted.items() if not w.understood),
         "not_finite": not_finite,
+        "scaled": [name for name in found.counted if _has_scale(checkpoint, name)],
     }
 
 
@@ -95,6 +99,12 @@ def _in_order(scopes: dict[str, Scope]) -> list[str]:
         return order, rest[0] if rest else "", int(rest[1]) if what == "layer" else 0
 
     return sorted(scopes, key=place)
+
+
+def _has_scale(checkpoint: Checkpoint, name: str) -> bool:
+    tensors = checkpoint.tensors
+    scales = (f"{name}_scale", f"{name}_scale_inv", f"{name.removesuffix('weight')}scale")
+    return tensors[name].dtype.bytes == 1 and any(scale in tensors for scale in scales)
 
 
 def _not_finite(reader: Reader, tensors: list[Tensor]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 Counts, moments and fractions of a scope are exact. `above_std` counts each weight against the
 standard deviation of its own leaf, its layer's, at every scope. Quantiles and shares of the norm
-are read off the bins, which are 0.8 % wide, and so within 0.4 %; those of one leaf are exact.
+are read off the bins and so within 0.8 %, a bin's width; those of a scope of one leaf are exact.
 """
 
 from dataclasses import dataclass, field
@@ -22,11 +22,13 @@ def scopes_of(weight: Weight) -> list[str]:
     """The scopes that a weight belongs to, the model first.
 
     They are called "model", "part:encoder", "layer:encoder:0", "kind:ffn in" and "prunable".
+    What is not understood has no kind to be added up by; "part:other" holds it all.
     """
     names = ["model", f"part:{weight.part}"]
     if weight.layer is not None:
         names.append(f"layer:{weight.part}:{weight.layer}")
-    names.append(f"kind:{weight.kind}")
+    if weight.understood:
+        names.append(f"kind:{weight.kind}")
     return [*names, "prunable"] if weight.prunable else names
 
 

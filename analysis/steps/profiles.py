@@ -2,39 +2,24 @@
 
 from typing import Any
 
-from analysis.models import naming
+from analysis.errors import RunError
 from analysis.models.checkpoint import open_checkpoint
-from analysis.models.weights import read_weights
+from analysis.models.digests import stamp
 from analysis.objects import Objects
 from analysis.profile.checkpoint import profile
-from analysis.profile.grids import histograms
-from analysis.profile.leaf import in_memory, measure
-from analysis.profile.scopes import Scope
-from analysis.pruning.masks import apply_masks, read_masks
 
 
-def profile_weights(objects: Objects, *, weights_sha256: str, checkpoint: str) -> dict[str, Any]:
+def profile_weights(
+    objects: Objects, *, weights_sha256: str, checkpoint: str, files: list[Any] | None = None
+) -> dict[str, Any]:
     """Record: statistics of leaves and scopes, histograms and CDFs of every scope, what is tied.
 
-    `weights_sha256` is the key's; `checkpoint` is the object, or the folder, of the weights.
+    `weights_sha256` is the key's; `checkpoint` is the object, or the folder, of the weights, and
+    `files` the stamp of a folder's files when the digest was taken. Raises RunError if they have
+    changed since: the profile would be remembered for other weights.
     """
-    return profile(open_checkpoint(objects.locate(checkpoint)))
-
-
-def histograms_of_masked(
-    objects: Objects, *, weights_sha256: str, masks: list[str | None], checkpoint: str
-) -> dict[str, Any]:
-    """Record: the histogram of all parameters under each of these masks (objects); None is dense.
-
-    `weights_sha256` is the key's; `checkpoint` is the object in which the weights lie.
-    """
-    dense = read_weights(objects.open(checkpoint))
-    dense = {name: dense[name] for name in naming.weights(dense)}
-    listed = []
-    for mask in masks:
-        weights = dense if mask is None else apply_masks(dense, read_masks(objects.open(mask)))
-        model = Scope()
-        for array in weights.values():
-            model.add(measure(in_memory(array)))
-        listed.append(histograms(model.counts, model.zeros))
-    return {"histograms": listed}
+    opened = open_checkpoint(objects.locate(checkpoint))
+    record = profile(opened)
+    if files is not None and stamp(opened) != files:
+        raise RunError(f"{checkpoint} changed while it was read; run again when it is finished")
+    return record
