@@ -85,10 +85,11 @@ def prune(study: Study, dense: Variant, method: str) -> Call:
             "weights_sha256": dense.weights_sha256,
             "method": method,
             "sparsities": list(study.sparsities),
+            "seed": dense.seed,
         },
         carried={"checkpoint": dense.checkpoint},
         code=(pruning.module_name(method),),
-        libraries=_NUMPY,
+        libraries=(*_NUMPY, "numba"),
         label=f"{dense.name}: prune by {method}",
     )
 

@@ -6,6 +6,7 @@ from analysis import pruning, results, rows, study, tasks
 from analysis.models import naming
 from analysis.models.tensors import in_memory
 from analysis.profile.checkpoint import profile as profile_checkpoint
+from analysis.pruning.scope import Scope
 from analysis.rows import Scored
 from analysis.scoring.statistics import METRICS
 
@@ -96,7 +97,7 @@ def pruned(family: str, method: str, levels: tuple[float, ...]) -> dict:
                 "prune_seconds": 0.01,
                 "masks": {"object": f"{method}-{s.sparsity}"},
             }
-            for s in module.select(scope, levels)
+            for s in module.select(Scope(scope), levels)
         ],
     }
 

@@ -5,9 +5,10 @@ A method is a module with
     TITLE                 what a reader calls it
     CITATION              its key in references.bib
     in_scope(weight)      whether the method may remove entries of that tensor
-    select(weights, sparsities)   one Selection per level, in the given order
+    select(scope, sparsities)     one Selection per level, in the given order
 
-`select` gets the tensors in scope only and leaves them as they are.
+`select` gets the tensors in scope only (a `Scope`) and leaves them as they are. Masks have the
+shapes of the tensors as they are stored.
 """
 
 from types import ModuleType

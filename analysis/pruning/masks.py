@@ -1,6 +1,7 @@
 """Masks as files: one bit a weight, in a safetensors file that names the dense weights."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,17 +10,19 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from analysis.arrays import Array, Mask
+from analysis.pruning.bitmaps import unpacked
 
 _HEADER = "masks"
 
 
 def write_masks(path: Path, masks: Mapping[str, Mask], weights_sha256: str) -> None:
     """Write the masks, bit-packed, beside the digest of the dense weights they belong to."""
-    packed = {name: np.packbits(mask.reshape(-1)) for name, mask in masks.items()}
-    shapes = {name: list(mask.shape) for name, mask in sorted(masks.items())}
+    bits, shapes = {}, {}
+    for name, mask in sorted(masks.items()):  # once: it may be made as it is asked for
+        bits[name], shapes[name] = np.packbits(mask.reshape(-1)), list(mask.shape)
     header = {"weights_sha256": weights_sha256, "shapes": shapes}
     # one key: safetensors writes several in random order, and equal masks are to be equal files
-    save_file(packed, path, metadata={_HEADER: json.dumps(header, sort_keys=True)})
+    save_file(bits, path, metadata={_HEADER: json.dumps(header, sort_keys=True)})
 
 
 def read_masks(path: Path) -> dict[str, Mask]:
@@ -27,9 +30,7 @@ def read_masks(path: Path) -> dict[str, Mask]:
     with safe_open(path, framework="numpy") as file:
         shapes = json.loads(file.metadata()[_HEADER])["shapes"]
         return {
-            name: np.unpackbits(file.get_tensor(name), count=int(np.prod(shape)))
-            .astype(np.bool_)
-            .reshape(shape)
+            name: unpacked(file.get_tensor(name), math.prod(shape)).reshape(shape)
             for name, shape in shapes.items()
         }
 
@@ -49,3 +50,9 @@ def apply_masks(weights: Mapping[str, Array], masks: Mapping[str, Mask]) -> dict
         name: np.where(masks[name], array, array.dtype.type(0)) if name in masks else array
         for name, array in weights.items()
     }
+
+
+def remove(weights: Mapping[str, Array], masks: Mapping[str, Mask]) -> None:
+    """Set the removed entries to zero in place, tensor by tensor."""
+    for name, mask in masks.items():
+        np.copyto(weights[name], 0, where=~mask)

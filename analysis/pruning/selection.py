@@ -1,29 +1,36 @@
-"""Which weights to remove: exact global selection by magnitude, without concatenating tensors."""
+"""Which weights to remove: exact selection over all tensors together, without concatenating.
 
-from collections.abc import Iterable, Mapping, Sequence
+Rank keys (see `kernels`) of 31 bits are counted by their upper 16: one histogram serves all levels.
+A second one, of the lower 15 in the bins in which the levels' thresholds lie, makes these exact.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis import threads
 from analysis.arrays import Array, Mask
+from analysis.pruning import kernels
+from analysis.pruning.bitmaps import Packed, unpacked
+from analysis.pruning.kernels import HIGH_BINS, LOW_BINS, LOW_BITS, Keys
 
-_LOW_BITS = 15
-_HIGH_BINS = 1 << 16
-_LOW_BINS = 1 << _LOW_BITS
+Counts = NDArray[np.int64]
+_ALL = 1 << 62
 
 
 @dataclass(frozen=True)
 class Selection:
     """What a method decides at one level.
 
-    masks      by tensor name, of the tensor's shape; True keeps
+    masks      by tensor name, of the tensor's shape; True keeps. They may be made when asked for.
     threshold  the largest magnitude removed, or None where no one threshold decides
     """
 
     sparsity: float
-    masks: dict[str, Mask]
+    masks: Mapping[str, Mask]
     threshold: float | None
 
 
@@ -37,61 +44,114 @@ def smallest_magnitudes(
 ) -> Iterable[Selection]:
     """Masks that remove the globally smallest |w|, exactly round(s·N) of them at each level.
 
-    The 31 low bits of a float32 order as |w| does: one histogram of their upper 16 serves all
-    levels, a second one of the lower 15 inside the bin of rank k gives the exact threshold. Among
-    equal magnitudes those first by tensor name, then by position, are removed. Zeros count.
+    Among equal magnitudes those first by tensor name, then by position, are removed. Zeros count.
+    Masks are made tensor by tensor, when they are asked for.
     """
-    names = sorted(weights)
-    for name in names:
+    for name in sorted(weights):
         if weights[name].dtype != np.float32:
             raise TypeError(f"{name}: magnitudes of {weights[name].dtype}; only float32 is ranked")
-    total = sum(weights[name].size for name in names)
-    upper = _histogram((_bits(weights[n]) >> _LOW_BITS for n in names), _HIGH_BINS)
-    cumulative = np.cumsum(upper)
-    for sparsity in sparsities:
-        k = number_removed(sparsity, total)
-        if k == 0:
-            keep_all = {n: np.ones(weights[n].shape, dtype=np.bool_) for n in names}
-            yield Selection(sparsity, keep_all, None)
+    shapes = {name: weights[name].shape for name in sorted(weights)}
+    for cut in smallest_keys(lambda name: keys_of(weights[name]), shapes, sparsities):
+        threshold = None if cut.nothing else float(np.uint32(cut.key).view(np.float32))
+        yield Selection(cut.sparsity, cut, threshold)
+
+
+def keys_of(saliency: Array) -> Keys:
+    """The bits of float32 values, flat; their top bit, a weight's sign, does not count."""
+    return np.ascontiguousarray(saliency).reshape(-1).view(np.uint32)
+
+
+class Cut(Mapping[str, Mask]):
+    """The masks of one level: False at the `removed` smallest keys over all tensors.
+
+    key      the largest that is removed; ties are removed in the order of tensors and positions
+    nothing  whether nothing is
+    """
+
+    def __init__(
+        self,
+        keys: Callable[[str], Keys],
+        shapes: Mapping[str, tuple[int, ...]],
+        sparsity: float,
+        key: int,
+        ties: Mapping[str, int],
+    ):
+        self._keys, self._shapes, self._ties = keys, shapes, ties
+        self.sparsity, self.key = sparsity, key
+        self.nothing = not ties
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def __getitem__(self, name: str) -> Mask:
+        size = math.prod(self._shapes[name])
+        return unpacked(self.packed(name), size).reshape(self._shapes[name])
+
+    def packed(self, name: str) -> Packed:
+        """The mask of one tensor, one bit a weight."""
+        size = math.prod(self._shapes[name])
+        if self.nothing:
+            return np.packbits(np.ones(size, np.bool_))
+        bits = np.empty(-(-size // 8), np.uint8)
+        kernels.pack_above(self._keys(name), np.uint32(self.key), self._ties[name], bits)
+        return bits
+
+
+def smallest_keys(
+    keys: Callable[[str], Keys], shapes: Mapping[str, tuple[int, ...]], sparsities: Sequence[float]
+) -> Iterable[Cut]:
+    """For each level the cut that removes exactly round(s·N) of the smallest keys.
+
+    `keys(name)` gives a tensor's keys, flat; it is called anew for each pass.
+    """
+
+    def added(count: Callable[[Keys], Counts], zero: Counts) -> Counts:
+        return sum(threads.each(lambda name: count(keys(name)), shapes), zero)
+
+    upper = np.cumsum(added(_upper, np.zeros(HIGH_BINS, np.int64)))
+    removed = [number_removed(s, int(upper[-1])) for s in sparsities]
+    bins = sorted({int(np.searchsorted(upper, k)) for k in removed if k})
+    lower = added(lambda bits: _lower(bits, bins), np.zeros((len(bins), LOW_BINS), np.int64))
+    for sparsity, k in zip(sparsities, removed, strict=True):
+        if not k:
+            yield Cut(keys, shapes, sparsity, 0, {})
             continue
-        high = int(np.searchsorted(cumulative, k))
-        rank = k - (int(cumulative[high - 1]) if high else 0)  # 1 … within the bin
-        lower = _histogram((_low_bits_in(weights[n], high) for n in names), _LOW_BINS)
-        inside = np.cumsum(lower)
-        low = int(np.searchsorted(inside, rank))
-        ties = rank - (int(inside[low - 1]) if low else 0)
-        bits = (high << _LOW_BITS) | low
-        threshold = float(np.array(bits, dtype=np.uint32).view(np.float32))
-        yield Selection(sparsity, _masks(weights, names, bits, ties), threshold)
+        high = int(np.searchsorted(upper, k))
+        rank = k - (int(upper[high - 1]) if high else 0)  # 1 … within the bin
+        inside = lower[bins.index(high)]
+        low = int(np.searchsorted(np.cumsum(inside), rank))
+        key = high << LOW_BITS | low
+        spared = int(inside[: low + 1].sum()) - rank  # of those that have the key
+        ties = _ties(keys, shapes, key, int(inside[low]) - spared) if spared else {}
+        yield Cut(keys, shapes, sparsity, key, {name: ties.get(name, _ALL) for name in shapes})
 
 
-def _bits(array: Array) -> NDArray[Any]:
-    """The magnitude's bits of each entry, flat: sign dropped, so -0.0 equals 0.0."""
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint32) & np.uint32(0x7FFFFFFF)
+def _ties(
+    keys: Callable[[str], Keys], names: Iterable[str], key: int, number: int
+) -> dict[str, int]:
+    """How many entries of this very key are removed of each tensor, `number` of all, in order."""
+    of_tensor = {}
+    for name in names:
+        of_tensor[name] = min(number, int(kernels.count_equal(keys(name), np.uint32(key))))
+        number -= of_tensor[name]
+    return of_tensor
 
 
-def _low_bits_in(array: Array, high: int) -> NDArray[Any]:
-    bits = _bits(array)
-    return bits[(bits >> _LOW_BITS) == high] & np.uint32(_LOW_BINS - 1)
-
-
-def _histogram(parts: Iterable[NDArray[Any]], bins: int) -> NDArray[np.int64]:
-    counts = np.zeros(bins, dtype=np.int64)
-    for part in parts:
-        counts += np.bincount(part, minlength=bins)
+def _upper(bits: Keys) -> Counts:
+    counts = np.zeros(HIGH_BINS, np.int64)
+    kernels.count_high(bits, counts)
     return counts
 
 
-def _masks(
-    weights: Mapping[str, Array], names: Sequence[str], threshold_bits: int, ties: int
-) -> dict[str, Mask]:
-    """True above the threshold, and at it but for the first `ties` entries there."""
-    masks = {}
-    for name in names:
-        bits = _bits(weights[name])
-        keep = bits > threshold_bits
-        at_threshold = np.flatnonzero(bits == threshold_bits)
-        keep[at_threshold[ties:]] = True
-        ties = max(0, ties - at_threshold.size)
-        masks[name] = keep.reshape(weights[name].shape)
-    return masks
+def _lower(bits: Keys, bins: Sequence[int]) -> Counts:
+    """Counts (bins, 32768) of the keys in these bins by their lower bits."""
+    wanted = np.zeros(HIGH_BINS, np.uint8)
+    row = np.zeros(HIGH_BINS, np.int64)
+    wanted[list(bins)] = 1
+    row[list(bins)] = range(len(bins))
+    counts = np.zeros((len(bins), LOW_BINS), np.int64)
+    kernels.count_low(bits, wanted, row, counts)
+    return counts

@@ -13,6 +13,7 @@ from analysis.models import naming
 from analysis.models.weights import read_weights, require_finite
 from analysis.objects import Objects
 from analysis.pruning.masks import write_masks
+from analysis.pruning.scope import Scope, stored_by_input
 
 
 def prune_checkpoint(
@@ -21,6 +22,7 @@ def prune_checkpoint(
     weights_sha256: str,
     method: str,
     sparsities: list[float],
+    seed: int,
     checkpoint: str,
 ) -> dict[str, Any]:
     """Record: for each level the masks, what was achieved of what, the threshold, the seconds that
@@ -30,7 +32,7 @@ def prune_checkpoint(
     """
     with objects.scratch() as scratch:
         work = functools.partial(
-            _prune, objects.open(checkpoint), weights_sha256, method, sparsities, scratch
+            _prune, objects.open(checkpoint), weights_sha256, method, sparsities, seed, scratch
         )
         levels, peak = peak_of(work)
         for i, level in enumerate(levels):
@@ -43,6 +45,7 @@ def _prune(
     weights_sha256: str,
     method: str,
     sparsities: list[float],
+    seed: int,
     scratch: Path,
 ) -> list[dict[str, Any]]:
     """Write the masks of level i to scratch/i; returns the levels' facts."""
@@ -56,16 +59,16 @@ def _prune(
     zeros_elsewhere = sum(
         int(array.size - np.count_nonzero(array)) for n, array in weights.items() if n not in scope
     )
+    by_input = stored_by_input({name: array.shape for name, array in weights.items()})
+    handed = Scope(scope, by_input=by_input, seed=seed)
     levels = []
     start = time.perf_counter()
-    for i, selection in enumerate(module.select(scope, sparsities)):
+    for i, selection in enumerate(module.select(handed, sparsities)):
         seconds = time.perf_counter() - start
         write_masks(scratch / str(i), selection.masks, weights_sha256)
-        zeros = sum(
-            int(mask.size - np.count_nonzero(scope[name] * mask))
-            for name, mask in selection.masks.items()
-        )
-        size = sum(mask.size for mask in selection.masks.values())
+        size = sum(array.size for array in scope.values())
+        kept = (np.count_nonzero(scope[name] * mask) for name, mask in selection.masks.items())
+        zeros = size - int(sum(kept))
         levels.append(
             {
                 "sparsity": selection.sparsity,

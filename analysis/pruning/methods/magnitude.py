@@ -1,9 +1,9 @@
 """Global magnitude pruning of the prunable weights (Han et al. 2015, arXiv 1506.02626)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from analysis.arrays import Array
 from analysis.models.naming import Weight
+from analysis.pruning.scope import Scope
 from analysis.pruning.selection import Selection, smallest_magnitudes
 
 TITLE = "global magnitude"
@@ -15,6 +15,6 @@ def in_scope(weight: Weight) -> bool:
     return weight.prunable
 
 
-def select(weights: Mapping[str, Array], sparsities: Sequence[float]) -> Iterable[Selection]:
+def select(scope: Scope, sparsities: Sequence[float]) -> Iterable[Selection]:
     """Remove the smallest |w| over all tensors together."""
-    return smallest_magnitudes(weights, sparsities)
+    return smallest_magnitudes(scope.weights, sparsities)

@@ -4,10 +4,10 @@ That is what `torch.nn.utils.prune.global_unstructured` was given there: embeddi
 heads included. Biases stay.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from analysis.arrays import Array
 from analysis.models.naming import Weight
+from analysis.pruning.scope import Scope
 from analysis.pruning.selection import Selection, smallest_magnitudes
 
 TITLE = "global magnitude, all weights"
@@ -19,6 +19,6 @@ def in_scope(weight: Weight) -> bool:
     return weight.name.rsplit(".", 1)[-1] == "weight"
 
 
-def select(weights: Mapping[str, Array], sparsities: Sequence[float]) -> Iterable[Selection]:
+def select(scope: Scope, sparsities: Sequence[float]) -> Iterable[Selection]:
     """Remove the smallest |w| over all tensors together."""
-    return smallest_magnitudes(weights, sparsities)
+    return smallest_magnitudes(scope.weights, sparsities)
