@@ -95,6 +95,49 @@ def profile_command(
     profile(model, revision, out)
 
 
+@app.command("prune")
+def prune_command(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A built-in model, the folder of a saved one, or a hub id."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="How: see --list-methods.")] = "magnitude",
+    sparsity: Annotated[
+        float | None, typer.Option(help="Fraction removed of the weights in scope, 0 to 1.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="New folder for the pruned model.")
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(help="Prune the tensors whose names match, not the method's own choice."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave the tensors alone whose names match.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="For methods that draw.")] = 0,
+    revision: Annotated[
+        str | None, typer.Option(help="Commit, tag or branch of a hub model.", show_default=False)
+    ] = None,
+    list_methods: Annotated[
+        bool, typer.Option("--list-methods", help="List the methods and stop.")
+    ] = False,
+) -> None:
+    """Prune a checkpoint in one shot; the result opens with from_pretrained."""
+    from analysis.commands import prune
+
+    if list_methods:
+        typer.echo("\n".join(prune.list_methods()))
+        return
+    if model is None or sparsity is None or out is None:
+        raise RequestError(
+            "prune needs MODEL, --sparsity and --out; for example `prune tiny-bert --sparsity 0.5"
+            " --out pruned/tiny-bert`; --list-methods lists the methods"
+        )
+    request = prune.Request(method, sparsity, tuple(include or ()), tuple(exclude or ()), seed)
+    prune.prune(model, revision, request, out)
+
+
 @cache.command("status")
 def cache_status() -> None:
     """Say what the cache holds: entries and bytes by step. Changes nothing."""

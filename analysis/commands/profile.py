@@ -5,10 +5,9 @@ import time
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from analysis import calls, files, machine, processes, progress, project, results, rows, sources
-from analysis.display import Display, display
+from analysis.display import display
 from analysis.errors import RequestError, RunError
 from analysis.memo import Memo, Record
 from analysis.models import digests
@@ -35,28 +34,20 @@ def profile(model: str, revision: str | None, out: Path) -> None:
     memo = Memo(project.CACHE)
     memo.prepare()
     start = time.perf_counter()
-    with display() as shown:
-        located = _tracked(shown, model, lambda: sources.locate(model, revision, memo))
+    with display() as shown, progress.sent_to(shown, model):
+        located = sources.locate(model, revision, memo)
         checkpoint = open_checkpoint(located.folder)
         stamp = digests.stamp(checkpoint)
         with machine.beside_others():
-            digest = _tracked(
-                shown,
-                located.name,
-                lambda: digests.weights_sha256(checkpoint, project.CACHE / "digests"),
-            )
+            digest = digests.weights_sha256(checkpoint, project.CACHE / "digests")
         call = calls.profile(located.name, digest, str(located.folder.resolve()), stamp)
-        outcome = _tracked(shown, located.name, lambda: memo.run(call))
+        outcome = memo.run(call)
         if not outcome.record["leaves"]:
             raise RequestError(
                 f"{located.folder} holds no tensor of floating numbers by name, so there are no"
                 " weights to profile; give the folder of a model saved in floats"
             )
-        lines = _tracked(
-            shown,
-            located.name,
-            lambda: _write(out, located, checkpoint, digest, outcome.record),
-        )
+        lines = _write(out, located, checkpoint, digest, outcome.record)
         for line in lines:
             shown.say(line)
         how = (
@@ -65,16 +56,6 @@ def profile(model: str, revision: str | None, out: Path) -> None:
             else f"counted in {outcome.seconds:.1f} s"
         )
         shown.say(f"profile in {out} after {time.perf_counter() - start:.1f} s ({how})")
-
-
-def _tracked(shown: Display, label: str, work: Any) -> Any:
-    """The work's result, its progress shown meanwhile."""
-    progress.send_to(lambda what, done, total: shown.advanced(label, what, done, total))
-    try:
-        return work()
-    finally:
-        progress.send_to(None)
-        shown.cleared(label)
 
 
 def _require_free(out: Path) -> None:

@@ -1,14 +1,12 @@
-"""Selection within rows and within groups of a matrix [out, in], by rank keys."""
+"""Selection within the rows of a matrix [out, in], and within each matrix, by rank keys."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from analysis.arrays import Array, Mask
-from analysis.errors import RequestError
 from analysis.pruning.kernels import Keys
 from analysis.pruning.scope import Scope
 from analysis.pruning.selection import keys_of
@@ -69,30 +67,3 @@ def keep_largest_by_row(scope: Scope, sparsity: float) -> dict[str, Mask]:
 def rows_of(array: Array) -> int:
     """The number of rows: of entries along all axes but the last."""
     return math.prod(array.shape[:-1])
-
-
-def keep_n_of_m(keys: Keys, n: int, m: int) -> Mask:
-    """The mask of keys (rows, cols) that keeps the n largest of every m neighbours in a row.
-
-    Among equal keys the first go. Raises RequestError if m does not divide the columns.
-    """
-    rows, columns = keys.shape
-    if columns % m:
-        raise RequestError(
-            f"{n}:{m} needs rows of a multiple of {m} weights, and here are {columns}; choose a"
-            " pattern that divides them"
-        )
-    keep = np.empty((rows, columns), np.bool_)
-    _keep_in_groups(np.ascontiguousarray(keys).reshape(-1), n, m, keep.reshape(-1))
-    return keep
-
-
-@njit(nogil=True, cache=True)
-def _keep_in_groups(keys: Keys, n: int, m: int, keep: NDArray[np.bool_]) -> None:
-    for start in range(0, keys.size, m):
-        for i in range(start, start + m):
-            own, larger = keys[i] & _SIGNLESS, 0
-            for j in range(start, start + m):
-                other = keys[j] & _SIGNLESS
-                larger += other > own or (other == own and j > i)
-            keep[i] = larger < n
