@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
 
-from analysis.pruning.masks import apply_masks, read_masks, write_masks
+from analysis.pruning.masks import apply_masks, read_masks, remove, write_masks
+from analysis.pruning.selection import smallest_magnitudes
 
 SHA = "0123456789abcdef" * 4
 
@@ -95,3 +96,26 @@ def test_a_mask_of_another_shape_is_refused(shape):
         apply_masks(
             {"tensor.weight": np.ones((2, 3), np.float32)}, {"tensor.weight": np.zeros(shape, bool)}
         )
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint8])
+def test_removing_in_place_is_applying(size, dtype):
+    generator = np.random.default_rng(size)
+    weights = {"a": generator.integers(1, 9, size).astype(dtype), "b": np.ones(3, dtype)}
+    masks = {"a": generator.random(size) < 0.5}
+    expected = apply_masks(weights, masks)
+    remove(weights, masks)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(weights[name], array)
+
+
+def test_a_selections_masks_are_removed_as_they_are_written_out():
+    weights = {"a": np.random.default_rng(0).standard_normal((37, 21)).astype(np.float32)}
+    weights["a"][3] = 0.5  # ties at the threshold
+    for level in (0.001, 0.3, 0.5, 0.9):
+        (selection,) = smallest_magnitudes(weights, [level])
+        expected = apply_masks(weights, {"a": selection.masks["a"]})
+        pruned = {"a": weights["a"].copy()}
+        remove(pruned, selection.masks)
+        np.testing.assert_array_equal(pruned["a"], expected["a"])

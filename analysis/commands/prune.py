@@ -23,6 +23,8 @@ from analysis.models.parameters import Parameters, parameters
 from analysis.models.tensors import Bytes, Checkpoint, Reader, Tensor
 from analysis.models.weights import require_finite
 from analysis.models.widening import widened
+from analysis.pruning import kernels
+from analysis.pruning.bitmaps import packed
 from analysis.pruning.scope import Scope, stored_by_input
 from analysis.pruning.selection import Selection
 
@@ -133,7 +135,7 @@ def _content(
         source = name if what is None or what.tied_to is None else what.tied_to
         if source in masks:
             numbers = raw.view(f"u{tensor.dtype.bytes}")  # zero is all bits zero in every float
-            np.copyto(numbers, 0, where=~masks[source].reshape(-1))
+            kernels.zero_removed(numbers, packed(masks, source))
         content[name] = (tensor, raw)
     return content
 

@@ -4,6 +4,8 @@ A weight's *rank key* is a uint32 that orders weights by what a method removes f
 the 31 low bits of the float32, for any saliency that is not negative the bits of that.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ Keys = NDArray[np.uint32]
 _SHIFT = np.uint32(LOW_BITS)
 _LOW = np.uint32(LOW_BINS - 1)
 _SIGNLESS = np.uint32(0x7FFFFFFF)
+_BIT = np.uint32(1)
 _CHUNK = 1 << 14
 
 
@@ -61,14 +64,34 @@ def pack_above(bits: Keys, key: np.uint32, ties: int, packed: NDArray[np.uint8])
 
     packed (⌈n / 8⌉,): one bit a key, the first in the highest bit of a byte, as numpy packs.
     """
-    for byte in range(packed.size):
-        value = 0
-        start = 8 * byte
-        for i in range(start, min(start + 8, bits.size)):
-            own = bits[i] & _SIGNLESS
-            keep = own > key
-            if own == key:
-                keep = ties <= 0
-                ties -= 1
-            value |= keep << (7 - (i - start))
+    whole = bits.size // 8
+    for byte in range(whole):
+        value = np.uint32(0)
+        for i in range(8):
+            value = value << _BIT | np.uint32(bits[8 * byte + i] & _SIGNLESS > key)
         packed[byte] = value
+    if whole < packed.size:
+        value = np.uint32(0)
+        for i in range(8):
+            place = 8 * whole + i
+            keep = place < bits.size and bits[place] & _SIGNLESS > key
+            value = value << _BIT | np.uint32(keep)
+        packed[whole] = value
+    if ties < bits.size:  # else all that have the key are removed
+        for i in range(bits.size):
+            if bits[i] & _SIGNLESS == key:
+                if ties <= 0:
+                    packed[i >> 3] |= np.uint8(128 >> (i & 7))
+                ties -= 1
+
+
+@njit(nogil=True, cache=True)
+def zero_removed(numbers: NDArray[Any], packed: NDArray[np.uint8]) -> None:
+    """Set the numbers (n,) to zero whose bit of packed (⌈n / 8⌉,) is not set."""
+    for byte in range(packed.size):
+        kept = packed[byte]
+        if kept != 255:
+            start = 8 * byte
+            for i in range(start, min(start + 8, numbers.size)):
+                if not kept & (128 >> (i - start)):
+                    numbers[i] = 0
