@@ -58,7 +58,9 @@ def remove(weights: Mapping[str, Array], masks: Mapping[str, Mask]) -> None:
     """Set the removed entries of contiguous tensors to zero in place, on all cores."""
 
     def remove_from(name: str) -> None:
-        kernels.zero_removed(weights[name].reshape(-1), packed(masks, name))
+        flat = weights[name].reshape(-1)
+        numbers = flat.view(f"u{flat.itemsize}")  # zero is all bits zero in every type
+        kernels.zero_removed(numbers, packed(masks, name))
 
     for _ in threads.each(remove_from, masks):
         pass
