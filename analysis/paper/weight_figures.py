@@ -109,7 +109,7 @@ def layer_distances(data: Data) -> Figure:
         axis.plot(layers, values, label=f"{style.name(model)}, {part}", **style.ordinal(i))
     known = data["profile_scopes"]
     highest = known.loc[known["scope"].str.startswith("layer:"), "ks_distance"].max()
-    axis.set(xlabel="block, from the input", ylabel="KS distance from the model")
+    axis.set(xlabel="block, from the input", ylabel="KS distance")
     axis.set_ylim(0, 1.1 * float(highest) if highest > 0 else 1.0)
     deepest = max(layers[-1] for _, _, layers in weights.stacks(data))
     axis.set_xlim(-0.02 * deepest - 0.05, 1.02 * deepest + 0.05)
@@ -145,7 +145,7 @@ def kind_heat_map(data: Data) -> Figure:
     for axis in style.left_column(axes):
         axis.set_ylabel("block")
     ticks = norm.inverse(np.linspace(0, 1, 4))
-    bar = figure.colorbar(image, ax=axes, label="standard deviation", aspect=30, ticks=ticks)
+    bar = figure.colorbar(image, ax=axes, label="std. dev.", aspect=30, ticks=ticks)
     bar.ax.set_yticklabels([f"{tick:.2g}" for tick in ticks])
     bar.ax.yaxis.set_minor_locator(NullLocator())
     return figure
@@ -162,15 +162,20 @@ def _scale(values: pd.Series) -> LogNorm:
 
 
 def _annotate(axis: Axes, table: pd.DataFrame, norm: LogNorm) -> None:
-    """The numbers, in two digits, in a colour that shows on their ground."""
+    """The numbers, in a colour that shows on their ground."""
     for (row, column), value in np.ndenumerate(table.to_numpy(float)):
         if np.isfinite(value):
             light = value > 0 and norm(value) > 0.5
             axis.text(
-                column, row, f"{value:.2g}".lstrip("0") or "0", ha="center", va="center",
+                column, row, _short(value), ha="center", va="center",
                 fontsize=5,
                 color="black" if light else "white",
             )  # fmt: skip
+
+
+def _short(value: float) -> str:
+    """A number in the width of a cell: hundredths, or one digit of what is smaller."""
+    return (f"{value:.2f}" if value >= 0.01 else f"{value:.1g}").removeprefix("0") or "0"
 
 
 def encoder_and_decoder(data: Data) -> Figure:
