@@ -1,21 +1,12 @@
 """How far a long step has come: steps say it here, whoever runs them chooses where it is shown."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
 Sink = Callable[[str, int, int], None]  # (what, done, total)
-
-
-class Advancing(Protocol):
-    """What shows progress to a person."""
-
-    def advanced(self, label: str, what: str, done: int, total: int) -> None: ...
-    def cleared(self, label: str) -> None: ...
-
 
 _sink: Sink | None = None
 _SECONDS_BETWEEN_REPORTS = 0.2
@@ -25,17 +16,6 @@ def send_to(sink: Sink | None) -> None:
     """Send this process's progress to `sink`; None keeps it quiet (the default)."""
     global _sink
     _sink = sink
-
-
-@contextlib.contextmanager
-def sent_to(display: Advancing, label: str) -> Iterator[None]:
-    """Send this process's progress to a display, under a label, for the length of the block."""
-    send_to(lambda what, done, total: display.advanced(label, what, done, total))
-    try:
-        yield
-    finally:
-        send_to(None)
-        display.cleared(label)
 
 
 class Meter:

@@ -6,8 +6,10 @@ import itertools
 import re
 from pathlib import Path
 
+import architectures
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,36 +26,13 @@ LAYERS = ["magnitude-layer"]  # the same in every matrix
 NESTED = [*GLOBAL, *LAYERS, *ROWS, "random"]  # a higher level removes what a lower one does
 
 every_method = pytest.mark.parametrize("name", pruning.names())
-SMALL = {"vocab_size": 60, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
-ENCODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-ENCODER |= {"intermediate_size": 32, "max_position_embeddings": 20}
-BOTH = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2}
-BOTH |= {"decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
-BOTH |= {"max_position_embeddings": 20}
-ARCHITECTURES = {
-    "Bert": ("BertForMaskedLM", ENCODER),
-    "Roberta": ("RobertaForMaskedLM", ENCODER),
-    "DebertaV2": ("DebertaV2ForMaskedLM", ENCODER),
-    "GPT2": ("GPT2LMHeadModel", {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 20}),
-    "Llama": ("LlamaForCausalLM", ENCODER),
-    "Bart": ("BartForConditionalGeneration", BOTH),
-    "Pegasus": ("PegasusForConditionalGeneration", BOTH),
-    "M2M100": ("M2M100ForConditionalGeneration", BOTH),
-    "T5": ("T5ForConditionalGeneration",
-           {"d_model": 16, "d_ff": 32, "d_kv": 8, "num_layers": 2, "num_heads": 2}),
-}  # fmt: skip
 
 
 @functools.cache
 def shapes(architecture):
     """Names and shapes of a tiny model's parameters, each tied one once."""
-    import torch
-    import transformers
-
-    kind, sizes = ARCHITECTURES[architecture]
-    config = getattr(transformers, f"{architecture}Config")(**SMALL, **sizes)
     with torch.device("meta"):
-        model = getattr(transformers, kind)(config)
+        model = architectures.model(architecture)
     return {name: tuple(p.shape) for name, p in model.named_parameters()}
 
 
@@ -75,7 +54,7 @@ def select(name, weights, levels=LEVELS):
     return list(pruning.method(name).select(scope(name, weights), levels))
 
 
-every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+every_architecture = pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)
 
 
 def test_the_homeworks_methods_are_there():

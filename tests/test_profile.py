@@ -10,18 +10,12 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from leaves import in_memory, statistics
 
 from analysis.models import naming
 from analysis.profile import bits
 from analysis.profile.grids import cdf, histograms
-from analysis.profile.leaf import (
-    CUTOFFS,
-    NORM_SHARES,
-    QUANTILES,
-    in_memory,
-    measure,
-    statistics,
-)
+from analysis.profile.leaf import CUTOFFS, NORM_SHARES, QUANTILES, measure
 from analysis.profile.scopes import Scope, distance, scopes_of
 
 COUNTED = ("parameters", "zeros", "not_finite")

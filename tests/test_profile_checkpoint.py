@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from leaves import statistics
 from safetensors.torch import save_file
 
 from analysis import progress, threads
@@ -16,7 +17,6 @@ from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
 from analysis.models.tensors import Reader, in_memory
 from analysis.profile import blocks
 from analysis.profile.checkpoint import profile
-from analysis.profile.leaf import statistics
 
 COUNTED = ("parameters", "zeros", "not_finite")
 EMBEDDING = "bert.embeddings.word_embeddings.weight"

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from analysis import results
-from analysis.commands import profile as command
+from analysis.commands import work
 from analysis.commands.profile import profile
 from analysis.display import Display
 from analysis.errors import RequestError, RunError
@@ -85,7 +85,7 @@ def summary_of(out):
 def here(tmp_path, monkeypatch):
     """A working directory without a cache; what is said goes where the test looks."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "display", lambda: Display(sys.stdout))
+    monkeypatch.setattr(work, "display", lambda: Display(sys.stdout))
     return tmp_path
 
 

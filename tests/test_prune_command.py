@@ -3,10 +3,10 @@
 import json
 import shutil
 
+import architectures
 import numpy as np
 import pytest
 import torch
-import transformers
 from mini import analysis, one_line
 from safetensors.torch import load_file, save_file
 
@@ -14,22 +14,7 @@ from analysis import pruning
 from analysis.commands.prune import Request, prune
 from analysis.errors import RequestError, RunError
 
-SMALL = {"vocab_size": 60, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
-ENCODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-ENCODER |= {"intermediate_size": 32, "max_position_embeddings": 20}
-MODELS = {
-    "bert": ("BertForMaskedLM", "BertConfig", ENCODER),
-    "gpt2": (
-        "GPT2LMHeadModel",
-        "GPT2Config",
-        {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 20},
-    ),
-    "t5": (
-        "T5ForConditionalGeneration",
-        "T5Config",
-        {"d_model": 16, "d_ff": 32, "d_kv": 8, "num_layers": 2, "num_heads": 2},
-    ),
-}
+MODELS = {"bert": "Bert", "gpt2": "GPT2", "t5": "T5"}
 
 
 @pytest.fixture
@@ -40,9 +25,8 @@ def here(tmp_path, monkeypatch):
 
 def saved(name, folder, dtype=torch.float32):
     """A tiny model of random weights, saved to the folder."""
-    kind, config, sizes = MODELS[name]
     torch.manual_seed(0)
-    model = getattr(transformers, kind)(getattr(transformers, config)(**SMALL, **sizes)).to(dtype)
+    model = architectures.model(MODELS[name]).to(dtype)
     model.save_pretrained(folder)
     return model
 

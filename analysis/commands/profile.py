@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from analysis import calls, files, machine, processes, progress, project, results, rows, sources
-from analysis.display import display
+from analysis import calls, files, machine, progress, project, results, rows, sources
+from analysis.commands.work import at_work
 from analysis.errors import RequestError, RunError
-from analysis.memo import Memo, Record
+from analysis.memo import Record
 from analysis.models import digests
 from analysis.models.checkpoint import open_checkpoint
 from analysis.models.tensors import Checkpoint
@@ -30,11 +30,8 @@ def profile(model: str, revision: str | None, out: Path) -> None:
     Raises RequestError if there is no such model, it is not readable, or `out` holds other things.
     """
     _require_free(out)
-    processes.quiet_libraries()
-    memo = Memo(project.CACHE)
-    memo.prepare()
     start = time.perf_counter()
-    with display() as shown, progress.sent_to(shown, model):
+    with at_work(model) as (memo, shown):
         located = sources.locate(model, revision, memo)
         checkpoint = open_checkpoint(located.folder)
         stamp = digests.stamp(checkpoint)

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from analysis import files, processes, progress, project, pruning, sources
+from analysis import files, progress, pruning, sources
 from analysis.arrays import Mask
-from analysis.display import display
+from analysis.commands.work import at_work
 from analysis.errors import RequestError, RunError
-from analysis.memo import Memo
 from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
 from analysis.models.naming import Weight
 from analysis.models.parameters import Parameters, parameters
@@ -61,11 +60,8 @@ def prune(model: str, revision: str | None, request: Request, out: Path) -> None
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RequestError(f"--out {out} is there already; name a new folder")
-    processes.quiet_libraries()
-    memo = Memo(project.CACHE)
-    memo.prepare()
     start = time.perf_counter()
-    with display() as shown, progress.sent_to(shown, model):
+    with at_work(model) as (memo, shown):
         located = sources.locate(model, revision, memo)
         checkpoint = open_checkpoint(located.folder)
         with Reader(checkpoint) as reader:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.errors import RequestError, RunError
+from analysis.files import replace_text
 from analysis.models.checkpoint import PICKLE, SAFETENSORS
 from analysis.models.hub_errors import ROOM, UnreachableError, host, one_line_errors, quiet_client
 
@@ -202,6 +203,4 @@ def _note(storage: Path, revision: str, commit: str) -> None:
     with suppress(OSError):  # a complete cache may be read-only
         if revision != commit and not (ref.is_file() and ref.read_text() == commit):
             ref.parent.mkdir(parents=True, exist_ok=True)
-            scratch = ref.with_name(f"{ref.name}.{commit}.tmp")
-            scratch.write_text(commit)
-            scratch.replace(ref)
+            replace_text(ref, commit)

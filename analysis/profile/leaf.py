@@ -281,20 +281,9 @@ def _largest_holding(share: float, where: int, order: _Order, detail: Detail) ->
     return int(within) + order.total - int(order.below[where + 1])
 
 
-def statistics(values: Array) -> Row:
-    """The row of statistics of an array in memory, of any shape."""
-    return measure(in_memory(values)).row
-
-
 def counted(values: Array) -> Counts:
     """The counts by bin (65536,) of an array in memory, of any shape."""
     counts = np.zeros(bits.BINS, np.int64)
     flat = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
     kernels.count_bins(flat, kernels.bits_of(flat), counts, np.zeros(bits.MAGNITUDES))
     return counts
-
-
-def in_memory(values: Array) -> Blocks:
-    """The blocks of an array in memory: one."""
-    flat = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
-    return lambda: [flat]

@@ -1,0 +1,26 @@
+"""What the commands on one model share: a cache that can be written, and progress on the screen."""
+
+import contextlib
+from collections.abc import Iterator
+
+from analysis import processes, progress, project
+from analysis.display import Display, display
+from analysis.memo import Memo
+
+
+@contextlib.contextmanager
+def at_work(model: str) -> Iterator[tuple[Memo, Display]]:
+    """The cache, and a display that shows this process's progress under the model's name.
+
+    Raises RunError if the cache cannot be written.
+    """
+    processes.quiet_libraries()
+    memo = Memo(project.CACHE)
+    memo.prepare()
+    with display() as shown:
+        progress.send_to(lambda what, done, total: shown.advanced(model, what, done, total))
+        try:
+            yield memo, shown
+        finally:
+            progress.send_to(None)
+            shown.cleared(model)

@@ -1,0 +1,29 @@
+"""Tiny random models of the real architectures."""
+
+import transformers
+
+SMALL = {"vocab_size": 60, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
+ENCODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+ENCODER |= {"intermediate_size": 32, "max_position_embeddings": 20}
+BOTH = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2}
+BOTH |= {"decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+BOTH |= {"max_position_embeddings": 20}
+ARCHITECTURES = {
+    "Bert": ("BertForMaskedLM", ENCODER),
+    "Roberta": ("RobertaForMaskedLM", ENCODER),
+    "DebertaV2": ("DebertaV2ForMaskedLM", ENCODER),
+    "GPT2": ("GPT2LMHeadModel", {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 20}),
+    "Llama": ("LlamaForCausalLM", ENCODER),
+    "Bart": ("BartForConditionalGeneration", BOTH),
+    "Pegasus": ("PegasusForConditionalGeneration", BOTH),
+    "M2M100": ("M2M100ForConditionalGeneration", BOTH),
+    "T5": ("T5ForConditionalGeneration",
+           {"d_model": 16, "d_ff": 32, "d_kv": 8, "num_layers": 2, "num_heads": 2}),
+}  # fmt: skip
+
+
+def model(architecture: str) -> transformers.PreTrainedModel:
+    """A model of that architecture, with random weights."""
+    kind, sizes = ARCHITECTURES[architecture]
+    config = getattr(transformers, f"{architecture}Config")(**SMALL, **sizes)
+    return getattr(transformers, kind)(config)
