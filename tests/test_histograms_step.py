@@ -4,7 +4,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from analysis.objects import Objects
-from analysis.pruning.masks import write_masks
+from analysis.pruning.masks import Pruned, write_pruned
 from analysis.steps.histograms import histograms_of_masked
 
 
@@ -20,7 +20,7 @@ def test_histograms_count_what_the_masks_leave(tmp_path):
     folder.mkdir()
     save_file(weights, folder / "model.safetensors")
     keep = np.abs(weights["h.0.mlp.c_fc.weight"]) > 1
-    write_masks(tmp_path / "masks", {"h.0.mlp.c_fc.weight": keep}, "")
+    write_pruned(tmp_path / "masks", Pruned({"h.0.mlp.c_fc.weight": keep}), "")
     arguments = {
         "masks": [None, objects.adopt(tmp_path / "masks")],
         "checkpoint": objects.adopt(folder),

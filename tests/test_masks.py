@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
 
-from analysis.pruning.masks import apply_masks, read_masks, remove, write_masks
+from analysis.pruning.masks import Pruned, applied, read_pruned, remove, write_pruned
 from analysis.pruning.selection import smallest_magnitudes
 
 SHA = "0123456789abcdef" * 4
@@ -26,8 +26,8 @@ masks_of_any_shape = st.dictionaries(
 @given(masks=masks_of_any_shape)
 def test_masks_come_back_as_they_were(tmp_path_factory, masks):
     path = tmp_path_factory.getbasetemp() / "masks"
-    write_masks(path, masks, SHA)
-    back = read_masks(path)
+    write_pruned(path, Pruned(masks), SHA)
+    back = read_pruned(path).masks
     assert back.keys() == masks.keys()
     for name, mask in masks.items():
         assert back[name].dtype == np.bool_
@@ -37,12 +37,12 @@ def test_masks_come_back_as_they_were(tmp_path_factory, masks):
 
 def test_a_file_of_masks_takes_one_bit_a_weight(tmp_path):
     masks = {"a": np.ones((1000, 800), bool), "b": np.zeros(7, bool)}
-    write_masks(tmp_path / "masks", masks, SHA)
+    write_pruned(tmp_path / "masks", Pruned(masks), SHA)
     assert 100_001 <= (tmp_path / "masks").stat().st_size < 100_001 + 1000
 
 
 def test_a_file_of_masks_names_the_weights_it_belongs_to(tmp_path):
-    write_masks(tmp_path / "masks", {"a": np.ones(3, bool)}, SHA)
+    write_pruned(tmp_path / "masks", Pruned({"a": np.ones(3, bool)}), SHA)
     with safe_open(tmp_path / "masks", framework="numpy") as file:
         assert json.loads(file.metadata()["masks"])["weights_sha256"] == SHA
 
@@ -53,48 +53,50 @@ def test_the_same_masks_make_the_same_bytes(tmp_path):
     two = dict(reversed(one.items()))
     made = set()
     for masks in [one, two] * 12:
-        write_masks(tmp_path / "masks", masks, SHA)
+        write_pruned(tmp_path / "masks", Pruned(masks), SHA)
         made.add((tmp_path / "masks").read_bytes())
     assert len(made) == 1
 
 
 def test_masks_of_a_transposed_view_are_written_in_order(tmp_path):
     mask = np.random.default_rng(0).random((5, 9)) < 0.5
-    write_masks(tmp_path / "masks", {"a": mask.T}, SHA)
-    np.testing.assert_array_equal(read_masks(tmp_path / "masks")["a"], mask.T)
+    write_pruned(tmp_path / "masks", Pruned({"a": mask.T}), SHA)
+    np.testing.assert_array_equal(read_pruned(tmp_path / "masks").masks["a"], mask.T)
 
 
 def test_removed_entries_become_zero_and_kept_ones_keep_every_bit():
     values = np.array([1.5, -0.0, np.nan, -2.0, np.inf, 1e-45], np.float32)
     mask = np.array([True, True, True, False, False, True])
-    applied = apply_masks({"a": values}, {"a": mask})["a"]
-    np.testing.assert_array_equal(applied.view(np.uint32)[mask], values.view(np.uint32)[mask])
-    assert applied[~mask].tobytes() == np.zeros(2, np.float32).tobytes()
+    left = applied({"a": values}, Pruned({"a": mask}))["a"]
+    np.testing.assert_array_equal(left.view(np.uint32)[mask], values.view(np.uint32)[mask])
+    assert left[~mask].tobytes() == np.zeros(2, np.float32).tobytes()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_applying_keeps_type_shape_and_inputs(dtype):
     weights = {"a": np.arange(6, dtype=dtype).reshape(2, 3), "b": np.ones(2, dtype)}
     before = {name: w.copy() for name, w in weights.items()}
-    applied = apply_masks(weights, {"a": np.array([[True, False, True], [False, True, True]])})
-    assert applied["a"].dtype == dtype
-    np.testing.assert_array_equal(applied["a"], [[0, 0, 2], [0, 4, 5]])
-    assert applied["b"] is weights["b"]
+    mask = np.array([[True, False, True], [False, True, True]])
+    left = applied(weights, Pruned({"a": mask}))
+    assert left["a"].dtype == dtype
+    np.testing.assert_array_equal(left["a"], [[0, 0, 2], [0, 4, 5]])
+    assert left["b"] is weights["b"]
     for name, w in weights.items():
         np.testing.assert_array_equal(w, before[name])
 
 
 def test_masks_for_tensors_that_are_not_there_are_refused_by_name():
     with pytest.raises(ValueError, match="strange"):
-        apply_masks({"a": np.ones(2, np.float32)}, {"strange": np.ones(2, bool)})
+        applied({"a": np.ones(2, np.float32)}, Pruned({"strange": np.ones(2, bool)}))
 
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (1, 3), (2, 1), (3, 2), (6,), ()])
 def test_a_mask_of_another_shape_is_refused(shape):
     """Broadcasting would spread it over the tensor: a wrong number, and no error."""
     with pytest.raises(ValueError, match=r"tensor\.weight"):
-        apply_masks(
-            {"tensor.weight": np.ones((2, 3), np.float32)}, {"tensor.weight": np.zeros(shape, bool)}
+        applied(
+            {"tensor.weight": np.ones((2, 3), np.float32)},
+            Pruned({"tensor.weight": np.zeros(shape, bool)}),
         )
 
 
@@ -104,7 +106,7 @@ def test_removing_in_place_is_applying(size, dtype):
     generator = np.random.default_rng(size)
     weights = {"a": generator.integers(1, 9, size).astype(dtype), "b": np.ones(3, dtype)}
     masks = {"a": generator.random(size) < 0.5}
-    expected = apply_masks(weights, masks)
+    expected = applied(weights, Pruned(masks))
     remove(weights, masks)
     for name, array in expected.items():
         np.testing.assert_array_equal(weights[name], array)
@@ -115,7 +117,7 @@ def test_a_selections_masks_are_removed_as_they_are_written_out():
     weights["a"][3] = 0.5  # ties at the threshold
     for level in (0.001, 0.3, 0.5, 0.9):
         (selection,) = smallest_magnitudes(weights, [level])
-        expected = apply_masks(weights, {"a": selection.masks["a"]})
+        expected = applied(weights, Pruned({"a": selection.masks["a"]}))
         pruned = {"a": weights["a"].copy()}
         remove(pruned, selection.masks)
         np.testing.assert_array_equal(pruned["a"], expected["a"])

@@ -212,6 +212,12 @@ def weight(name: str) -> Weight:
     return Weight(todays, "other", None, name)
 
 
+def block_of(name: str) -> str | None:
+    """The path of the block that a tensor of this stored name is in; None outside the blocks."""
+    block = _LIST_OF_BLOCKS.fullmatch(name)
+    return f"{block['before']}{block['list']}.{block['number']}" if block else None
+
+
 def _kind_in_block(own: str) -> str | None:
     for rule, kind in _IN_BLOCK_RULES:
         if rule.fullmatch(own):

@@ -95,8 +95,13 @@ def _headline(count: int, seed: int) -> list[Example]:
     return [{"source": example["document"], "target": example["summary"]} for example in found]
 
 
+def _paragraphs(count: int, seed: int) -> list[Example]:
+    return [{"text": text} for text in language.paragraphs(count, seed)]
+
+
 TASKS: dict[str, tuple[str, Callable[[int, int], list[Example]]]] = {
     "sentiment": ("classification", _sentiment),
     "paraphrase": ("classification", _paraphrase),
     "headline": ("text-to-text", _headline),
+    "language-modelling": ("causal", _paragraphs),
 }

@@ -4,11 +4,26 @@ A method is a module with
 
     TITLE                 what a reader calls it
     CITATION              its key in references.bib
+    KIND                  what it needs, and so which functions it has
     in_scope(weight)      whether the method may remove entries of that tensor
-    select(scope, sparsities)     one Selection per level, in the given order
+
+Of KIND "weights", which looks at the weights alone:
+
+    select(scope, levels)         one Selection per level, in the given order
 
 `select` gets the tensors in scope only (a `Scope`) and leaves them as they are. Masks have the
 shapes of the tensors as they are stored.
+
+Of KIND "calibrated", which looks at what goes into each matrix, block after block:
+
+    PRODUCTS                      whether it needs the inputs' products XᵀX, or their squares only
+    quotas(shapes, level)         for each matrix [out, in] how many to remove, wherever it counts
+    prune_matrix(weight, inputs, quota)   what is kept of one matrix, and its new values if any
+
+Of KIND "structured": whole neurons and heads, chosen by their inputs' moments; see `structured`.
+Of KIND "trained": magnitude while training goes on; see `analysis.models.recovery`.
+
+A level is a sparsity, or for methods with LEVELS = "patterns" a `Pattern` such as 2:4.
 """
 
 from types import ModuleType

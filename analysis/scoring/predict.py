@@ -4,18 +4,10 @@ Examples are answered in batches of similar length, which changes their padding 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-)
 
-from analysis.arrays import Mask
 from analysis.errors import RunError
 from analysis.models.encoding import causal_batch, classification_batch, text_to_text_batch
 from analysis.progress import track
@@ -23,33 +15,6 @@ from analysis.tasks import Example, Task, references
 
 MAX_TOKENS = 256
 _MAX_NEW_TOKENS = 32
-_LOADERS = {
-    "classification": AutoModelForSequenceClassification,
-    "causal": AutoModelForCausalLM,
-    "text-to-text": AutoModelForSeq2SeqLM,
-}
-
-
-def load_model(folder: Path, form: str, device: str) -> tuple[Any, Any]:
-    """The model for that form of task and its tokenizer, ready to answer, in float32."""
-    model = _LOADERS[form].from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return model.to(resolve_device(device)).eval(), tokenizer
-
-
-def resolve_device(device: str) -> str:
-    """The device to use: "auto" is a GPU where there is one."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
-
-
-def zero_masked(model: Any, masks: Mapping[str, Mask]) -> None:
-    """Set the removed weights of a loaded model to zero, in place."""
-    state = model.state_dict()
-    with torch.no_grad():
-        for name, mask in masks.items():
-            state[name].masked_fill_(torch.from_numpy(~mask).to(state[name].device), 0.0)
 
 
 def predict(

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
+from analysis.models.loading import load_model, put
 from analysis.objects import Objects
-from analysis.pruning.masks import read_masks
+from analysis.pruning.masks import read_pruned
 from analysis.scoring.metrics import score
-from analysis.scoring.predict import load_model, predict, tokens_per_word, zero_masked
+from analysis.scoring.predict import predict, tokens_per_word
 from analysis.steps.examples import read_examples
 from analysis.tasks import task
 
@@ -36,7 +37,8 @@ def evaluate_variant(
     examples = read_examples(objects, data)
     model, tokenizer = load_model(objects.open(checkpoint), described.form, device)
     if masks is not None:
-        zero_masked(model, read_masks(objects.open(masks)))
+        pruned = read_pruned(objects.open(masks))
+        put(model, pruned.masks, pruned.values)
     start = time.perf_counter()
     predictions, expected = predict(model, tokenizer, described, examples, batch_size)
     seconds = time.perf_counter() - start

@@ -9,7 +9,7 @@ from analysis.models.weights import read_weights
 from analysis.objects import Objects
 from analysis.profile.grids import histograms
 from analysis.profile.leaf import counted
-from analysis.pruning.masks import apply_masks, read_masks
+from analysis.pruning.masks import applied, read_pruned
 
 
 def histograms_of_masked(
@@ -23,7 +23,7 @@ def histograms_of_masked(
     dense = {name: dense[name] for name in naming.weights(dense)}
     listed = []
     for mask in masks:
-        weights = dense if mask is None else apply_masks(dense, read_masks(objects.open(mask)))
+        weights = dense if mask is None else applied(dense, read_pruned(objects.open(mask)))
         counts = np.sum([counted(array) for array in weights.values()], axis=0)
         zeros = sum(array.size - int(np.count_nonzero(array)) for array in weights.values())
         listed.append(histograms(counts, zeros))

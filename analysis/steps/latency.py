@@ -8,10 +8,10 @@ import torch
 
 from analysis.execution.timing import Schedule, interleaved_samples
 from analysis.machine import peak_of
+from analysis.models.loading import load_model, put, resolve_device
 from analysis.objects import Objects
 from analysis.progress import track
-from analysis.pruning.masks import read_masks
-from analysis.scoring.predict import load_model, resolve_device, zero_masked
+from analysis.pruning.masks import read_pruned
 
 KERNEL = "torch dense"
 
@@ -75,7 +75,8 @@ def _loaded(
     """The variant and inputs for it."""
     model, tokenizer = load_model(folder, form, device)
     if masks is not None:
-        zero_masked(model, read_masks(masks))
+        pruned = read_pruned(masks)
+        put(model, pruned.masks, pruned.values)
     return model, _inputs(model, tokenizer, form, batch, tokens, seed)
 
 

@@ -12,7 +12,7 @@ from analysis.machine import peak_of
 from analysis.models import naming
 from analysis.models.weights import read_weights, require_finite
 from analysis.objects import Objects
-from analysis.pruning.masks import write_masks
+from analysis.pruning.masks import Pruned, write_pruned
 from analysis.pruning.scope import Scope, stored_by_input
 
 
@@ -65,7 +65,7 @@ def _prune(
     start = time.perf_counter()
     for i, selection in enumerate(module.select(handed, sparsities)):
         seconds = time.perf_counter() - start
-        write_masks(scratch / str(i), selection.masks, weights_sha256)
+        write_pruned(scratch / str(i), Pruned(selection.masks), weights_sha256)
         size = sum(array.size for array in scope.values())
         kept = (np.count_nonzero(scope[name] * mask) for name, mask in selection.masks.items())
         zeros = size - int(sum(kept))

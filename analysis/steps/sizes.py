@@ -4,7 +4,7 @@ from typing import Any
 
 from analysis.models.weights import read_weights
 from analysis.objects import Objects
-from analysis.pruning.masks import apply_masks, read_masks
+from analysis.pruning.masks import applied, read_pruned
 from analysis.storage import FORMATS, bound_bytes
 
 
@@ -22,7 +22,7 @@ def measure_sizes(
     """
     weights = read_weights(objects.open(checkpoint))
     if masks is not None:
-        weights = apply_masks(weights, read_masks(objects.open(masks)))
+        weights = applied(weights, read_pruned(objects.open(masks)))
     sizes = {}
     with objects.scratch() as scratch:
         for name in formats:

@@ -8,6 +8,7 @@ from analysis.pruning.selection import Selection, smallest_magnitudes
 
 TITLE = "global magnitude"
 CITATION = "han2015learning"
+KIND = "weights"
 
 
 def in_scope(weight: Weight) -> bool:

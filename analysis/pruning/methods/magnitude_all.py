@@ -12,6 +12,7 @@ from analysis.pruning.selection import Selection, smallest_magnitudes
 
 TITLE = "global magnitude, all weights"
 CITATION = "paszke2019pytorch"
+KIND = "weights"
 
 
 def in_scope(weight: Weight) -> bool:

@@ -9,6 +9,7 @@ from analysis.pruning.selection import Selection
 
 TITLE = "magnitude by layer"
 CITATION = "zhu2018prune"
+KIND = "weights"
 
 
 def in_scope(weight: Weight) -> bool:

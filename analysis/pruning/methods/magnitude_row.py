@@ -9,6 +9,7 @@ from analysis.pruning.selection import Selection
 
 TITLE = "magnitude by row"
 CITATION = "sun2024wanda"
+KIND = "weights"
 
 
 def in_scope(weight: Weight) -> bool:

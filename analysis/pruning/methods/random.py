@@ -12,6 +12,7 @@ from analysis.pruning.selection import Selection, smallest_keys
 
 TITLE = "random"
 CITATION = "hoefler2021sparsity"
+KIND = "weights"
 
 
 def in_scope(weight: Weight) -> bool:
