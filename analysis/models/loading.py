@@ -1,4 +1,4 @@
-"""Loads a checkpoint for one form of task, as any model of that architecture or as a smaller one."""
+"""Loads a checkpoint for one form of task, whole or with units removed."""
 
 from collections.abc import Mapping
 from pathlib import Path

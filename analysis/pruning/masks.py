@@ -62,7 +62,7 @@ def read_pruned(path: Path) -> Pruned:
             for name, shape in shapes.items()
         }
         values = {}
-        for key in file.keys():  # noqa: SIM118: it is no mapping
+        for key in file.keys():  # noqa: SIM118
             if key.endswith(_VALUES):
                 name, kept = key.removesuffix(_VALUES), file.get_tensor(key)
                 values[name] = _spread_out(kept, masks[name]) if name in masks else kept
