@@ -1,31 +1,142 @@
-"""Loads a checkpoint for one form of task, whole or with units removed."""
+"""Loads a checkpoint for one form of task, whole or with units removed.
 
+A smaller model has what it keeps of its layers in a file of its own, as no config can say so.
+"""
+
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    GenerationConfig,
 )
 
 from analysis.arrays import Array, Mask
+from analysis.errors import RequestError
+from analysis.models import naming
+from analysis.models.weights import FILE, read_weights
+from analysis.pruning import units
+from analysis.pruning.units import KEPT, Group
 
 _LOADERS = {
     "classification": AutoModelForSequenceClassification,
     "causal": AutoModelForCausalLM,
     "text-to-text": AutoModelForSeq2SeqLM,
 }
+# all in proportion to the number of heads, under the names that the architectures have for them
+_OF_HEADS = ("num_attention_heads", "num_heads", "n_heads", "all_head_size", "inner_dim",
+             "split_size")  # fmt: skip
+# and of the modules that transformers has for a matrix: of its last two axes, as it is stored
+_SIZES = {
+    "Linear": ("out_features", "in_features"),
+    "Conv1D": ("nx", "nf"),
+    "Embedding": ("num_embeddings", "embedding_dim"),
+}
 
 
 def load_model(folder: Path, form: str, device: str) -> tuple[Any, Any]:
     """The model for that form of task and its tokenizer, ready to answer, in float32."""
-    model = _LOADERS[form].from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    model = open_model(folder, _LOADERS[form])
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return model.to(resolve_device(device)).eval(), tokenizer
+
+
+def open_model(folder: Path, auto_class: Any) -> Any:
+    """The model of that class (an AutoModelFor…) in float32: a whole one, or a smaller one."""
+    if (folder / KEPT).exists():
+        return load_smaller(folder, auto_class)
+    return auto_class.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+
+
+def load_smaller(folder: Path, auto_class: Any) -> Any:
+    """The model of which the folder holds what is left once units were removed, in float32.
+
+    Raises RequestError if its files are damaged or do not fit each other, or a parameter is
+    missing or surplus.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        built = AutoConfig.from_pretrained(folder, local_files_only=True)
+        model = auto_class.from_config(built, dtype=torch.float32)
+    except (OSError, ValueError, RecursionError) as error:
+        raise RequestError(
+            f"{folder / 'config.json'} describes no model to open: {error}"
+        ) from error
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    found = units.groups(naming.weights(shapes), shapes, config)
+    kept = units.read_kept(folder, found)
+    for group in found:
+        if group.key in kept:
+            _shrink(model, group, len(kept[group.key]))
+    _fill(model, read_weights(folder), folder / FILE)
+    if (folder / "generation_config.json").is_file() and model.can_generate():
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return model.eval()
+
+
+def _shrink(model: Any, group: Group, kept: int) -> None:
+    """Make room for that many units of the group only; what stands there is not set."""
+    for cut in group.cuts:
+        path, _, name = cut.name.rpartition(".")
+        module = model.get_submodule(path)
+        shape = group.shape(cut, tuple(getattr(module, name).shape), kept)
+        setattr(module, name, torch.nn.Parameter(torch.empty(shape)))
+        if name == "weight":
+            for size, length in zip(_SIZES[type(module).__name__], shape, strict=True):
+                setattr(module, size, length)
+    for path in group.modules:
+        module = model.get_submodule(path)
+        for attribute in filter(module.__dict__.__contains__, _OF_HEADS):
+            setattr(module, attribute, getattr(module, attribute) // group.count * kept)
+
+
+def _fill(model: Any, weights: Mapping[str, Array], path: Path) -> None:
+    """Set every parameter of the model from the file's tensors, which are all there and fit.
+
+    As where whole models are loaded, a tied parameter is set by either of its names, and is no
+    longer tied where the file has other values for the two.
+    """
+    state = model.state_dict(keep_vars=True)
+    filled: dict[int, str] = {}  # by the parameter, which tied names share
+    for stored, array in weights.items():
+        name = _name_in(model, state, stored)
+        if name is None:
+            if naming.is_buffer(stored):
+                continue
+            raise RequestError(f"{path} has {stored}, which the model of config.json lacks")
+        tensor, value = state[name], torch.from_numpy(array).to(torch.float32)
+        if tensor.shape != value.shape:
+            raise RequestError(
+                f"{path}: {stored} is {tuple(value.shape)}, and {tuple(tensor.shape)} by"
+                f" config.json and {KEPT}; remove the units again"
+            )
+        if id(tensor) in filled and not torch.equal(tensor.detach(), value):
+            module, _, own = name.rpartition(".")
+            setattr(model.get_submodule(module), own, torch.nn.Parameter(value))
+            continue
+        filled[id(tensor)] = stored
+        with torch.no_grad():
+            tensor.copy_(value)
+    computed = [re.compile(rule) for rule in model._keys_to_ignore_on_load_missing or ()]
+    for name, tensor in state.items():
+        fixed = naming.is_buffer(name) or any(rule.search(name) for rule in computed)
+        if id(tensor) not in filled and not fixed:
+            raise RequestError(f"{path} lacks {name}, which the model of config.json has")
+
+
+def _name_in(model: Any, state: Mapping[str, Any], stored: str) -> str | None:
+    """What the model calls a stored tensor, with or without the base model's prefix."""
+    name, prefix = naming.weight(stored).name, f"{model.base_model_prefix}."
+    spellings = (name, prefix + name, name.removeprefix(prefix))
+    return next((spelling for spelling in spellings if spelling in state), None)
 
 
 def resolve_device(device: str) -> str:

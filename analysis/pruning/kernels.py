@@ -95,3 +95,93 @@ def zero_removed(numbers: NDArray[Any], packed: NDArray[np.uint8]) -> None:
             for i in range(start, min(start + 8, numbers.size)):
                 if not kept & (128 >> (i - start)):
                     numbers[i] = 0
+
+
+@njit(nogil=True, cache=True)
+def keep_in_groups(
+    keys: NDArray[np.uint32], kept: int, group: int, keep: NDArray[np.bool_]
+) -> None:
+    """In every `group` neighbours of each row of keys (rows, cols) keep the `kept` largest.
+
+    Among equal keys the first go. What is left over at the end of a row is kept whole.
+    keep (rows, cols) is written.
+    """
+    rows, cols = keys.shape
+    whole = cols - cols % group
+    for r in range(rows):
+        for start in range(0, whole, group):
+            for i in range(start, start + group):
+                key = keys[r, i] & _SIGNLESS
+                below = 0
+                for j in range(start, start + group):
+                    other = keys[r, j] & _SIGNLESS
+                    below += other < key or (other == key and j < i)
+                keep[r, i] = below >= group - kept
+        for i in range(whole, cols):
+            keep[r, i] = True
+
+
+@njit(nogil=True, cache=True)
+def sweep(
+    weight: NDArray[np.float32],
+    keep: NDArray[np.bool_],
+    factor: NDArray[np.float32],
+    errors: NDArray[np.float32],
+    start: int,
+    stop: int,
+) -> None:
+    """SparseGPT's inner loop: remove what `keep` says in columns [start, stop), left to right.
+
+    weight, keep (rows, cols) and errors (rows, stop - start) are written; factor (cols, cols) is
+    the upper Cholesky factor of the inverse Hessian. What a removed weight did is made up for by
+    the weights to its right in the block.
+    """
+    for r in range(weight.shape[0]):
+        for i in range(start, stop):
+            if keep[r, i]:
+                errors[r, i - start] = 0
+                continue
+            error = weight[r, i] / factor[i, i]
+            errors[r, i - start] = error
+            for j in range(i + 1, stop):
+                weight[r, j] -= error * factor[i, j]
+            weight[r, i] = 0
+
+
+@njit(nogil=True, cache=True)
+def sweep_groups(
+    weight: NDArray[np.float32],
+    keep: NDArray[np.bool_],
+    factor: NDArray[np.float32],
+    errors: NDArray[np.float32],
+    start: int,
+    stop: int,
+    kept: int,
+    group: int,
+) -> None:
+    """The same, choosing in each group of each row when it is reached, by w² / U_jj².
+
+    start and stop are at the ends of groups, or stop is the last column; among equals the first go.
+    """
+    for r in range(weight.shape[0]):
+        for i in range(start, stop):
+            if i % group == 0:
+                if i + group > stop:  # what is left over at the end of a row is kept whole
+                    for j in range(i, stop):
+                        keep[r, j] = True
+                else:
+                    for j in range(i, i + group):
+                        saliency = abs(weight[r, j] / factor[j, j])
+                        below = 0
+                        for k in range(i, i + group):
+                            other = abs(weight[r, k] / factor[k, k])
+                            below += other < saliency or (other == saliency and k < j)
+                        keep[r, j] = below >= group - kept
+            if keep[r, i]:
+                errors[r, i - start] = 0
+                continue
+            error = weight[r, i] / factor[i, i]
+            errors[r, i - start] = error
+            for j in range(i + 1, stop):
+                weight[r, j] -= error * factor[i, j]
+            weight[r, i] = 0

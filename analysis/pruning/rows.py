@@ -1,12 +1,12 @@
 """Selection within the rows of a matrix [out, in], and within each matrix, by rank keys."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.arrays import Array, Mask
+from analysis.arrays import Mask
 from analysis.pruning.kernels import Keys
 from analysis.pruning.scope import Scope
 from analysis.pruning.selection import keys_of
@@ -53,17 +53,24 @@ def keep_largest_by_layer(scope: Scope, sparsity: float) -> dict[str, Mask]:
 def keep_largest_by_row(scope: Scope, sparsity: float) -> dict[str, Mask]:
     """Masks that remove the smallest |w| of each output row on its own, the total exact."""
     oriented = {name: scope.outputs_first(name, scope.weights[name]) for name in scope.weights}
-    widths = [array.shape[-1] for array in oriented.values() for _ in range(rows_of(array))]
-    counts, masks, start = spread(sparsity, widths), {}, 0
+    counts = removed_of_rows({name: array.shape for name, array in oriented.items()}, sparsity)
+    masks = {}
     for name, array in oriented.items():
-        stop = start + rows_of(array)
-        keys = keys_of(array).reshape(stop - start, -1)
-        mask = keep_largest_in_rows(keys, counts[start:stop]).reshape(array.shape)
+        keys = keys_of(array).reshape(len(counts[name]), -1)
+        mask = keep_largest_in_rows(keys, counts[name]).reshape(array.shape)
         masks[name] = scope.outputs_first(name, mask)
-        start = stop
     return masks
 
 
-def rows_of(array: Array) -> int:
-    """The number of rows: of entries along all axes but the last."""
-    return math.prod(array.shape[:-1])
+def removed_of_rows(
+    shapes: Mapping[str, tuple[int, ...]], sparsity: float
+) -> dict[str, NDArray[np.int64]]:
+    """How many to remove of each row of each matrix [..., in], the total of all exact.
+
+    A row is what lies along the last axis.
+    """
+    rows = {name: math.prod(shape[:-1]) for name, shape in shapes.items()}
+    widths = [shape[-1] for name, shape in shapes.items() for _ in range(rows[name])]
+    counts = spread(sparsity, widths)
+    ends = np.cumsum([0, *rows.values()])
+    return {n: counts[a:b] for n, a, b in zip(rows, ends[:-1], ends[1:], strict=True)}

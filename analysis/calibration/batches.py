@@ -1,0 +1,77 @@
+"""Calibration texts as batches that a model of any family runs on, padding told apart."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from analysis.errors import RequestError
+from analysis.models.encoding import (
+    IGNORED,
+    Batch,
+    causal_batch,
+    classification_batch,
+    padding_id,
+    text_to_text_batch,
+)
+
+Example = dict[str, Any]
+
+ROWS = 8  # of a batch: large enough for all cores, small enough to keep few activations
+
+
+def calibration_batches(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    form: str,
+    examples: Sequence[Example],
+    max_tokens: int,
+) -> list[Batch]:
+    """Batches of ROWS examples, those of about the same length together.
+
+    Examples are those of training (see `analysis.models.training.fine_tune`). An encoder-decoder
+    model also gets its decoder's inputs: the target shifted by one, as in training, or where there
+    is none the text itself, as its classifiers do. Raises RequestError if there are no examples.
+    """
+    if not examples:
+        raise RequestError("no calibration texts; give a task, or a file with a text in each line")
+    ordered = sorted(examples, key=lambda e: -sum(len(v) for v in e.values() if isinstance(v, str)))
+    batches = []
+    for start in range(0, len(ordered), ROWS):
+        batch = _encoded(tokenizer, form, ordered[start : start + ROWS], max_tokens)
+        labels = batch.pop("labels", None)
+        if model.config.is_encoder_decoder:
+            wanted = labels if form == "text-to-text" else _masked(batch)
+            batch |= _decoder_inputs(model, wanted, padding_id(tokenizer))
+        batches.append({name: tensor.to(model.device) for name, tensor in batch.items()})
+    return batches
+
+
+def _encoded(
+    tokenizer: PreTrainedTokenizerBase, form: str, chosen: Sequence[Example], max_tokens: int
+) -> Batch:
+    if form == "classification":
+        second = [e["second"] for e in chosen] if "second" in chosen[0] else None
+        return classification_batch(tokenizer, [e["first"] for e in chosen], second, max_tokens)
+    if form == "causal":
+        return causal_batch(tokenizer, [e["text"] for e in chosen], max_tokens)
+    sources, targets = [e["source"] for e in chosen], [e["target"] for e in chosen]
+    return text_to_text_batch(tokenizer, sources, targets, max_tokens)
+
+
+def _masked(batch: Batch) -> torch.Tensor:
+    return batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
+
+
+def _decoder_inputs(model: PreTrainedModel, wanted: torch.Tensor, padding: int) -> Batch:
+    """Each token is foreseen from those before: the start token, then all but the last."""
+    start = model.config.decoder_start_token_id
+    ids = torch.roll(wanted, 1, dims=1)
+    ids[:, 0] = padding if start is None else start
+    real = torch.roll(wanted != IGNORED, 1, dims=1)
+    real[:, 0] = True
+    return {
+        "decoder_input_ids": ids.masked_fill(ids == IGNORED, padding),
+        "decoder_attention_mask": real.long(),
+    }

@@ -1,0 +1,66 @@
+"""Sums over the calibration tokens of what goes into a linear layer; padding never enters."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs X (tokens, in) of a matrix [out, in], summed over tokens.
+
+    sums, squares   (in,) float64: of x and of x²
+    products        (in, in) float32: Xᵀ X, where it was asked for
+    """
+
+    tokens: int
+    sums: Tensor
+    squares: Tensor
+    products: Tensor | None = None
+
+    @property
+    def norms(self) -> Tensor:
+        """‖X_j‖₂ of each input, (in,) float32."""
+        return self.squares.sqrt().float()
+
+    @property
+    def mean(self) -> Tensor:
+        """(in,) float64."""
+        return self.sums / self.tokens
+
+    @property
+    def variance(self) -> Tensor:
+        """(in,) float64, never negative."""
+        return (self.squares / self.tokens - self.mean**2).clamp(min=0)
+
+
+class Sums:
+    """Adds up the inputs of one matrix, batch by batch."""
+
+    def __init__(self, with_products: bool):
+        self._with_products = with_products
+        self._tokens = 0
+        self._sums: Tensor | None = None
+        self._squares: Tensor | None = None
+        self._products: Tensor | None = None
+
+    def add(self, x: Tensor) -> None:
+        """Add inputs (tokens, in), of any float type."""
+        x = x.float()
+        wide = x.double()
+        if self._sums is None or self._squares is None:
+            self._sums, self._squares = wide.new_zeros(x.shape[1]), wide.new_zeros(x.shape[1])
+            if self._with_products:
+                self._products = torch.zeros(x.shape[1], x.shape[1], device=x.device)
+        self._tokens += len(x)
+        self._sums += wide.sum(0)
+        self._squares += (wide * wide).sum(0)
+        if self._products is not None:
+            self._products.addmm_(x.T, x)
+
+    def total(self) -> Inputs | None:
+        """What was added so far; None if nothing was."""
+        if self._sums is None or self._squares is None or not self._tokens:
+            return None
+        return Inputs(self._tokens, self._sums, self._squares, self._products)

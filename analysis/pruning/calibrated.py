@@ -1,0 +1,98 @@
+"""Prunes a loaded model by a calibrated method, block after block, in place."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from analysis.arrays import Mask
+from analysis.calibration.lockstep import blocks
+from analysis.calibration.matrices import Matrix, matrices
+from analysis.models.encoding import Batch
+from analysis.pruning.bitmaps import BitMasks
+from analysis.pruning.patterns import Pattern
+from analysis.pruning.selection import Selection
+
+Level = float | Pattern
+
+
+class Kept(NamedTuple):
+    """What a method keeps of one matrix [out, in].
+
+    weight   the matrix as it is now, zero where removed; None if the kept weights did not change
+    note     what a reader should know of how it went
+    """
+
+    mask: Mask
+    weight: Tensor | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A model, loaded anew for each level, and the batches to run it on.
+
+    load      gives the dense model
+    batches   makes the batches for it (see `analysis.calibration.batches`)
+    """
+
+    load: Callable[[], PreTrainedModel]
+    batches: Callable[[PreTrainedModel], Sequence[Batch]]
+
+
+def select(
+    module: ModuleType, names: Iterable[str], levels: Sequence[Any], calibration: Calibration
+) -> Iterator[Selection]:
+    """One selection a level, each from the dense model on. `names` are stored tensor names."""
+    names = list(names)
+    for level in levels:
+        model = calibration.load()
+        found = matrices(model, names)
+        yield prune_in_place(module, model, calibration.batches(model), found, level)
+
+
+def prune_in_place(
+    module: ModuleType,
+    model: PreTrainedModel,
+    batches: Sequence[Batch],
+    found: Sequence[Matrix],
+    level: Level,
+) -> Selection:
+    """Prune these matrices of the model to a level; each block sees those before it pruned.
+
+    The selection's values are the model's own memory.
+    """
+    by_name = {matrix.name: matrix for matrix in found}
+    shapes = {name: tuple(by_name[name].outputs_first.shape) for name in sorted(by_name)}
+    quotas: Mapping[str, Any] = module.quotas(shapes, level)
+    masks, notes, changed = BitMasks(), {}, []
+    with contextlib.closing(blocks(model, batches, found, module.PRODUCTS)) as steps:
+        for inputs in steps:
+            for name in inputs:
+                matrix = by_name[name]
+                kept = module.prune_matrix(matrix.outputs_first, inputs[name], quotas[name])
+                _put(matrix, kept)
+                masks.add(name, np.ascontiguousarray(matrix.as_stored(torch.from_numpy(kept.mask))))
+                if kept.weight is not None:
+                    changed.append(name)
+                if kept.note:
+                    notes[name] = kept.note
+    values = {
+        name: by_name[name].module.get_parameter("weight").data.float().cpu().numpy()
+        for name in changed
+    }
+    sparsity = level if isinstance(level, float) else level.sparsity
+    return Selection(sparsity, masks, None, values, notes)
+
+
+def _put(matrix: Matrix, kept: Kept) -> None:
+    weight = matrix.outputs_first
+    if kept.weight is not None:
+        weight.copy_(kept.weight)
+    weight.masked_fill_(torch.from_numpy(~kept.mask).to(weight.device), 0)
