@@ -1,24 +1,31 @@
 """What goes into each step: the one place that decides what a remembered result depends on."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from analysis import pruning, tasks
 from analysis.execution.timing import Schedule
 from analysis.memo import Call, Record
-from analysis.rows import Variant
-from analysis.study import Model, Study
+from analysis.study import Model, Recovery, Study
+from analysis.variants import Variant
 
 _NUMPY = ("numpy", "safetensors")
 _TORCH = (*_NUMPY, "torch", "transformers", "tokenizers")
+_OTHER_EXAMPLES = (
+    1_000  # added to seeds, where no example is to be one that was trained or tested on
+)
 _SCORES = ("evaluate", "scikit-learn", "sacrebleu", "rouge-score")
 
 
 def examples(study: Study, task: str) -> Call:
     """The test examples of a task, and its chance and best scores."""
+    return _examples(task, study.examples[task], seed=0)
+
+
+def _examples(task: str, count: int, seed: int) -> Call:
     return Call(
         "analysis.steps.examples:make_examples",
-        {"task_name": task, "count": study.examples[task], "seed": 0},
+        {"task_name": task, "count": count, "seed": seed},
         code=(tasks.module_name(task),),
         libraries=_SCORES,
         label=f"{task}: examples",
@@ -77,20 +84,191 @@ def histograms(name: str, variants: list[Variant]) -> Call:
     )
 
 
-def prune(study: Study, dense: Variant, method: str) -> Call:
-    """All levels of one method on a dense checkpoint."""
+def prune(study: Study, dense: Variant, task: str, method: str) -> Call:
+    """All levels of one method on a dense checkpoint, put to that task."""
+    return _PRUNE[pruning.kind(method)](study, dense, task, method)
+
+
+def _prune_by_weights(study: Study, dense: Variant, task: str, method: str) -> Call:
     return Call(
         "analysis.steps.pruned:prune_checkpoint",
         {
             "weights_sha256": dense.weights_sha256,
             "method": method,
-            "sparsities": list(study.sparsities),
+            "levels": _levels(study, method),
+            "include": list(study.include),
+            "exclude": list(study.exclude),
             "seed": dense.seed,
         },
         carried={"checkpoint": dense.checkpoint},
         code=(pruning.module_name(method),),
         libraries=(*_NUMPY, "numba"),
         label=f"{dense.name}: prune by {method}",
+    )
+
+
+def _prune_calibrated(study: Study, dense: Variant, task: str, method: str) -> Call:
+    return Call(
+        "analysis.steps.calibrated:prune_calibrated",
+        {
+            "weights_sha256": dense.weights_sha256,
+            "method": method,
+            "levels": _levels(study, method),
+            "include": list(study.include),
+            "exclude": list(study.exclude),
+            **_calibration(study, dense, task),
+        },
+        carried={"checkpoint": dense.checkpoint},
+        code=(pruning.module_name(method),),
+        libraries=(*_TORCH, "numba"),
+        label=f"{dense.name}: prune by {method}",
+    )
+
+
+def _shrink(study: Study, dense: Variant, task: str, method: str) -> Call:
+    return Call(
+        "analysis.steps.shrunk:shrink_checkpoint",
+        {
+            "weights_sha256": dense.weights_sha256,
+            "levels": list(study.sparsities),
+            **_calibration(study, dense, task),
+        },
+        carried={"checkpoint": dense.checkpoint},
+        libraries=_TORCH,
+        label=f"{dense.name}: remove units",
+    )
+
+
+def _grow(study: Study, dense: Variant, task: str, method: str) -> Call:
+    return Call(
+        "analysis.steps.grown:grow_sparse",
+        {
+            "weights_sha256": dense.weights_sha256,
+            "task": task,
+            "sparsities": list(_recovery(study).sparsities),
+            **_training(study, dense),
+        },
+        carried={"checkpoint": dense.checkpoint},
+        code=(pruning.module_name(method),),
+        libraries=(*_TORCH, "numba"),
+        label=f"{dense.name}: prune by {method}",
+    )
+
+
+_PRUNE = {
+    "weights": _prune_by_weights,
+    "calibrated": _prune_calibrated,
+    "structured": _shrink,
+    "trained": _grow,
+}
+
+
+def _levels(study: Study, method: str) -> list[Any]:
+    return list(study.patterns if pruning.takes_patterns(method) else study.sparsities)
+
+
+def _calibration(study: Study, dense: Variant, task: str) -> dict[str, Any]:
+    return {
+        "task": task,
+        "examples": study.calibration.examples,
+        "tokens": study.calibration.tokens,
+        "seed": dense.seed + _OTHER_EXAMPLES,
+        "threads": study.compute.threads,
+        "device": study.compute.device,
+    }
+
+
+def _training(study: Study, dense: Variant) -> dict[str, Any]:
+    recovery = _recovery(study)
+    return {
+        "examples": recovery.examples,
+        "epochs": recovery.epochs,
+        "learning_rate": recovery.learning_rate,
+        "batch_size": recovery.batch_size,
+        "seed": dense.seed,
+        "threads": study.compute.threads,
+    }
+
+
+def _recovery(study: Study) -> Recovery:
+    assert study.recovery is not None  # the study has been validated
+    return study.recovery
+
+
+def recover(study: Study, pruned: Variant, task: str, protocol: str) -> Call:
+    """A pruned variant, trained with its masks kept."""
+    return Call(
+        "analysis.steps.recovered:recover",
+        {
+            "weights_sha256": pruned.weights_sha256,
+            "masks": pruned.masks,
+            "task": task,
+            "protocol": protocol,
+            **_training(study, pruned),
+        },
+        carried={"checkpoint": pruned.checkpoint},
+        libraries=_TORCH,
+        label=f"{pruned.name}: {protocol}",
+    )
+
+
+def recover_without_masks(study: Study, pruned: Variant, task: str) -> Call:
+    """The same training with nothing to keep the zeros."""
+    return Call(
+        "analysis.steps.recovered:recover_without_masks",
+        {
+            "weights_sha256": pruned.weights_sha256,
+            "masks": pruned.masks,
+            "task": task,
+            **_training(study, pruned),
+        },
+        carried={"checkpoint": pruned.checkpoint},
+        libraries=_TORCH,
+        label=f"{pruned.name}: fine-tuned without masks",
+    )
+
+
+def validation(study: Study, task: str, examples: int) -> Call:
+    """Examples drawn as the test examples are, with another seed: to decide by."""
+    return replace(
+        _examples(task, examples, seed=_OTHER_EXAMPLES), label=f"{task}: validation examples"
+    )
+
+
+def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Call:
+    """What each layer or kind of a dense model bears, on these examples."""
+    assert study.sensitivity is not None
+    return Call(
+        "analysis.steps.sensitivity:measure_sensitivity",
+        {
+            "weights_sha256": dense.weights_sha256,
+            "task_name": task,
+            "data": examples["data"]["object"],
+            "by": study.sensitivity.by,
+            "sparsities": list(study.sensitivity.sparsities),
+            "batch_size": study.compute.batch_size,
+            "threads": study.compute.threads,
+            "device": study.compute.device,
+        },
+        carried={"checkpoint": dense.checkpoint},
+        code=(tasks.module_name(task),),
+        libraries=(*_TORCH, *_SCORES, "numba"),
+        label=f"{dense.name}: sensitivity",
+    )
+
+
+def prune_allocated(dense: Variant, sparsity: float, sparsities: dict[str, float]) -> Call:
+    """A level at which each matrix has a sparsity of its own."""
+    return Call(
+        "analysis.steps.allocated:prune_allocated",
+        {
+            "weights_sha256": dense.weights_sha256,
+            "sparsity": sparsity,
+            "sparsities": sparsities,
+        },
+        carried={"checkpoint": dense.checkpoint},
+        libraries=(*_NUMPY, "numba"),
+        label=f"{dense.name}: prune by sensitivity",
     )
 
 

@@ -106,7 +106,12 @@ def peak_of(function: Callable[[], Any]) -> tuple[Any, int]:
     return result, peak
 
 
-def _measure(function: Callable[[], Any], sender: Any) -> None:
+def peak_here(function: Callable[[], Any]) -> tuple[Any, int]:
+    """The same in this process, for a function that needs its threads.
+
+    What earlier work has freed and the allocator kept is given back first; what it cannot give
+    back may be used again, and then does not count.
+    """
     _give_back_freed_memory()
     start = _anonymous_bytes()
     peak = start
@@ -121,12 +126,19 @@ def _measure(function: Callable[[], Any], sender: Any) -> None:
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
     try:
-        result, error = function(), None
+        result = function()
+    finally:
+        done.set()
+        sampler.join()
+    return result, max(peak, _anonymous_bytes()) - start
+
+
+def _measure(function: Callable[[], Any], sender: Any) -> None:
+    error = None
+    try:
+        result, peak = peak_here(function)
     except Exception as caught:
-        result, error = None, caught
-    done.set()
-    sampler.join()
-    peak = max(peak, _anonymous_bytes()) - start
+        result, peak, error = None, 0, caught
     sender.send((result, peak, error) if _survives((result, error)) else _told(result, error))
 
 

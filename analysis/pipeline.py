@@ -8,12 +8,13 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
-from analysis import calls, rows
+from analysis import calls, rows, variants
+from analysis.benchmarked import benchmark
 from analysis.memo import Record
-from analysis.models.catalogue import BUILTIN
-from analysis.rows import Rows, Scored, Variant
+from analysis.rows import Rows
 from analysis.runner import Runner
 from analysis.study import Model, Study
+from analysis.variants import Scored, Variant
 
 DENSE = "dense"
 
@@ -43,59 +44,35 @@ async def _model_rows(
     timed: list[Variant] = []
     for seed in study.seeds:
         record = await runner.run(calls.pretrain(model.name, seed, study.compute.threads))
-        base = rows.base_variant(study, model, seed, record)
+        base = variants.base_variant(study, model, seed, record)
         by_task = await _all(
-            _scored_task(study, runner, model, base, task, examples[task]) for task in model.tasks
+            benchmark(study, runner, model, base, task, examples[task]) for task in model.tasks
         )
-        if all(group[0].variant != base for group in by_task):  # the pretrained model's own bytes
+        if all(found.group[0].variant != base for found in by_task):  # the pretrained model's own
             sizes = await runner.run(calls.size(study, base))
             collected.append(rows.scored_rows(study, [Scored(base, sizes)], "", {}))
-        for task, group in zip(model.tasks, by_task, strict=True):
-            collected.append(rows.scored_rows(study, group, task, examples[task]["chance"]))
+        for task, found in zip(model.tasks, by_task, strict=True):
+            collected.append(rows.scored_rows(study, found.group, task, examples[task]["chance"]))
+            collected += found.more
         if seed == study.seeds[0]:
-            of_methods = (DENSE, study.runtime.method)
-            timed = [s.variant for s in by_task[0] if s.variant.method in of_methods]
+            leading = [s.variant for s in by_task[0].group]
+            timed = [v for v in leading if _in_one_shot(v, study.runtime.method)]
             profile = await runner.run(
                 calls.profile(model.name, base.weights_sha256, base.checkpoint)
             )
             collected.append(rows.model_rows(model, record))
             collected.append(rows.profile_rows(model.name, base.name, profile))
-            leading = (DENSE, study.methods[0])
-            shown = [s.variant for s in by_task[0] if s.variant.method in leading]
+            shown = [v for v in leading if _in_one_shot(v, study.methods[0])]
             shown = [v for v in shown if v != base]  # the base has its own from the profile
             histograms = await runner.run(calls.histograms(model.name, shown))
             collected.append(rows.histogram_rows(shown, histograms))
     return rows.merge(collected), timed
 
 
-async def _scored_task(
-    study: Study, runner: Runner, model: Model, base: Variant, task: str, examples: Record
-) -> list[Scored]:
-    """The dense model of one task and all its pruned variants, scored; the dense one first."""
-    dense = base
-    if task not in BUILTIN[model.name].pretrained:
-        tuned = await runner.run(calls.fine_tune(study, model, base, task))
-        dense = rows.dense_variant(study, model, task, base.seed, tuned)
-    pruned = await _all(runner.run(calls.prune(study, dense, method)) for method in study.methods)
-    variants = [dense] + [
-        rows.pruned_variant(study, dense, method, protocol, record, level)
-        for method, record in zip(study.methods, pruned, strict=True)
-        for protocol in study.protocols
-        for level in record["levels"]
-    ]
-    return await _all(_scored(study, runner, variant, task, examples) for variant in variants)
-
-
-async def _scored(
-    study: Study, runner: Runner, variant: Variant, task: str, examples: Record
-) -> Scored:
-    evaluation, sizes = await _all(
-        [
-            runner.run(calls.evaluate(study, variant, task, examples)),
-            runner.run(calls.size(study, variant)),
-        ]
-    )
-    return Scored(variant, sizes, evaluation)
+def _in_one_shot(variant: Variant, method: str) -> bool:
+    """Whether it is the dense model, or pruned by this method and no more."""
+    plain = variant.protocol == "one-shot" and not variant.settings
+    return variant.method == DENSE or (variant.method == method and plain)
 
 
 async def _all(work: Iterable[Awaitable[Any]]) -> list[Any]:

@@ -1,8 +1,10 @@
 """Things found by their file: a new method or task is one new file, and no list to keep."""
 
+import ast
 import importlib
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from analysis.errors import RequestError, unknown
 
@@ -16,6 +18,19 @@ def names(package: str) -> list[str]:
 def module_name(package: str, name: str) -> str:
     """The dotted name of the module that is called `name` in `package`."""
     return f"{package}.{name.replace('-', '_')}"
+
+
+def constants(package: str, name: str) -> dict[str, Any]:
+    """The literal constants of a module, read from its text: nothing is imported for them."""
+    path = Path(__file__).parent.joinpath(*module_name(package, name).split(".")[1:])
+    tree = ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
+    return {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def module(package: str, what: str, name: str) -> ModuleType:

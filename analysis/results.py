@@ -41,6 +41,13 @@ _SCHEMA = {
         "value low high delta delta_low delta_high retained examples collapsed"
         " retained_low retained_high tokens_per_word sample",
     ),
+    "contests": ("variant other metric", "task sparsity difference low high"),
+    "recovery": ("variant masks_kept epoch", "removed zeros sparsity train_seconds"),
+    "sensitivity": (
+        "model task by group sparsity",
+        "part layer kind weights metric value low high delta delta_low delta_high retained"
+        " retained_low retained_high examples",
+    ),
     "size": ("variant format", "bytes ratio bound_bytes"),
     "runtime": (
         "variant operation kernel device threads dtype batch tokens",
@@ -60,7 +67,18 @@ _TEXT = {
     *("model", "family", "source", "revision", "weights_sha256", "dtype"),
     *("task", "metric", "split", "data_sha256", "licence", "published", "published_source"),
     *("title", "metric_title", "unit", "measures", "sample"),
-    *("variant", "kind", "method", "protocol", "settings", "status", "reason"),
+    *(
+        "variant",
+        "other",
+        "by",
+        "group",
+        "kind",
+        "method",
+        "protocol",
+        "settings",
+        "status",
+        "reason",
+    ),
     *("format", "operation", "kernel", "device", "samples_ms", "part", "scope", "scale"),
 }
 

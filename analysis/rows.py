@@ -1,56 +1,20 @@
 """From records to the rows of the result tables; nothing here is slow or remembered."""
 
-import functools
 import json
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from analysis import tasks
 from analysis.memo import Record
 from analysis.results import COLUMNS, number
-from analysis.scoring.intervals import Interval, compare, resample_counts
+from analysis.scores import contest_rows, quality_rows
 from analysis.scoring.statistics import METRICS
 from analysis.study import Model, Study
+from analysis.variants import Row, Scored, Variant, variant_row
 
-Row = dict[str, Any]
 Rows = dict[str, list[Row]]
-
-_SAMPLES_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A model as it is benchmarked, and where its weights and masks lie."""
-
-    name: str
-    model: str
-    task: str
-    seed: int
-    checkpoint: str
-    weights_sha256: str
-    parameters: int
-    prunable: int
-    train_seconds: float
-    masks: str | None = None
-    method: str = "dense"
-    protocol: str = ""
-    sparsity: float = 0.0
-    level: Row | None = None
-    prune_seconds: float | None = None
-    peak_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A variant with its bytes and, if it was put to a task, its evaluation."""
-
-    variant: Variant
-    sizes: Record
-    evaluation: Record | None = None
 
 
 def merge(parts: Iterable[Rows]) -> Rows:
@@ -60,60 +24,6 @@ def merge(parts: Iterable[Rows]) -> Rows:
         for table, listed in part.items():
             merged[table] += listed
     return merged
-
-
-def _suffix(study: Study, seed: int) -> str:
-    return f"/seed-{seed}" if len(study.seeds) > 1 else ""
-
-
-def base_variant(study: Study, model: Model, seed: int, record: Record) -> Variant:
-    """The pretrained model, fine-tuned for no task."""
-    return _dense(f"{model.name}/dense{_suffix(study, seed)}", model, "", seed, record)
-
-
-def dense_variant(study: Study, model: Model, task: str, seed: int, record: Record) -> Variant:
-    """The model fine-tuned for the task, not pruned."""
-    return _dense(f"{model.name}/{task}/dense{_suffix(study, seed)}", model, task, seed, record)
-
-
-def _dense(name: str, model: Model, task: str, seed: int, record: Record) -> Variant:
-    return Variant(
-        name=name,
-        model=model.name,
-        task=task,
-        seed=seed,
-        checkpoint=record["checkpoint"]["object"],
-        weights_sha256=record["weights_sha256"],
-        parameters=record["parameters"],
-        prunable=record["prunable_parameters"],
-        train_seconds=record["train_seconds"],
-    )
-
-
-def pruned_variant(
-    study: Study, dense: Variant, method: str, protocol: str, record: Record, level: Row
-) -> Variant:
-    """The dense variant, pruned by a method to a level."""
-    stem = "/".join(part for part in (dense.model, dense.task) if part)
-    name = f"{stem}/{method}/{protocol}/{level['sparsity']:g}{_suffix(study, dense.seed)}"
-    return Variant(
-        name=name,
-        model=dense.model,
-        task=dense.task,
-        seed=dense.seed,
-        checkpoint=dense.checkpoint,
-        weights_sha256=dense.weights_sha256,
-        parameters=dense.parameters,
-        prunable=dense.prunable,
-        train_seconds=0.0,
-        masks=level["masks"]["object"],
-        method=method,
-        protocol=protocol,
-        sparsity=level["sparsity"],
-        level=level,
-        prune_seconds=level["prune_seconds"],
-        peak_bytes=record["peak_bytes"],
-    )
 
 
 def model_rows(model: Model, record: Record) -> Rows:
@@ -177,84 +87,29 @@ def scored_rows(study: Study, group: list[Scored], task: str, chance: Row) -> Ro
     listed: Rows = {"variants": [], "quality": [], "size": []}
     for scored in group:
         listed["variants"].append(variant_row(scored.variant))
-        listed["size"] += size_rows(scored.variant, scored.sizes, dense.sizes)
-        if scored.evaluation and dense.evaluation:
-            listed["quality"] += quality_rows(
-                study, scored.variant, task, chance, scored.evaluation, dense.evaluation
-            )
-    return listed
+        if scored.sizes:
+            listed["size"] += size_rows(scored.variant, scored.sizes, dense.sizes)
+        if dense.evaluation:
+            listed["quality"] += quality_rows(study, scored, task, chance, dense.evaluation)
+    return listed | {"contests": contest_rows(study, group, task, chance)}
 
 
-def variant_row(variant: Variant) -> Row:
-    """The row of table `variants`; a dense model removes nothing of its prunable weights."""
-    row: Row = {
-        "variant": variant.name,
-        "model": variant.model,
-        "task": variant.task,
-        "kind": "dense" if variant.level is None else "pruned",
-        "method": variant.method,
-        "protocol": variant.protocol,
-        "sparsity": variant.sparsity,
-        "achieved": 0.0,
-        "scope_weights": variant.prunable,
-        "whole_model": 0.0,
-        "settings": "{}",
-        "seed": variant.seed,
-        "status": "ok",
-        "prune_seconds": variant.prune_seconds,
-        "train_seconds": variant.train_seconds,
-        "peak_bytes": variant.peak_bytes,
-        "parameters": variant.parameters,
-    }
-    if variant.level is not None:
-        for column in ("achieved", "scope_weights", "whole_model", "threshold"):
-            row[column] = variant.level[column]
-    return row
-
-
-def quality_rows(
-    study: Study, variant: Variant, task: str, chance: Row, evaluation: Record, dense: Record
-) -> list[Row]:
-    """The rows of table `quality`: a metric each, with paired intervals against the dense model."""
-    listed = []
-    for metric, scored in evaluation["metrics"].items():
-        counts = _counts(evaluation["examples"], study.bootstrap.resamples)
-        compared = compare(
-            METRICS[metric],
-            np.asarray(scored["rows"]),
-            np.asarray(dense["metrics"][metric]["rows"]),
-            counts,
-            chance[metric],
-            study.bootstrap.confidence,
-        )
-        kept = compared.retained
-        listed.append(
+def recovery_rows(variant: Variant, record: Record, masks_kept: bool) -> Rows:
+    """The rows of table `recovery`: how many of the removed weights are zero after each epoch."""
+    return {
+        "recovery": [
             {
                 "variant": variant.name,
-                "task": task,
-                "metric": metric,
-                "value": number(scored["value"]),
-                **_bounds("", compared.score),
-                "delta": number(compared.delta.value),
-                **_bounds("delta_", compared.delta),
-                "retained": number(kept.value),
-                "examples": evaluation["examples"],
-                "collapsed": evaluation["collapsed"],
-                **_bounds("retained_", kept),
-                "tokens_per_word": evaluation["tokens_per_word"],
-                "sample": json.dumps(evaluation["sample"][:_SAMPLES_SHOWN], ensure_ascii=False),
+                "masks_kept": masks_kept,
+                "epoch": epoch,
+                "removed": record["removed"],
+                "zeros": zeros,
+                "sparsity": zeros / record["scope_weights"],
+                "train_seconds": record["train_seconds"],
             }
-        )
-    return listed
-
-
-def _bounds(prefix: str, interval: Interval) -> Row:
-    return {f"{prefix}low": number(interval.low), f"{prefix}high": number(interval.high)}
-
-
-@functools.lru_cache(maxsize=8)
-def _counts(examples: int, resamples: int) -> Any:
-    return resample_counts(examples, resamples, seed=0)
+            for epoch, zeros in enumerate(record["zeros_by_epoch"], start=1)
+        ]
+    }
 
 
 def size_rows(variant: Variant, sizes: Record, dense_sizes: Record) -> list[Row]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from analysis import project, pruning, tasks
 from analysis.errors import RequestError, unknown
 from analysis.models.catalogue import BUILTIN, MAX_TOKENS
+from analysis.pruning import patterns
 
 VARIABLE = "SPARSITY_STUDY"
 DEFAULT = project.DEFAULT_STUDY
@@ -66,6 +67,44 @@ class Compute(_Section):
     batch_size: Count = 64
 
 
+class Calibration(_Section):
+    """Training examples of a model's own task that calibrated methods look at."""
+
+    examples: Count = 128
+    tokens: Annotated[int, Field(ge=2, le=MAX_TOKENS)] = MAX_TOKENS
+
+
+class Recovery(_Section):
+    """Training with the masks kept, after pruning by `method` and for the method `gradual`.
+
+    tasks         for each model, those of its tasks that are in this list
+    unmasked_at   the level at which, once, the same training is shown without masks
+    """
+
+    method: str = "magnitude"
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    sparsities: Annotated[tuple[Level, ...], Field(min_length=1)]
+    examples: Count = 4096
+    epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    batch_size: Count = 32
+    unmasked_at: Level | None = None
+
+
+class Sensitivity(_Section):
+    """Each layer, or kind of matrix, pruned alone; from that, sparsities of their own.
+
+    examples   of a validation sample, drawn as the test examples are, with another seed
+    allocate   levels at which the sparsities derived are compared with the same for all
+    """
+
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    by: Literal["layer", "kind"] = "layer"
+    sparsities: Annotated[tuple[Level, ...], Field(min_length=1)] = (0.5, 0.9)
+    examples: Count = 256
+    allocate: tuple[Level, ...] = ()
+
+
 class Study(_Section):
     """A whole study; its YAML text is kept for the record."""
 
@@ -75,7 +114,15 @@ class Study(_Section):
     examples: dict[str, Count]
     methods: Annotated[tuple[str, ...], Field(min_length=1)]
     sparsities: Annotated[tuple[Level, ...], Field(min_length=1)]
-    protocols: Annotated[tuple[Literal["one-shot"], ...], Field(min_length=1)] = ("one-shot",)
+    patterns: Annotated[tuple[str, ...], Field(min_length=1)] = ("2:4",)
+    protocols: Annotated[
+        tuple[Literal["one-shot", "fine-tuned", "distilled"], ...], Field(min_length=1)
+    ] = ("one-shot",)
+    include: tuple[Line, ...] = ()
+    exclude: tuple[Line, ...] = ()
+    calibration: Calibration = Calibration()
+    recovery: Recovery | None = None
+    sensitivity: Sensitivity | None = None
     formats: Annotated[tuple[Literal["dense", "dense+zstd"], ...], Field(min_length=1)] = (
         "dense",
         "dense+zstd",
@@ -100,15 +147,94 @@ class Study(_Section):
                 raise ValueError(f"examples: no model answers task {task!r}; remove it")
         for method in self.methods:
             _require("methods", "method", method, pruning.names())
+        _check_methods(self)
+        _check_recovery(self)
+        _check_sensitivity(self)
+        for pattern in self.patterns:
+            try:
+                patterns.parse(pattern)
+            except RequestError as error:
+                raise ValueError(f"patterns: {error}") from error
         _require("runtime.method", "method", self.runtime.method, self.methods)
         if "dense" not in self.formats:
             raise ValueError("formats: must contain 'dense', which the others are compared with")
-        for key in ("methods", "sparsities", "protocols", "formats", "seeds"):
+        for key in ("methods", "sparsities", "patterns", "protocols", "formats", "seeds"):
             _require_unique(key, getattr(self, key))
         _require_unique("sparsities", [f"{s:g}" for s in self.sparsities])  # as variants are named
         _require_unique("runtime.batches", self.runtime.batches)
         _require_unique("models", [model.name for model in self.models])
         return self
+
+
+def _check_methods(study: Study) -> None:
+    """What leads and what is timed is pruned at every level, in one shot, by masks."""
+    for where, method in (("methods", study.methods[0]), ("runtime.method", study.runtime.method)):
+        plain = pruning.kind(method) in ("weights", "calibrated")
+        if not plain or pruning.takes_patterns(method):
+            raise ValueError(
+                f"{where}: {method} cannot lead, as it does not reach every sparsity by a mask;"
+                " name one such as magnitude first"
+            )
+    if (study.include or study.exclude) and (
+        left := [m for m in study.methods if pruning.kind(m) in ("structured", "trained")]
+    ):
+        raise ValueError(
+            f"include, exclude: {left[0]} has a scope of its own; leave it out of methods, or these"
+        )
+
+
+def _check_recovery(study: Study) -> None:
+    trained = [m for m in study.methods if pruning.kind(m) == "trained"]
+    wanted = [p for p in study.protocols if p != "one-shot"]
+    if "one-shot" not in study.protocols:
+        raise ValueError("protocols: must contain 'one-shot', from which the others start")
+    if study.recovery is None:
+        if trained or wanted:
+            raise ValueError(
+                f"recovery: is missing; {(trained + wanted)[0]} trains, so say on which tasks"
+            )
+        return
+    if not trained and not wanted:
+        raise ValueError(
+            "recovery: trains nothing; add fine-tuned to protocols or gradual to methods"
+        )
+    recovery = study.recovery
+    _require("recovery.method", "method", recovery.method, study.methods)
+    if pruning.kind(recovery.method) not in ("weights", "calibrated") or pruning.takes_patterns(
+        recovery.method
+    ):
+        raise ValueError(f"recovery.method: {recovery.method} leaves no mask at each sparsity")
+    _check_tasks("recovery.tasks", study, recovery.tasks)
+    _check_levels("recovery.sparsities", study, recovery.sparsities)
+    if recovery.unmasked_at is not None:
+        _check_levels("recovery.unmasked_at", study, (recovery.unmasked_at,))
+    for model in study.models:
+        for task in set(model.tasks) & set(recovery.tasks) & set(BUILTIN[model.name].pretrained):
+            raise ValueError(
+                f"recovery.tasks: {model.name} is not fine-tuned for {task}; name another task"
+            )
+
+
+def _check_sensitivity(study: Study) -> None:
+    if study.sensitivity is not None:
+        _check_tasks("sensitivity.tasks", study, study.sensitivity.tasks)
+        _check_levels("sensitivity.allocate", study, study.sensitivity.allocate)
+        if study.sensitivity.allocate:
+            _require("sensitivity.allocate", "method", "magnitude-layer", study.methods)
+        _require_unique("sensitivity.sparsities", study.sensitivity.sparsities)
+
+
+def _check_tasks(where: str, study: Study, tasks: tuple[str, ...]) -> None:
+    _require_unique(where, tasks)
+    for task in tasks:
+        _require(where, "task", task, study.examples)
+
+
+def _check_levels(where: str, study: Study, levels: tuple[float, ...]) -> None:
+    _require_unique(where, levels)
+    for level in levels:
+        if level not in study.sparsities:
+            raise ValueError(f"{where}: {level:g} is not among the study's sparsities; add it")
 
 
 def _check_model(where: str, model: Model) -> None:
@@ -249,6 +375,9 @@ def _fields_at(location: list[str | int]) -> list[str]:
     sections: dict[str, type[_Section]] = {
         "models": Model,
         "runtime": Runtime,
+        "calibration": Calibration,
+        "recovery": Recovery,
+        "sensitivity": Sensitivity,
         "bootstrap": Bootstrap,
         "compute": Compute,
     }

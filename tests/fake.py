@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from analysis import pruning, results, rows, study, tasks
+from analysis import pruning, results, rows, study, tasks, variants
 from analysis.models import naming
 from analysis.models.tensors import in_memory
 from analysis.profile.checkpoint import profile as profile_checkpoint
 from analysis.pruning.scope import Scope
-from analysis.rows import Scored
 from analysis.scoring.statistics import METRICS
+from analysis.variants import Scored
 
 NAMES = {
     "encoder-only": [
@@ -66,12 +66,12 @@ def profile(family: str) -> dict:
     return profile_checkpoint(in_memory(weights(family)))
 
 
-def histograms(family: str, variants: list[rows.Variant]) -> dict:
+def histograms(family: str, shown: list[variants.Variant]) -> dict:
     """Of the weights with the smallest of all set to zero, as many as the level says."""
     found = weights(family)
     magnitudes = np.sort(np.concatenate([np.abs(a).reshape(-1) for a in found.values()]))
     listed = []
-    for variant in variants:
+    for variant in shown:
         cut = magnitudes[min(magnitudes.size - 1, round(variant.sparsity * magnitudes.size))]
         left = {n: np.where(np.abs(a) < cut, np.float32(0), a) for n, a in found.items()}
         listed.append(profile_checkpoint(in_memory(left))["scopes"]["model"]["histogram"])
@@ -89,6 +89,7 @@ def pruned(family: str, method: str, levels: tuple[float, ...]) -> dict:
         "peak_bytes": 1 << 20,
         "levels": [
             {
+                "level": s.sparsity,
                 "sparsity": s.sparsity,
                 "achieved": s.sparsity,
                 "scope_weights": size,
@@ -161,7 +162,7 @@ def tables(chosen: study.Study) -> results.Tables:
     parts = [rows.task_rows(found)]
     for model in chosen.models:
         record = checkpoint(model.family, model.name)
-        base = rows.base_variant(chosen, model, 0, record)
+        base = variants.base_variant(chosen, model, 0, record)
         parts.append(rows.model_rows(model, record))
         parts.append(rows.profile_rows(model.name, base.name, profile(model.family)))
         groups = [_group(chosen, model, task) for task in model.tasks]
@@ -175,18 +176,18 @@ def tables(chosen: study.Study) -> results.Tables:
 
 
 def _group(chosen: study.Study, model: study.Model, task: str) -> list[Scored]:
-    dense = rows.dense_variant(
+    dense = variants.dense_variant(
         chosen, model, task, 0, checkpoint(model.family, f"{model.name}-{task}")
     )
-    variants = [dense] + [
-        rows.pruned_variant(chosen, dense, method, "one-shot", record, level)
+    group = [dense] + [
+        variants.pruned_variant(chosen, dense, method, "one-shot", record, level)
         for method in chosen.methods
         for record in [pruned(model.family, method, chosen.sparsities)]
         for level in record["levels"]
     ]
     return [
         Scored(v, sizes(v.sparsity), evaluation(task, v.sparsity, v.method, seed=len(task)))
-        for v in variants
+        for v in group
     ]
 
 
@@ -197,7 +198,7 @@ def sizes(level: float) -> dict:
     }
 
 
-def latency(chosen: study.Study, timed: list[rows.Variant]) -> dict:
+def latency(chosen: study.Study, timed: list[variants.Variant]) -> dict:
     return {
         "kernel": "torch dense",
         "device": "cpu",

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
-from analysis import calls, rows, study
+from analysis import calls, study, variants
 from analysis.memo import Memo
 from analysis.models.catalogue import BUILTIN
 
@@ -49,7 +49,7 @@ def remember_models(cache: Path, chosen: study.Study) -> None:
             call = calls.pretrain(model.name, 0, chosen.compute.threads)
             record = pretrain_builtin(memo.objects, **call.arguments)
             memo.store(call, record, 1.0)
-            base = rows.base_variant(chosen, model, 0, record)
+            base = variants.base_variant(chosen, model, 0, record)
             for task in model.tasks:
                 if task not in BUILTIN[model.name].pretrained:
                     call = calls.fine_tune(chosen, model, base, task)

@@ -42,7 +42,7 @@ def calibration_batches(
         batch = _encoded(tokenizer, form, ordered[start : start + ROWS], max_tokens)
         labels = batch.pop("labels", None)
         if model.config.is_encoder_decoder:
-            wanted = labels if form == "text-to-text" else _masked(batch)
+            wanted = _masked(batch) if labels is None else labels
             batch |= _decoder_inputs(model, wanted, padding_id(tokenizer))
         batches.append({name: tensor.to(model.device) for name, tensor in batch.items()})
     return batches
@@ -66,7 +66,7 @@ def _masked(batch: Batch) -> torch.Tensor:
 
 def _decoder_inputs(model: PreTrainedModel, wanted: torch.Tensor, padding: int) -> Batch:
     """Each token is foreseen from those before: the start token, then all but the last."""
-    start = model.config.decoder_start_token_id
+    start = getattr(model.config, "decoder_start_token_id", None)  # T5's may lack it
     ids = torch.roll(wanted, 1, dims=1)
     ids[:, 0] = padding if start is None else start
     real = torch.roll(wanted != IGNORED, 1, dims=1)

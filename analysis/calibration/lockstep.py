@@ -37,8 +37,8 @@ def blocks(
         of_block.setdefault(model.get_submodule(matrix.block), []).append(matrix)
     model.requires_grad_(False)
     for part in model.modules():  # T5's stacks have configurations of their own
-        if hasattr(part, "config"):
-            part.config.use_cache = False  # a block that runs twice would find its own tokens there
+        if config := getattr(part, "config", None):
+            config.use_cache = False  # a block that runs twice would find its own tokens there
     hooks = [block.register_forward_pre_hook(_halt, with_kwargs=True) for block in of_block]
     passes = [greenlet(functools.partial(model.base_model, **batch)) for batch in batches]
     waiting = dict.fromkeys(of_block)

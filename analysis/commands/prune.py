@@ -1,6 +1,5 @@
 """Prunes one model: a checkpoint that `from_pretrained` opens, and pruning.json beside it."""
 
-import fnmatch
 import json
 import shutil
 import time
@@ -17,13 +16,13 @@ from analysis.arrays import Mask
 from analysis.commands.work import at_work
 from analysis.errors import RequestError, RunError
 from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
-from analysis.models.naming import Weight
 from analysis.models.parameters import Parameters, parameters
 from analysis.models.tensors import Bytes, Checkpoint, Reader, Tensor
 from analysis.models.weights import require_finite
 from analysis.models.widening import widened
 from analysis.pruning import kernels
 from analysis.pruning.bitmaps import packed
+from analysis.pruning.choice import in_scope
 from analysis.pruning.scope import Scope, stored_by_input
 from analysis.pruning.selection import Selection
 
@@ -66,7 +65,7 @@ def prune(model: str, revision: str | None, request: Request, out: Path) -> None
         checkpoint = open_checkpoint(located.folder)
         with Reader(checkpoint) as reader:
             found = parameters(checkpoint, reader)
-            names = _in_scope(found, module.in_scope, request)
+            names = in_scope(found.counted, module.in_scope, request.include, request.exclude)
             weights = {
                 name: widened(reader, checkpoint.tensors[name])
                 for name in progress.track(names, "tensors read:")
@@ -90,33 +89,6 @@ def prune(model: str, revision: str | None, request: Request, out: Path) -> None
             f" {facts['parameters']:,} in all, are zero"
         )
         shown.say(f"written to {out} after {time.perf_counter() - start:.1f} s")
-
-
-def _in_scope(found: Parameters, chosen: Any, request: Request) -> list[str]:
-    """The names of the tensors to prune, each tied one once."""
-    counted = found.counted
-    for glob in (*request.include, *request.exclude):
-        if not fnmatch.filter(counted, glob):
-            raise RequestError(
-                f"{glob!r} matches no tensor of the model; its tensors are called like"
-                f" {', '.join(list(counted)[:3])}"
-            )
-
-    def wanted(name: str, what: Weight) -> bool:
-        inside = _matches(name, request.include) if request.include else chosen(what)
-        return inside and not _matches(name, request.exclude)
-
-    names = [name for name, what in counted.items() if wanted(name, what)]
-    if not names:
-        raise RequestError(
-            "no weights are in scope: the method's own are the matrices of the blocks, and none is"
-            " left; widen --include, or narrow --exclude"
-        )
-    return names
-
-
-def _matches(name: str, globs: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
 
 
 def _content(

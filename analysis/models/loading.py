@@ -62,14 +62,7 @@ def load_smaller(folder: Path, auto_class: Any) -> Any:
     Raises RequestError if its files are damaged or do not fit each other, or a parameter is
     missing or surplus.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        built = AutoConfig.from_pretrained(folder, local_files_only=True)
-        model = auto_class.from_config(built, dtype=torch.float32)
-    except (OSError, ValueError, RecursionError) as error:
-        raise RequestError(
-            f"{folder / 'config.json'} describes no model to open: {error}"
-        ) from error
+    config, model = _built(folder, auto_class)
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     found = units.groups(naming.weights(shapes), shapes, config)
     kept = units.read_kept(folder, found)
@@ -77,9 +70,25 @@ def load_smaller(folder: Path, auto_class: Any) -> Any:
         if group.key in kept:
             _shrink(model, group, len(kept[group.key]))
     _fill(model, read_weights(folder), folder / FILE)
-    if (folder / "generation_config.json").is_file() and model.can_generate():
-        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model.eval()
+
+
+def _built(folder: Path, auto_class: Any) -> tuple[dict[str, Any], Any]:
+    """The parsed config.json, and the whole model that it describes, with random weights."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        described = AutoConfig.from_pretrained(folder, local_files_only=True)
+        model = auto_class.from_config(described, dtype=torch.float32)
+        if (folder / "generation_config.json").is_file() and model.can_generate():
+            model.generation_config = GenerationConfig.from_pretrained(
+                folder, local_files_only=True
+            )
+    except Exception as error:  # whatever the values of a config run into
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise RequestError(
+            f"{folder / 'config.json'} describes no model to open as asked: {reason}"
+        ) from error
+    return config, model
 
 
 def _shrink(model: Any, group: Group, kept: int) -> None:
@@ -105,30 +114,34 @@ def _fill(model: Any, weights: Mapping[str, Array], path: Path) -> None:
     longer tied where the file has other values for the two.
     """
     state = model.state_dict(keep_vars=True)
-    filled: dict[int, str] = {}  # by the parameter, which tied names share
-    for stored, array in weights.items():
+    unused = [re.compile(rule) for rule in model._keys_to_ignore_on_load_unexpected or ()]
+    names = {}
+    for stored in weights:
         name = _name_in(model, state, stored)
-        if name is None:
-            if naming.is_buffer(stored):
-                continue
+        if name is not None:
+            names[stored] = name
+        elif not naming.is_buffer(stored) and not any(rule.search(stored) for rule in unused):
             raise RequestError(f"{path} has {stored}, which the model of config.json lacks")
-        tensor, value = state[name], torch.from_numpy(array).to(torch.float32)
+    filled: set[int] = set()  # by the parameter, which tied names share
+    # first those that others are tied to
+    for stored in sorted(names, key=lambda stored: names[stored] in model.all_tied_weights_keys):
+        tensor = state[names[stored]]
+        value = torch.from_numpy(weights[stored]).to(tensor.dtype)
         if tensor.shape != value.shape:
             raise RequestError(
                 f"{path}: {stored} is {tuple(value.shape)}, and {tuple(tensor.shape)} by"
                 f" config.json and {KEPT}; remove the units again"
             )
-        if id(tensor) in filled and not torch.equal(tensor.detach(), value):
-            module, _, own = name.rpartition(".")
+        if id(tensor) not in filled:
+            filled.add(id(tensor))
+            with torch.no_grad():
+                tensor.copy_(value)
+        elif not torch.equal(tensor.detach(), value):
+            module, _, own = names[stored].rpartition(".")
             setattr(model.get_submodule(module), own, torch.nn.Parameter(value))
-            continue
-        filled[id(tensor)] = stored
-        with torch.no_grad():
-            tensor.copy_(value)
-    computed = [re.compile(rule) for rule in model._keys_to_ignore_on_load_missing or ()]
     for name, tensor in state.items():
-        fixed = naming.is_buffer(name) or any(rule.search(name) for rule in computed)
-        if id(tensor) not in filled and not fixed:
+        # what is not learned (positions in sines, buffers) is already computed
+        if tensor.requires_grad and id(tensor) not in filled:
             raise RequestError(f"{path} lacks {name}, which the model of config.json has")
 
 

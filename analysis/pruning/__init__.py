@@ -38,6 +38,21 @@ def names() -> list[str]:
     return registry.names(PACKAGE)
 
 
+def kind(name: str) -> str:
+    """What the method needs: "weights", "calibrated", "structured" or "trained"."""
+    return str(registry.constants(PACKAGE, name)["KIND"])
+
+
+def title(name: str) -> str:
+    """What a reader calls the method."""
+    return str(registry.constants(PACKAGE, name)["TITLE"])
+
+
+def takes_patterns(name: str) -> bool:
+    """Whether the method's levels are N:M patterns rather than sparsities."""
+    return registry.constants(PACKAGE, name).get("LEVELS") == "patterns"
+
+
 def method(name: str) -> ModuleType:
     """The method of that name. Raises RequestError, with the nearest name, if there is none."""
     return registry.module(PACKAGE, "method", name)

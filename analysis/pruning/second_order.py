@@ -43,13 +43,13 @@ class Factor:
 
 
 def factor(inputs: Inputs) -> Factor:
-    """U of H = (2/n) XᵀX. Overwrites `inputs.products`, which is as large as it gets.
+    """U of H = (2/n) XᵀX. The products stay as they are: a query's are a key's and a value's too.
 
     Raises RunError if the Hessian cannot be factored however much it is damped.
     """
     if inputs.products is None:
         raise ValueError("the inputs' products are needed")
-    hessian = inputs.products.mul_(2 / inputs.tokens)
+    hessian = inputs.products * (2 / inputs.tokens)
     diagonal = hessian.diagonal()
     silent = diagonal == 0
     diagonal[silent] = 1

@@ -84,7 +84,8 @@ def remove_units(
                within half the largest unit
 
     Raises Unreachable if one unit per group leaves more than asked for; RequestError if nothing
-    can be removed or moments do not fit; RunError if weights or moments are not finite.
+    can be removed or moments do not fit; RunError if weights or moments are not finite, or what
+    comes of them.
     """
     if not 0 < sparsity < 1:
         raise RequestError(f"sparsity {sparsity}: allowed are fractions above 0 and below 1")
@@ -167,8 +168,8 @@ def _chosen(
     if sums[-1] < wanted:
         most = int(sums[-1] * 10_000 // whole) / 10_000
         raise Unreachable(
-            f"sparsity {sparsity} cannot be reached by removing neurons and heads: with one left"
-            f" in each layer it is {most}; ask for at most that"
+            f"sparsity {sparsity} cannot be reached by removing neurons and heads: the most is"
+            f" {most}, with one left in each layer"
         )
     steps = int(np.argmin(np.abs(sums - wanted)))
     gone: list[set[int]] = [set() for _ in found]
@@ -185,8 +186,8 @@ def _scores(
     axes = "io,io->i" if cut.axis == 0 else "oi,oi->i"
     norms = np.einsum(axes, tensor, tensor, dtype=np.float64)
     with np.errstate(over="ignore"):  # infinity is refused where scores are ranked
-        scores = moments[cut.name].variance * norms
-    return scores.reshape(group.count, -1).mean(axis=1)
+        scores: Numbers = (moments[cut.name].variance * norms).reshape(group.count, -1)
+        return scores.mean(axis=1)
 
 
 def _standardised(scores: Numbers) -> Numbers:
@@ -207,6 +208,7 @@ def _compensate(
             at = group.positions(cut, matrix.shape[-1], lost)
             added = matrix[:, at].astype(np.float64) @ moments[cut.name].mean[at]
             weights[name] = (weights[name] + added).astype(weights[name].dtype)
+            require_finite(weights, [name])
 
 
 def write_kept(folder: Path, kept: Mapping[str, Any]) -> None:

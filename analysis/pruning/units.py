@@ -31,7 +31,7 @@ _GROUPED = {"llama", "mistral"}
 _STACKED = {"t5", "mt5"}
 _FUSED = {"gpt2"}
 # others may normalise over all heads, mix them, or lay them out otherwise
-KNOWN = frozenset(
+KNOWN = sorted(
     {"bert", "roberta", "xlm-roberta", "deberta-v2", "bart", "mbart", "pegasus", "m2m_100"}
     | _GROUPED
     | _STACKED
@@ -98,7 +98,7 @@ def groups(named: Mapping[str, Weight], shapes: Shapes, config: Mapping[str, Any
     if kind not in KNOWN:
         raise RequestError(
             f"config.json has the model_type {kind!r}, of which no neurons and heads can be"
-            f" removed; allowed: {', '.join(sorted(KNOWN))}"
+            f" removed; allowed: {', '.join(KNOWN)}"
         )
     blocks: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name, what in named.items():
@@ -124,10 +124,10 @@ def groups(named: Mapping[str, Weight], shapes: Shapes, config: Mapping[str, Any
     return sorted((g for g in found if once[g.key] == 1), key=lambda group: group.key)
 
 
-def _stack(key: str, layers: Iterable[Group | None]) -> Group | None:
+def _stack(key: str, layers: Sequence[Group | None]) -> Group | None:
     """The heads of a whole stack; None if one of its layers is not understood."""
     there = [layer for layer in layers if layer is not None]
-    if len({layer.count for layer in there}) != 1 or len(there) != len(list(layers)):
+    if len({layer.count for layer in there}) != 1 or len(there) != len(layers):
         return None
     return Group(
         key,

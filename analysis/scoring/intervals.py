@@ -60,7 +60,32 @@ def compare(
     )
 
 
-def _interval(value: Rows, drawn: Rows, confidence: float) -> Interval:
+@dataclass(frozen=True)
+class Drawn:
+    """What is retained of a score: its value, and in every resample, (resamples,)."""
+
+    value: float
+    resamples: Rows
+
+
+def retained_drawn(
+    metric: Metric, rows: Rows, dense_rows: Rows, counts: Rows, chance: float
+) -> Drawn:
+    """What a variant retains, on the resamples in which others of its task are drawn too."""
+    value, dense = metric.value(rows.sum(axis=0)), metric.value(dense_rows.sum(axis=0))
+    drawn, dense_drawn = metric.value(counts @ rows), metric.value(counts @ dense_rows)
+    return Drawn(
+        float(retained(metric, value, dense, chance)),
+        retained(metric, drawn, dense_drawn, chance),
+    )
+
+
+def difference(one: Drawn, other: Drawn, confidence: float) -> Interval:
+    """What one variant retains more than another, paired by resample."""
+    return _interval(one.value - other.value, one.resamples - other.resamples, confidence)
+
+
+def _interval(value: Rows | float, drawn: Rows, confidence: float) -> Interval:
     """Percentile bounds; NaN bounds where the metric is undefined in any resample."""
     if not np.isfinite(value):
         return Interval(float(value), float("nan"), float("nan"))

@@ -1,18 +1,19 @@
-"""Pruned models: all levels of one method in one step, remembered as bit-packed masks."""
+"""Pruned models: all levels of a method that looks at weights alone, as bit-packed masks."""
 
 import functools
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from analysis import pruning
 from analysis.machine import peak_of
 from analysis.models import naming
 from analysis.models.weights import read_weights, require_finite
 from analysis.objects import Objects
-from analysis.pruning.masks import Pruned, write_pruned
+from analysis.pruning.choice import in_scope
+from analysis.pruning.masks import write_pruned
+from analysis.pruning.outcome import outcome
+from analysis.pruning.patterns import parse
 from analysis.pruning.scope import Scope, stored_by_input
 
 
@@ -21,63 +22,52 @@ def prune_checkpoint(
     *,
     weights_sha256: str,
     method: str,
-    sparsities: list[float],
+    levels: list[Any],
+    include: list[str],
+    exclude: list[str],
     seed: int,
     checkpoint: str,
 ) -> dict[str, Any]:
-    """Record: for each level the masks, what was achieved of what, the threshold, the seconds that
-    its selection took (the first has what all share); the peak memory of the whole.
+    """Record: for each level (a sparsity, or a pattern's text) the masks, what was achieved of
+    what, the threshold, the seconds that its selection took (the first has what all share); the
+    peak memory of the whole.
 
     `weights_sha256` is the key's; `checkpoint` is the object in which the weights lie.
     """
     with objects.scratch() as scratch:
-        work = functools.partial(
-            _prune, objects.open(checkpoint), weights_sha256, method, sparsities, seed, scratch
-        )
-        levels, peak = peak_of(work)
-        for i, level in enumerate(levels):
+        handed = (weights_sha256, method, levels, include, exclude, seed, scratch)
+        found, peak = peak_of(functools.partial(_prune, objects.open(checkpoint), *handed))
+        for i, level in enumerate(found):
             level["masks"] = {"object": objects.adopt(scratch / str(i))}
-    return {"levels": levels, "peak_bytes": peak}
+    return {"levels": found, "peak_bytes": peak}
 
 
 def _prune(
     folder: Path,
     weights_sha256: str,
     method: str,
-    sparsities: list[float],
+    levels: list[Any],
+    include: list[str],
+    exclude: list[str],
     seed: int,
     scratch: Path,
 ) -> list[dict[str, Any]]:
     """Write the masks of level i to scratch/i; returns the levels' facts."""
     module = pruning.method(method)
     tensors = read_weights(folder)
-    names = naming.weights(tensors)
-    weights = {name: tensors[name] for name in names}
-    scope = {name: weights[name] for name, what in names.items() if module.in_scope(what)}
-    require_finite(weights, scope)
-    whole = sum(array.size for array in weights.values())
-    zeros_elsewhere = sum(
-        int(array.size - np.count_nonzero(array)) for n, array in weights.items() if n not in scope
-    )
+    named = naming.weights(tensors)
+    weights = {name: tensors[name] for name in named}
+    chosen = in_scope(named, module.in_scope, include, exclude)
+    require_finite(weights, chosen)
     by_input = stored_by_input({name: array.shape for name, array in weights.items()})
-    handed = Scope(scope, by_input=by_input, seed=seed)
-    levels = []
+    scope = Scope({name: weights[name] for name in chosen}, by_input=by_input, seed=seed)
+    asked = [parse(level) if isinstance(level, str) else level for level in levels]
+    found = []
     start = time.perf_counter()
-    for i, selection in enumerate(module.select(handed, sparsities)):
+    for i, selection in enumerate(module.select(scope, asked)):
         seconds = time.perf_counter() - start
-        write_pruned(scratch / str(i), Pruned(selection.masks), weights_sha256)
-        size = sum(array.size for array in scope.values())
-        kept = (np.count_nonzero(scope[name] * mask) for name, mask in selection.masks.items())
-        zeros = size - int(sum(kept))
-        levels.append(
-            {
-                "sparsity": selection.sparsity,
-                "achieved": zeros / size,
-                "scope_weights": size,
-                "whole_model": (zeros + zeros_elsewhere) / whole,
-                "threshold": selection.threshold,
-                "prune_seconds": round(seconds, 4),
-            }
-        )
+        pruned, facts = outcome(weights, chosen, selection)
+        write_pruned(scratch / str(i), pruned, weights_sha256)
+        found.append(facts | {"level": levels[i], "prune_seconds": round(seconds, 4)})
         start = time.perf_counter()
-    return levels
+    return found

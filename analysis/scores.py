@@ -1,0 +1,149 @@
+"""Rows of scores: each variant against the dense model, against other variants, and layer by layer.
+
+All intervals of a task come from the same resamples of its examples: that is what pairs them.
+"""
+
+import functools
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis.memo import Record
+from analysis.pruning.allocation import allocate
+from analysis.results import number
+from analysis.scoring.intervals import (
+    Drawn,
+    Interval,
+    compare,
+    difference,
+    resample_counts,
+    retained_drawn,
+)
+from analysis.scoring.statistics import METRICS
+from analysis.study import Study
+from analysis.variants import Row, Scored, Variant
+
+_SAMPLES_SHOWN = 3
+
+
+def quality_rows(study: Study, scored: Scored, task: str, chance: Row, dense: Record) -> list[Row]:
+    """The rows of table `quality`: a metric each, with paired intervals against the dense model."""
+    evaluation = scored.evaluation
+    if evaluation is None:
+        return []
+    return [
+        {
+            "variant": scored.variant.name,
+            "task": task,
+            "metric": metric,
+            **_compared(study, metric, evaluation, dense, chance),
+            "collapsed": evaluation["collapsed"],
+            "tokens_per_word": evaluation["tokens_per_word"],
+            "sample": json.dumps(evaluation["sample"][:_SAMPLES_SHOWN], ensure_ascii=False),
+        }
+        for metric in evaluation["metrics"]
+    ]
+
+
+def _compared(study: Study, metric: str, evaluation: Record, dense: Record, chance: Row) -> Row:
+    """A score, its difference from the dense model's and what is retained, with intervals."""
+    examples = evaluation["examples"]
+    found = compare(
+        METRICS[metric],
+        np.asarray(evaluation["metrics"][metric]["rows"]),
+        np.asarray(dense["metrics"][metric]["rows"]),
+        _counts(examples, study.bootstrap.resamples),
+        chance[metric],
+        study.bootstrap.confidence,
+    )
+    return {
+        "value": number(evaluation["metrics"][metric]["value"]),
+        **_bounds("", found.score),
+        "delta": number(found.delta.value),
+        **_bounds("delta_", found.delta),
+        "retained": number(found.retained.value),
+        "examples": examples,
+        **_bounds("retained_", found.retained),
+    }
+
+
+def contest_rows(study: Study, group: Sequence[Scored], task: str, chance: Row) -> list[Row]:
+    """The rows of table `contests`: each two variants of one dense model at the same sparsity.
+
+    What is compared is `retained`, on the task's first metric and the same resamples.
+    """
+    dense = group[0].evaluation
+    if dense is None:
+        return []
+    metric = next(iter(dense["metrics"]))
+    counts = _counts(dense["examples"], study.bootstrap.resamples)
+    dense_rows = np.asarray(dense["metrics"][metric]["rows"])
+    by_level: dict[float, list[tuple[Variant, Drawn]]] = {}
+    for scored in group[1:]:
+        if scored.evaluation is not None:
+            rows = np.asarray(scored.evaluation["metrics"][metric]["rows"])
+            drawn = retained_drawn(METRICS[metric], rows, dense_rows, counts, chance[metric])
+            by_level.setdefault(scored.variant.sparsity, []).append((scored.variant, drawn))
+    listed = []
+    for level, entrants in by_level.items():
+        for (one, first), (other, second) in itertools.combinations(entrants, 2):
+            found = difference(first, second, study.bootstrap.confidence)
+            listed.append(
+                {
+                    "variant": one.name,
+                    "other": other.name,
+                    "metric": metric,
+                    "task": task,
+                    "sparsity": level,
+                    "difference": number(found.value),
+                    **_bounds("", found),
+                }
+            )
+    return listed
+
+
+def sensitivity_rows(
+    study: Study, dense: Variant, task: str, record: Record, chance: Row
+) -> list[Row]:
+    """The rows of table `sensitivity`: what is retained with one group of matrices pruned."""
+    assert study.sensitivity is not None
+    whole = {"metrics": record["dense"], "examples": record["examples"]}
+    metric = next(iter(record["dense"]))
+    return [
+        {
+            "model": dense.model,
+            "task": task,
+            "metric": metric,
+            "by": study.sensitivity.by,
+            "group": cell["group"],
+            "sparsity": cell["sparsity"],
+            "part": cell["part"],
+            "layer": cell["layer"],
+            "kind": cell["kind"],
+            "weights": sum(cell["tensors"].values()),
+            **_compared(study, metric, whole | {"metrics": cell["metrics"]}, whole, chance),
+        }
+        for cell in record["cells"]
+    ]
+
+
+def shares(rows: Sequence[Row], sparsity: float) -> dict[str, float]:
+    """The sparsity of each group that its measured losses call for, at that total."""
+    sizes = {row["group"]: row["weights"] for row in rows}
+    losses: dict[str, list[tuple[float, float]]] = {group: [] for group in sizes}
+    for row in rows:
+        kept = 1.0 if row["retained"] is None else row["retained"]  # void: nothing can be lost
+        losses[row["group"]].append((row["sparsity"], max(0.0, 1 - kept)))
+    return allocate(sizes, losses, sparsity)
+
+
+def _bounds(prefix: str, interval: Interval) -> Row:
+    return {f"{prefix}low": number(interval.low), f"{prefix}high": number(interval.high)}
+
+
+@functools.lru_cache(maxsize=8)
+def _counts(examples: int, resamples: int) -> Any:
+    return resample_counts(examples, resamples, seed=0)

@@ -1,0 +1,75 @@
+"""Models pruned gradually while they train: all levels in one step, as one training climbs."""
+
+import time
+from typing import Any
+
+import torch
+
+from analysis.models import naming
+from analysis.models.growing import grow_sparse as grow
+from analysis.models.loading import load_model
+from analysis.models.recovery import flushing_denormals
+from analysis.models.weights import read_weights, require_finite
+from analysis.objects import Objects
+from analysis.pruning.methods.gradual import in_scope
+from analysis.steps.trained import course_on, write_trained
+
+
+def grow_sparse(
+    objects: Objects,
+    *,
+    checkpoint: str,
+    weights_sha256: str,
+    task: str,
+    sparsities: list[float],
+    examples: int,
+    epochs: float,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+    threads: int,
+) -> dict[str, Any]:
+    """Record: for each level, in the given order, its masks with the values that training gave,
+    what was achieved of what, and the seconds.
+
+    `epochs` are those of each level. `train_seconds` are all that led to the level, those of the
+    levels below and of selecting included; `prune_seconds` the selecting since the level below.
+    The peak memory is not measured: it would be training's, not the method's.
+    """
+    torch.set_num_threads(threads)
+    course = course_on(
+        task,
+        examples=examples,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    folder = objects.open(checkpoint)
+    dense = read_weights(folder)
+    names = [name for name, what in naming.weights(dense).items() if in_scope(what)]
+    require_finite(dense, names)
+    model, tokenizer = load_model(folder, course.form, "cpu")
+    levels: dict[float, dict[str, Any]] = {}
+    seconds = 0.0
+    with objects.scratch() as scratch, flushing_denormals() as flushed:
+        start = time.perf_counter()
+        for level in grow(model, tokenizer, names, sparsities, course):
+            seconds += time.perf_counter() - start
+            path = scratch / "masks"
+            achieved = write_trained(path, model, dense, level.masks, weights_sha256)
+            levels[level.sparsity] = achieved | {
+                "sparsity": level.sparsity,
+                "threshold": level.threshold,
+                "prune_seconds": round(level.prune_seconds, 4),
+                "train_seconds": round(seconds, 3),
+                "zeros_by_epoch": level.zeros,
+                "final_loss": level.losses[-1],
+                "masks": {"object": objects.adopt(path)},
+            }
+            start = time.perf_counter()
+    return {
+        "levels": [levels[sparsity] for sparsity in sparsities],
+        "peak_bytes": None,
+        "flush_denormal": flushed,
+    }

@@ -1,0 +1,101 @@
+"""Smaller models: whole neurons and heads removed, a checkpoint of its own for each level."""
+
+import contextlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.numpy import save_file
+
+from analysis.calibration.lockstep import blocks
+from analysis.calibration.matrices import matrices
+from analysis.machine import peak_here
+from analysis.models import naming
+from analysis.models import weights as stored
+from analysis.models.weights import FILE, read_weights, require_finite
+from analysis.objects import Objects
+from analysis.pruning.calibrated import Calibration
+from analysis.pruning.structured import Moments, Unreachable, projections, remove_units, write_kept
+from analysis.steps.calibrated import calibration
+
+
+def shrink_checkpoint(
+    objects: Objects,
+    *,
+    weights_sha256: str,
+    levels: list[float],
+    task: str,
+    examples: int,
+    tokens: int,
+    seed: int,
+    threads: int,
+    device: str,
+    checkpoint: str,
+) -> dict[str, Any]:
+    """Record: for each level the smaller checkpoint, as near to the level as whole units allow, or
+    why it cannot be reached; `weights_sha256` is the key's."""
+    torch.set_num_threads(threads)
+    folder = objects.open(checkpoint)
+    loaded = calibration(folder, task, examples, tokens, seed, device)
+    with objects.scratch() as scratch:
+        found, peak = peak_here(lambda: _shrink(folder, levels, loaded, scratch))
+        for i, level in enumerate(found):
+            if level["status"] == "ok":
+                level["checkpoint"] = {"object": objects.adopt(scratch / str(i))}
+    return {"levels": found, "peak_bytes": peak}
+
+
+def moments_of(loaded: Calibration, names: list[str]) -> dict[str, Moments]:
+    """Means and variances of what goes into these matrices of the dense model."""
+    model = loaded.load()
+    with contextlib.closing(
+        blocks(model, loaded.batches(model), matrices(model, names), products=False)
+    ) as steps:
+        return {
+            name: Moments(inputs.mean.cpu().numpy(), inputs.variance.cpu().numpy())
+            for found in steps
+            for name, inputs in found.items()
+        }
+
+
+def _shrink(
+    folder: Path, levels: list[float], loaded: Calibration, scratch: Path
+) -> list[dict[str, Any]]:
+    """Write the checkpoint of level i to scratch/i; returns the levels' facts."""
+    weights = read_weights(folder)
+    named = naming.weights(weights)
+    require_finite(weights, [name for name, what in named.items() if what.prunable])
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    start = time.perf_counter()
+    moments = moments_of(loaded, projections(named))
+    whole = sum(weights[name].size for name in named)
+    found = []
+    for i, level in enumerate(levels):
+        facts: dict[str, Any] = {"level": level, "sparsity": level, "threshold": None}
+        try:
+            smaller = remove_units(weights, config, moments, level)
+        except Unreachable as error:
+            found.append(facts | {"status": "unreachable", "reason": str(error)})
+            continue
+        seconds = time.perf_counter() - start
+        out = scratch / str(i)
+        shutil.copytree(folder, out, ignore=shutil.ignore_patterns(FILE))
+        save_file(smaller.weights, out / FILE, metadata={"format": "pt"})
+        write_kept(out, smaller.kept)
+        parameters = sum(smaller.weights[name].size for name in named)
+        facts |= {
+            "status": "ok",
+            "achieved": smaller.removed / smaller.scope_weights,
+            "scope_weights": smaller.scope_weights,
+            "whole_model": 1 - parameters / whole,
+            "parameters": parameters,
+            "weights_sha256": stored.weights_sha256(smaller.weights),
+            "kept": smaller.kept,
+            "prune_seconds": round(seconds, 4),
+        }
+        found.append(facts)
+        start = time.perf_counter()
+    return found

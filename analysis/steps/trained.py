@@ -1,0 +1,68 @@
+"""What the steps that train a pruned model share: the course they take, and what they remember."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from analysis.arrays import Array, Mask
+from analysis.errors import RequestError, unknown
+from analysis.models import naming
+from analysis.models.catalogue import MAX_TOKENS
+from analysis.models.objectives import TASKS
+from analysis.models.recovery import Course
+from analysis.models.weights import require_finite
+from analysis.pruning.masks import Pruned, applied, write_pruned
+
+
+def course_on(
+    task: str, *, examples: int, epochs: float, learning_rate: float, batch_size: int, seed: int
+) -> Course:
+    """So many of the task's training examples, taken so often.
+
+    Raises RequestError if no training examples are known for the task.
+    """
+    if task not in TASKS:
+        raise RequestError(unknown("task to train on", task, TASKS))
+    form, make_examples = TASKS[task]
+    chosen = make_examples(examples, seed)
+    return Course(form, chosen, batch_size, learning_rate, epochs, seed, MAX_TOKENS)
+
+
+def stored_weights(model: torch.nn.Module, dense: Mapping[str, Array]) -> dict[str, Array]:
+    """The model's weights under the names of its checkpoint `dense`, without those it lacks."""
+    state = model.state_dict()
+    return {name: state[name].cpu().numpy() for name in dense if name in state}
+
+
+def write_trained(
+    path: Path,
+    model: torch.nn.Module,
+    dense: Mapping[str, Array],
+    masks: Mapping[str, Mask],
+    weights_sha256: str,
+) -> dict[str, Any]:
+    """Write masks and the values of every tensor that training changed; returns what was achieved.
+
+    That is the share of zeros in the masks' tensors and in the whole model, as counted in what is
+    written. Raises RunError if a weight is NaN or infinite.
+    """
+    trained = stored_weights(model, dense)
+    require_finite(trained, trained)
+    pruned = applied(dense, Pruned(masks))
+    values = {n: array for n, array in trained.items() if not np.array_equal(array, pruned[n])}
+    write_pruned(path, Pruned(masks, values), weights_sha256)
+    left = applied(dense, Pruned(masks, values))
+    names = naming.weights(dense)
+    size = sum(mask.size for mask in masks.values())
+    return {
+        "achieved": sum(_zeros(left[name]) for name in masks) / size,
+        "scope_weights": size,
+        "whole_model": sum(_zeros(left[n]) for n in names) / sum(left[n].size for n in names),
+    }
+
+
+def _zeros(array: Array) -> int:
+    return int(array.size - np.count_nonzero(array))

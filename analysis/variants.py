@@ -1,0 +1,161 @@
+"""Variants: models as they are benchmarked, and where their weights and masks lie."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from analysis.memo import Record
+from analysis.study import Model, Study
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model as it is benchmarked, and where its weights and masks lie."""
+
+    name: str
+    model: str
+    task: str
+    seed: int
+    checkpoint: str
+    weights_sha256: str
+    parameters: int
+    prunable: int
+    train_seconds: float
+    masks: str | None = None
+    method: str = "dense"
+    protocol: str = ""
+    sparsity: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    level: Mapping[str, Any] | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether there is such a model: a structured method cannot reach every level."""
+        return self.level is None or self.level.get("status", "ok") == "ok"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A variant with its bytes and, if it was put to a task, its evaluation."""
+
+    variant: Variant
+    sizes: Record
+    evaluation: Record | None = None
+
+
+def _suffix(study: Study, seed: int) -> str:
+    return f"/seed-{seed}" if len(study.seeds) > 1 else ""
+
+
+def base_variant(study: Study, model: Model, seed: int, record: Record) -> Variant:
+    """The pretrained model, fine-tuned for no task."""
+    return _dense(f"{model.name}/dense{_suffix(study, seed)}", model, "", seed, record)
+
+
+def dense_variant(study: Study, model: Model, task: str, seed: int, record: Record) -> Variant:
+    """The model fine-tuned for the task, not pruned."""
+    return _dense(f"{model.name}/{task}/dense{_suffix(study, seed)}", model, task, seed, record)
+
+
+def _dense(name: str, model: Model, task: str, seed: int, record: Record) -> Variant:
+    return Variant(
+        name=name,
+        model=model.name,
+        task=task,
+        seed=seed,
+        checkpoint=record["checkpoint"]["object"],
+        weights_sha256=record["weights_sha256"],
+        parameters=record["parameters"],
+        prunable=record["prunable_parameters"],
+        train_seconds=record["train_seconds"],
+    )
+
+
+def pruned_variant(
+    study: Study, dense: Variant, method: str, protocol: str, record: Record, level: Row
+) -> Variant:
+    """The dense variant, pruned by a method to a level: by masks, or as a smaller checkpoint."""
+    patterned = isinstance(level["level"], str)
+    stem = "/".join(part for part in (dense.model, dense.task) if part)
+    shown = level["level"] if patterned else f"{level['level']:g}"
+    smaller = level.get("checkpoint")
+    return replace(
+        dense,
+        name=f"{stem}/{method}/{protocol}/{shown}{_suffix(study, dense.seed)}",
+        checkpoint=smaller["object"] if smaller else dense.checkpoint,
+        weights_sha256=level.get("weights_sha256", dense.weights_sha256),
+        parameters=level.get("parameters", dense.parameters),
+        train_seconds=level.get("train_seconds", 0.0),
+        masks=level["masks"]["object"] if "masks" in level else None,
+        method=method,
+        protocol=protocol,
+        sparsity=level["sparsity"],
+        settings=_settings(level, patterned),
+        level=level | {"peak_bytes": record.get("peak_bytes")},
+    )
+
+
+def _settings(level: Row, patterned: bool) -> Row:
+    """What a name does not say of how the level was pruned."""
+    return {
+        **({"pattern": level["level"]} if patterned else {}),
+        **{key: level[key] for key in ("notes", "kept") if level.get(key)},
+    }
+
+
+def recovered_variant(pruned: Variant, protocol: str, record: Record) -> Variant:
+    """The pruned variant, trained with its masks kept."""
+    return replace(
+        pruned,
+        name=pruned.name.replace(f"/{pruned.protocol}/", f"/{protocol}/"),
+        protocol=protocol,
+        train_seconds=record["train_seconds"],
+        masks=record["masks"]["object"],
+        level={**(pruned.level or {}), **record},
+    )
+
+
+def allocated_variant(
+    study: Study, dense: Variant, shares: Mapping[str, float], record: Record
+) -> Variant:
+    """The dense variant, its matrices pruned by magnitude to sparsities of their own."""
+    found = pruned_variant(study, dense, "magnitude-layer", "one-shot", {}, dict(record))
+    return replace(
+        found,
+        name=f"{found.name}/allocated",
+        settings={"allocation": {group: round(share, 4) for group, share in shares.items()}},
+    )
+
+
+def variant_row(variant: Variant) -> Row:
+    """The row of table `variants`; a dense model removes nothing of its prunable weights."""
+    level = variant.level or {"achieved": 0.0, "scope_weights": variant.prunable, "whole_model": 0}
+    return {
+        "variant": variant.name,
+        "model": variant.model,
+        "task": variant.task,
+        "kind": "dense" if variant.level is None else "pruned",
+        "method": variant.method,
+        "protocol": variant.protocol,
+        "sparsity": variant.sparsity,
+        **{
+            column: level.get(column)
+            for column in (
+                "achieved",
+                "scope_weights",
+                "whole_model",
+                "threshold",
+                "prune_seconds",
+                "peak_bytes",
+                "reason",
+            )
+        },
+        "settings": json.dumps(variant.settings, sort_keys=True),
+        "seed": variant.seed,
+        "status": level.get("status", "ok"),
+        "train_seconds": variant.train_seconds,
+        "parameters": variant.parameters,
+    }
