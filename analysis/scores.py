@@ -135,8 +135,9 @@ def shares(rows: Sequence[Row], sparsity: float) -> dict[str, float]:
     sizes = {row["group"]: row["weights"] for row in rows}
     losses: dict[str, list[tuple[float, float]]] = {group: [] for group in sizes}
     for row in rows:
-        kept = 1.0 if row["retained"] is None else row["retained"]  # void: nothing can be lost
-        losses[row["group"]].append((row["sparsity"], max(0.0, 1 - kept)))
+        # what the examples cannot tell from the dense model, or is void, costs nothing
+        worse = row["retained_high"] is not None and row["retained_high"] < 1
+        losses[row["group"]].append((row["sparsity"], 1 - row["retained"] if worse else 0.0))
     return allocate(sizes, losses, sparsity)
 
 

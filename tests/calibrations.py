@@ -1,6 +1,8 @@
 """Batches for tiny models of any architecture, and what goes into their matrices, found plainly."""
 
 import contextlib
+import copy
+import functools
 from dataclasses import dataclass
 
 import architectures
@@ -15,10 +17,16 @@ PADDING = 0  # the token of the tiny models
 _LENGTHS = [(10, 7), (9, 12), (6, 5)]  # of the batches' texts, and of what is decoded from them
 
 
-def model(architecture, seed=0):
+def model(architecture):
     """A tiny dense model, the same each time."""
-    torch.manual_seed(seed)
-    return architectures.model(architecture).eval()
+    return copy.deepcopy(_model(architecture))
+
+
+@functools.cache
+def _model(architecture):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return architectures.model(architecture).eval()
 
 
 def batches(of, seed=0):

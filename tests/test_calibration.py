@@ -8,6 +8,7 @@ import calibrations
 import numpy as np
 import pytest
 import torch
+import transformers
 from greenlet import greenlet
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -212,6 +213,22 @@ def test_the_blocks_without_matrices_are_run_too(architecture):
     (alone,) = blocks(of, run_on, matrices(of, expected), products=False)
     for name in expected:
         torch.testing.assert_close(alone[name].squares, expected[name].squares)
+
+
+def test_a_block_that_runs_twice_is_given_once_with_its_first_inputs():
+    """ALBERT's layers are one block."""
+    torch.manual_seed(0)
+    config = transformers.AlbertConfig(
+        **architectures.SMALL, **architectures.ENCODER, embedding_size=8
+    )
+    of = transformers.AlbertForMaskedLM(config).eval()
+    run_on, names = calibrations.batches(of), calibrations.in_scope(of)
+    (given,) = blocks(of, run_on, calibrations.found(of), products=True)
+    of.config.num_hidden_layers = 1
+    expected = calibrations.plain_inputs(of, run_on, names)
+    assert sorted(given) == names
+    for name in names:
+        expected[name].check(given[name])
 
 
 def test_a_models_weights_are_left_as_they_are():

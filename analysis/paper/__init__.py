@@ -1,7 +1,7 @@
 """All that report.qmd asks for: a figure, a table, a value, a claim, each by its name.
 
-    figure("retained_curves")     a matplotlib figure, from figures or weight_figures
-    table("baseline")             a Markdown table, from tables
+    figure("retained_curves")     a matplotlib figure, from one of the modules of figures
+    table("baseline")             a Markdown table, from tables or method_tables
     value("levels")               a number or name for running text, from values
     claim("cliff")                a checked claim, from claims
 
@@ -16,7 +16,16 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from analysis.errors import RequestError, unknown
-from analysis.paper import claims, figures, style, tables, values, weight_figures
+from analysis.paper import (
+    claims,
+    figures,
+    method_figures,
+    method_tables,
+    style,
+    tables,
+    values,
+    weight_figures,
+)
 from analysis.paper.data import load
 from analysis.paper.text import Md
 
@@ -31,12 +40,12 @@ def start() -> None:
 
 def figure(name: str) -> Figure:
     """The figure of that name."""
-    return _named("figure", name, figures, weight_figures)(load())
+    return _named("figure", name, figures, weight_figures, method_figures)(load())
 
 
 def table(name: str) -> Md:
     """The table of that name."""
-    return _named("table", name, tables)(load())
+    return _named("table", name, tables, method_tables)(load())
 
 
 def value(name: str, *arguments: Any) -> Md:

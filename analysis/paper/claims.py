@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from analysis.errors import RequestError, unknown
-from analysis.paper import findings, text
+from analysis.paper import findings, method_findings, text
 from analysis.paper.data import Data
 from analysis.paper.findings import Finding
 from analysis.paper.text import Md, escape
@@ -124,6 +124,72 @@ CLAIMS = {
             "Not in every stack of four blocks or more does what a weight does tell more about its"
             " scale than how deep it lies.",
             findings.kinds_differ_more,
+        ),
+        Claim(
+            "methods-in-order",
+            "From 50 % on, what a method knows decides: on average SparseGPT keeps no less than"
+            " Wanda, Wanda no less than magnitude, and magnitude no less than chance.",
+            "From 50 % on, the methods do not stand in the order of what they know at every level.",
+            method_findings.methods_in_order,
+        ),
+        Claim(
+            "correction-helps",
+            "Correcting the kept weights for the removed ones keeps more quality than the leading"
+            " method does.",
+            "Correcting the kept weights for the removed ones did not keep more quality than the"
+            " leading method does.",
+            method_findings.correction_helps,
+        ),
+        Claim(
+            "patterns-cost",
+            "A pattern costs quality: bound to N of M neighbours, a method keeps less than where it"
+            " may choose freely.",
+            "Bound to N of M neighbours, the methods did not keep less than where they chose"
+            " freely.",
+            method_findings.patterns_cost,
+        ),
+        Claim(
+            "structure-costs",
+            "Removing whole neurons and heads costs more quality than removing as many single"
+            " weights.",
+            "Removing whole neurons and heads did not cost more quality than removing as many"
+            " single weights.",
+            method_findings.structure_costs,
+        ),
+        Claim(
+            "training-recovers",
+            "Fine-tuning with the masks kept brings classifiers at 90 % back to nine tenths of"
+            " their quality.",
+            "Fine-tuning with the masks kept did not bring every classifier at 90 % back to nine"
+            " tenths of its quality.",
+            method_findings.training_recovers,
+        ),
+        Claim(
+            "masks-needed",
+            "Fine-tuning without masks destroys the sparsity that was to be tuned.",
+            "Fine-tuning without masks left most of the zeros where they were.",
+            method_findings.masks_needed,
+        ),
+        Claim(
+            "distillation-helps",
+            "Distilling from the dense model recovers more than its labels alone.",
+            "Distilling from the dense model did not recover more than the labels alone.",
+            method_findings.distillation_helps,
+        ),
+        Claim(
+            "layers-bear-differently",
+            "Layers bear pruning differently: in each model one can be pruned alone for little,"
+            " another not.",
+            "Not in each model do layers bear pruning differently.",
+            method_findings.layers_bear_differently,
+        ),
+        Claim(
+            "allocation-helps",
+            "Removing more where it costs less keeps more quality than removing as much"
+            " everywhere.",
+            "Removing more where it seemed to cost less did not keep more quality than removing as"
+            " much everywhere.",
+            method_findings.allocation_helps,
         ),
         Claim(
             "one-answer",

@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis import project, results, study
 from analysis.errors import RequestError, RunError
+from analysis.paper import series
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,44 @@ class Data:
         return list(self["models"]["model"])
 
     @functools.cached_property
+    def variants(self) -> pd.DataFrame:
+        """Table `variants` of the first seed, with the series that each is of."""
+        table = self["variants"]
+        columns = zip(table["method"], table["protocol"], table["settings"], strict=True)
+        table = table.assign(series=[series.name(*row) for row in columns])
+        return table[table["seed"] == self.environment["seeds"][0]]
+
+    @functools.cached_property
+    def one_shot(self) -> pd.DataFrame:
+        """The variants that were pruned and not trained, all at sparsities of the study's own."""
+        table = self.variants
+        chosen = table[(table["kind"] == "pruned") & (table["protocol"] == "one-shot")]
+        return chosen[~chosen["series"].str.contains(series.ALLOCATED, regex=False)]
+
+    @functools.cached_property
     def levels(self) -> list[float]:
-        """The sparsities, from the smallest."""
-        return sorted(x for x in set(self["variants"]["sparsity"]) if x > 0)
+        """The sparsities of the leading method, from the smallest."""
+        table = self.one_shot
+        return sorted(set(table.loc[table["series"] == table["series"].iloc[0], "sparsity"]))
+
+    @functools.cached_property
+    def entrants(self) -> list[str]:
+        """All series that were pruned in one shot, in the study's order."""
+        return list(dict.fromkeys(self.one_shot["series"]))
 
     @functools.cached_property
     def methods(self) -> list[str]:
-        """The pruning methods in the study's order; the first is the one that figures lead with."""
-        found = self["variants"].loc[self["variants"]["kind"] == "pruned", "method"]
-        return list(dict.fromkeys(found))
+        """Those of them that reach every level; the first is the one that figures lead with."""
+        reached = self.one_shot[self.one_shot["status"] == "ok"]
+        levels = reached.groupby("series")["sparsity"].agg(set)
+        return [name for name in self.entrants if levels.get(name, set()) >= set(self.levels)]
+
+    @functools.cached_property
+    def trained(self) -> list[str]:
+        """The series that were trained after pruning, or while they were pruned."""
+        table = self.variants
+        chosen = table[(table["kind"] == "pruned") & (table["protocol"] != "one-shot")]
+        return list(dict.fromkeys(chosen["series"]))
 
     @functools.cached_property
     def primary(self) -> dict[str, str]:
@@ -56,15 +86,13 @@ class Data:
     @functools.cached_property
     def quality(self) -> pd.DataFrame:
         """Every score of the first seed with the model, method and level of its variant."""
-        of_variant = self["variants"][
-            ["variant", "model", "kind", "method", "protocol", "sparsity", "threshold", "seed"]
-        ]
-        merged = self["quality"].merge(of_variant, on="variant", validate="many_to_one")
-        return merged[merged["seed"] == self.environment["seeds"][0]]
+        columns = ["variant", "model", "kind", "method", "series", "sparsity", "threshold"]
+        of_variant = self.variants[columns]
+        return self["quality"].merge(of_variant, on="variant", validate="many_to_one")
 
     @functools.cached_property
     def scores(self) -> pd.DataFrame:
-        """The primary metric of each benchmark: a row for each (model, task, method, level)."""
+        """The primary metric of each benchmark: a row for each (model, task, series, level)."""
         quality = self.quality
         return quality[quality["metric"] == quality["task"].map(self.primary)]
 
@@ -77,9 +105,44 @@ class Data:
         """The (model, task) pairs that were benchmarked, in the study's order."""
         return list(dict.fromkeys(zip(self.scores["model"], self.scores["task"], strict=True)))
 
-    def at(self, model: str, task: str, method: str, sparsity: float) -> pd.Series:
-        """The primary score of one variant. Raises RequestError if it was not measured."""
-        return self.one(self.scores, model=model, task=task, method=method, sparsity=sparsity)
+    def at(self, model: str, task: str, name: str, sparsity: float) -> pd.Series:
+        """The primary score of a variant. Raises RequestError if it was not measured."""
+        found = self.find(model, task, name, sparsity)
+        if found is None:  # raises, naming what is missing
+            return self.one(self.scores, model=model, task=task, series=name, sparsity=sparsity)
+        return found
+
+    def find(self, model: str, task: str, name: str, sparsity: float) -> pd.Series | None:
+        """The same, or None if there is no such variant."""
+        return self._by_place.get((model, task, name, sparsity))
+
+    @functools.cached_property
+    def _by_place(self) -> dict[tuple[str, str, str, float], pd.Series]:
+        keys = ["model", "task", "series", "sparsity"]
+        return {tuple(row[key] for key in keys): row for _, row in self.scores.iterrows()}
+
+    def retained(self, name: str, level: float) -> dict[tuple[str, str], float]:
+        """What each benchmark retains at a level, of those that have this series there."""
+        found = {cell: self.find(*cell, name, level) for cell in self.cells()}
+        return {cell: row["retained"] for cell, row in found.items() if row is not None}
+
+    @functools.cached_property
+    def contests(self) -> pd.DataFrame:
+        """Table `contests` both ways round, with the series and the model of the two."""
+        table = self["contests"]
+        columns = {"variant": "other", "other": "variant", "low": "high", "high": "low"}
+        turned = table.rename(columns=columns)
+        turned[["difference", "low", "high"]] = -turned[["difference", "low", "high"]]
+        both = pd.concat([table, turned], ignore_index=True)
+        of_variant = self.variants.set_index("variant")[["series", "model"]]
+        both = both.merge(of_variant, left_on="variant", right_index=True)
+        other = of_variant["series"].rename("other_series")
+        return both.merge(other, left_on="other", right_index=True)
+
+    def contest(self, one: str, other: str) -> pd.DataFrame:
+        """What one series retains more than another, with intervals, wherever both were scored."""
+        table = self.contests
+        return table[(table["series"] == one) & (table["other_series"] == other)]
 
     def first_task(self, model: str) -> str:
         """The model's first benchmark: the one whose variants are sized and timed in figures."""
@@ -91,7 +154,7 @@ class Data:
         chosen = scores[
             (scores["model"] == model)
             & (scores["task"] == self.first_task(model))
-            & scores["method"].isin(["dense", self.methods[0]])
+            & scores["series"].isin(["dense", self.methods[0]])
         ]
         return self["size"].merge(chosen[["variant", "sparsity"]], on="variant")
 

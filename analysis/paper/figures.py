@@ -1,61 +1,9 @@
-"""Figures of what pruning does: quality, bytes and speed against sparsity."""
+"""Figures of what pruning saves: bytes and speed against sparsity."""
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis.paper import style
 from analysis.paper.data import Data
-
-
-def retained_curves(data: Data) -> Figure:
-    """Retained quality against sparsity: a panel a model, a colour a task, a line style a method.
-
-    The band is the bootstrap interval of the leading method.
-    """
-    tasks = list(dict.fromkeys(task for _, task in data.cells()))
-    figure, axes = style.panels(len(data.models), 2.7, sharey=True)
-    for axis, model in zip(axes, data.models, strict=True):
-        for task in [t for m, t in data.cells() if m == model]:
-            look = style.ordinal(tasks.index(task))
-            for j, method in enumerate(data.methods):
-                _curve(axis, data, model, task, method, j, look["color"], look["marker"])
-        axis.axhline(0, color="black", linewidth=0.6)
-        axis.set_title(style.name(model))
-        axis.set_ylim(-0.3, 1.15)
-        style.level_axis(axis, data.levels)
-    for axis in style.left_column(axes):
-        axis.set_ylabel("retained quality")
-    handles = [
-        Line2D([], [], label=data.task_title(t), **(style.ordinal(i) | {"linestyle": "-"}))
-        for i, t in enumerate(tasks)
-    ]
-    handles += [
-        Line2D([], [], color="grey", ls=style.LINES[j % len(style.LINES)], label=method)
-        for j, method in enumerate(data.methods)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    return figure
-
-
-def _curve(
-    axis: Axes,
-    data: Data,
-    model: str,
-    task: str,
-    method: str,
-    index: int,
-    colour: str,
-    marker: str,
-) -> None:
-    rows = [data.at(model, task, "dense", 0.0)]
-    rows += [data.at(model, task, method, level) for level in data.levels]
-    x = range(len(rows))
-    values = [row["retained"] for row in rows]
-    axis.plot(x, values, color=colour, marker=marker, linestyle=style.LINES[index % 4])
-    if index == 0:
-        low, high = ([row[f"retained_{end}"] for row in rows] for end in ("low", "high"))
-        axis.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
 
 
 def bytes_by_level(data: Data) -> Figure:

@@ -10,8 +10,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
+HOLLOW = ("s", "D", "o", "^", "v", "<", ">", "p")  # markers of what is no line
 LINES = ("-", "--", "-.", ":")
 FULL_WIDTH = 6.4  # inches: the text width of the PDF
 
@@ -56,6 +57,14 @@ def panels(count: int, height: float, **options: Any) -> tuple[Figure, list[Axes
     for axis in flat[count:]:
         axis.set_visible(False)
     return figure, flat[:count]
+
+
+def nothing(why: str) -> Figure:
+    """A figure for what a study did not do: one line that says so."""
+    figure = plt.figure(figsize=(FULL_WIDTH, 0.5))
+    plt.close(figure)
+    figure.text(0.5, 0.5, why, ha="center", va="center", style="italic")
+    return figure
 
 
 def columns_of(count: int) -> int:

@@ -64,7 +64,10 @@ def parts(data: Data) -> Md:
 
 
 def thresholds(data: Data) -> Md:
-    """For each level, the magnitude below which weights were removed, and what that is of all."""
+    """For each level, the magnitude below which weights were removed, and what that is of all.
+
+    Methods without one threshold are left out.
+    """
     body = []
     variants = data["variants"]
     for model in data.models:
@@ -72,6 +75,8 @@ def thresholds(data: Data) -> Md:
         for method in data.methods:
             rows = [data.at(model, task, method, level)["variant"] for level in data.levels]
             found = variants.set_index("variant").loc[rows]
+            if found["threshold"].isna().all():
+                continue
             body.append(
                 [
                     escape(model),
@@ -159,12 +164,11 @@ def _mark(row: pd.Series) -> str:
 
 
 def differences(data: Data) -> Md:
-    """Every score of every variant, with its paired difference from the dense model."""
+    """Every score under the leading method, with its paired difference from the dense model."""
     body = []
-    pruned = data.quality[data.quality["kind"] == "pruned"]
-    series = ["model", "task", "metric", "method"]
-    in_order = pruned.groupby(series, sort=False).ngroup()
-    for _, row in pruned.assign(series=in_order).sort_values(["series", "sparsity"]).iterrows():
+    pruned = data.quality[data.quality["series"] == data.methods[0]]
+    in_order = pruned.groupby(["model", "task", "metric"], sort=False).ngroup()
+    for _, row in pruned.assign(order=in_order).sort_values(["order", "sparsity"]).iterrows():
         metric = data.metrics.loc[(row["task"], row["metric"])]
         unit = _unit(metric)
         body.append(
@@ -172,7 +176,6 @@ def differences(data: Data) -> Md:
                 escape(row["model"]),
                 escape(data.task_title(row["task"])),
                 escape(metric["metric_title"]),
-                escape(row["method"]),
                 text.level(row["sparsity"]),
                 text.score(row["value"], unit) + _mark(row),
                 text.signed(row["delta"], unit),
@@ -181,9 +184,9 @@ def differences(data: Data) -> Md:
             ]
         )
     header = [
-        "Model", "Task", "Metric", "Method", "Level", "Score", "Difference", "Interval", "Retained",
+        "Model", "Task", "Metric", "Level", "Score", "Difference", "Interval", "Retained",
     ]  # fmt: skip
-    return text.table(header, body, "llllrrrrr")
+    return text.table(header, body, "lllrrrrr")
 
 
 def sizes(data: Data) -> Md:

@@ -142,6 +142,8 @@ def table(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> M
     where a row is long, and a study may have any number of levels.
     """
     rows = [list(header), *map(list, body)]
+    if len(rows) == 1:  # what a study did not do
+        rows.append(["*none in this study*"] + [MISSING] * (len(align) - 1))
     for cells in rows:
         if len(cells) != len(align):
             raise ValueError(f"{len(cells)} cells in a table of {len(align)} columns: {cells}")

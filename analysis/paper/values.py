@@ -30,6 +30,11 @@ def parameters(data: Data) -> str:
     return text.between(data["models"]["parameters"], lambda n: f"{n / 1e6:.1f}") + "\u00a0million"
 
 
+def method_count(data: Data) -> str:
+    """How many methods prune in one shot, patterns of one method together."""
+    return text.counted(data.one_shot["method"].nunique(), "method")
+
+
 def task_count(data: Data) -> str:
     return text.counted(len(data.primary), "task")
 

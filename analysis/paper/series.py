@@ -1,0 +1,20 @@
+"""What a curve or a row of the paper is called: a method, and what its name does not say."""
+
+import json
+from typing import Any
+
+from analysis.paper.text import is_missing
+
+ALLOCATED = ", by sensitivity"
+
+
+def name(method: str, protocol: Any, settings: str) -> str:
+    """The series of a variant: `wanda`, `nm-wanda 2:4`, `magnitude, fine-tuned`.
+
+    A method that trains by itself has but one protocol, which is not said.
+    """
+    chosen = json.loads(settings)
+    pattern = f" {chosen['pattern']}" if "pattern" in chosen else ""
+    allocated = ALLOCATED if "allocation" in chosen else ""
+    alone = is_missing(protocol) or protocol == "one-shot" or method == "gradual"
+    return f"{method}{pattern}{allocated}{'' if alone else f', {protocol}'}"
