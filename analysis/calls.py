@@ -6,7 +6,7 @@ from typing import Any
 from analysis import pruning, tasks
 from analysis.execution.timing import Schedule
 from analysis.memo import Call, Record
-from analysis.study import Model, Recovery, Study
+from analysis.study import Model, Recovery, Study, Training
 from analysis.variants import Variant
 
 _NUMPY = ("numpy", "safetensors")
@@ -145,8 +145,8 @@ def _grow(study: Study, dense: Variant, task: str, method: str) -> Call:
         {
             "weights_sha256": dense.weights_sha256,
             "task": task,
-            "sparsities": list(_recovery(study).sparsities),
-            **_training(study, dense),
+            "sparsities": list(study.sparsities),
+            **_training(study, dense, _recovery(study).gradual),
         },
         carried={"checkpoint": dense.checkpoint},
         code=(pruning.module_name(method),),
@@ -178,13 +178,9 @@ def _calibration(study: Study, dense: Variant, task: str) -> dict[str, Any]:
     }
 
 
-def _training(study: Study, dense: Variant) -> dict[str, Any]:
-    recovery = _recovery(study)
+def _training(study: Study, dense: Variant, training: Training) -> dict[str, Any]:
     return {
-        "examples": recovery.examples,
-        "epochs": recovery.epochs,
-        "learning_rate": recovery.learning_rate,
-        "batch_size": recovery.batch_size,
+        **training.model_dump(),
         "seed": dense.seed,
         "threads": study.compute.threads,
     }
@@ -204,7 +200,7 @@ def recover(study: Study, pruned: Variant, task: str, protocol: str) -> Call:
             "masks": pruned.masks,
             "task": task,
             "protocol": protocol,
-            **_training(study, pruned),
+            **_training(study, pruned, _recovery(study).training),
         },
         carried={"checkpoint": pruned.checkpoint},
         libraries=_TORCH,
@@ -220,7 +216,7 @@ def recover_without_masks(study: Study, pruned: Variant, task: str) -> Call:
             "weights_sha256": pruned.weights_sha256,
             "masks": pruned.masks,
             "task": task,
-            **_training(study, pruned),
+            **_training(study, pruned, _recovery(study).training),
         },
         carried={"checkpoint": pruned.checkpoint},
         libraries=_TORCH,

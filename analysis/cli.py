@@ -105,6 +105,17 @@ def prune_command(
     sparsity: Annotated[
         float | None, typer.Option(help="Fraction removed of the weights in scope, 0 to 1.")
     ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="N:M, such as 2:4, for the nm- methods.", show_default=False)
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|TASK",
+            help="Texts for methods that look at inputs: a file, or a built-in task.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="New folder for the pruned model.")
     ] = None,
@@ -129,12 +140,20 @@ def prune_command(
     if list_methods:
         typer.echo("\n".join(prune.list_methods()))
         return
-    if model is None or sparsity is None or out is None:
+    if model is None or out is None or (sparsity is None and pattern is None):
         raise RequestError(
-            "prune needs MODEL, --sparsity and --out; for example `prune tiny-bert --sparsity 0.5"
-            " --out pruned/tiny-bert`; --list-methods lists the methods"
+            "prune needs MODEL, --sparsity (or --pattern) and --out; for example `prune tiny-bert"
+            " --sparsity 0.5 --out pruned/tiny-bert`; --list-methods lists the methods"
         )
-    request = prune.Request(method, sparsity, tuple(include or ()), tuple(exclude or ()), seed)
+    request = prune.Request(
+        method=method,
+        sparsity=sparsity,
+        pattern=pattern,
+        calibration=calibration,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        seed=seed,
+    )
     prune.prune(model, revision, request, out)
 
 

@@ -74,20 +74,31 @@ class Calibration(_Section):
     tokens: Annotated[int, Field(ge=2, le=MAX_TOKENS)] = MAX_TOKENS
 
 
-class Recovery(_Section):
-    """Training with the masks kept, after pruning by `method` and for the method `gradual`.
+class Training(_Section):
+    """So many training examples, taken so often."""
 
-    tasks         for each model, those of its tasks that are in this list
-    unmasked_at   the level at which, once, the same training is shown without masks
-    """
-
-    method: str = "magnitude"
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
-    sparsities: Annotated[tuple[Level, ...], Field(min_length=1)]
-    examples: Count = 4096
+    examples: Count = 4000
     epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
     batch_size: Count = 32
+
+
+class Recovery(_Section):
+    """Training with the masks kept.
+
+    tasks         for each model, those of its tasks that are in this list
+    method        what prunes before the training by the study's `protocols`
+    sparsities    at these levels
+    training      how each of them is trained
+    gradual       how the method `gradual` trains at each level; it climbs through all of them
+    unmasked_at   the level at which, once, the same training is shown without masks
+    """
+
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    method: str = "magnitude"
+    sparsities: Annotated[tuple[Level, ...], Field(min_length=1)]
+    training: Training = Training(examples=2500, epochs=2.0, learning_rate=1.5e-3)
+    gradual: Training = Training()
     unmasked_at: Level | None = None
 
 

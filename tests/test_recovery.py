@@ -469,8 +469,8 @@ def test_the_record_of_the_pitfall_says_how_much_sparsity_is_left(objects):
     size = record["scope_weights"]
     assert record["removed"] == round(LEVEL * size)
     assert record["sparsity_before"] == record["removed"] / size
-    assert len(record["zeros_left_by_epoch"]) == 2
-    assert record["sparsity_after"] == record["zeros_left_by_epoch"][-1] / size < 0.1
+    assert len(record["zeros_by_epoch"]) == 2
+    assert record["sparsity_after"] == record["zeros_by_epoch"][-1] / size < 0.1
 
 
 def test_a_grown_models_levels_come_back_in_the_given_order(objects):

@@ -1,33 +1,31 @@
-"""Prunes one model: a checkpoint that `from_pretrained` opens, and pruning.json beside it."""
+"""Prunes one model: a checkpoint that `from_pretrained` opens, and pruning.json beside it.
+
+Only the method `structured` writes a smaller model, which the project's own loader opens.
+"""
 
 import json
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import numpy as np
-import safetensors
-
-from analysis import files, progress, pruning, sources
-from analysis.arrays import Mask
+from analysis import progress, pruning, sources
+from analysis.commands.prune_files import Content, pruned_content, write_content, write_model, zeros
 from analysis.commands.work import at_work
-from analysis.errors import RequestError, RunError
-from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
+from analysis.errors import RequestError
+from analysis.models import naming
+from analysis.models.checkpoint import open_checkpoint
 from analysis.models.parameters import Parameters, parameters
-from analysis.models.tensors import Bytes, Checkpoint, Reader, Tensor
-from analysis.models.weights import require_finite
+from analysis.models.tensors import Reader
+from analysis.models.weights import read_weights, require_finite
 from analysis.models.widening import widened
-from analysis.pruning import kernels
-from analysis.pruning.bitmaps import packed
 from analysis.pruning.choice import in_scope
+from analysis.pruning.patterns import Pattern, parse
 from analysis.pruning.scope import Scope, stored_by_input
 from analysis.pruning.selection import Selection
-
-_FACTS = "pruning.json"
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".ot")
+from analysis.sources import Located
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,13 @@ class Request:
     """What is asked for: `include` and `exclude` are globs over the tensors' stored names.
 
     With `include`, the tensors that it matches are in scope in place of the method's own choice;
-    what `exclude` matches is left out.
+    what `exclude` matches is left out. `calibration` is a built-in task or a file of texts.
     """
 
     method: str
-    sparsity: float
+    sparsity: float | None = None
+    pattern: str | None = None
+    calibration: str | None = None
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     seed: int = 0
@@ -48,127 +48,206 @@ class Request:
 def prune(model: str, revision: str | None, request: Request, out: Path) -> None:
     """Write the pruned model to the folder `out`.
 
-    Raises RequestError if there is no such model, method or tensor, or `out` is not empty; RunError
-    if weights are not finite or the disk refuses.
+    Raises RequestError if there is no such model, method or tensor, if the method needs what was
+    not given, or `out` is not empty; RunError if weights are not finite or the disk refuses.
     """
     module = pruning.method(request.method)
-    if not 0 < request.sparsity < 1:
-        raise RequestError(
-            f"--sparsity {request.sparsity:g} is not above 0 and below 1; it is the fraction"
-            " removed: for 50 % write 0.5"
-        )
+    level = _level(request)
+    _check_calibration(request)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RequestError(f"--out {out} is there already; name a new folder")
     start = time.perf_counter()
     with at_work(model) as (memo, shown):
         located = sources.locate(model, revision, memo)
-        checkpoint = open_checkpoint(located.folder)
-        with Reader(checkpoint) as reader:
-            found = parameters(checkpoint, reader)
-            names = in_scope(found.counted, module.in_scope, request.include, request.exclude)
-            weights = {
-                name: widened(reader, checkpoint.tensors[name])
-                for name in progress.track(names, "tensors read:")
-            }
-            require_finite(weights, names)
-            shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
-            scope = Scope(weights, stored_by_input(shapes), request.seed)
-            (selection,) = module.select(scope, [request.sparsity])
-            content = _content(checkpoint, reader, found, selection.masks)
-        facts = {
-            "model": located.name,
-            "source": located.source,
-            "revision": located.revision,
-            **_facts(request, found, content, selection, scope),
-            "seconds": round(time.perf_counter() - start, 2),
-        }
-        _write(out, located.folder, content, facts)
+        write = _shrink if module.KIND == "structured" else _remove
+        facts = write(module, located, request, level, out, start)
         shown.say(
             f"{located.name} pruned by {request.method}: {facts['achieved']:.2%} of"
             f" {facts['scope_weights']:,} weights in scope, {facts['whole_model']:.2%} of"
-            f" {facts['parameters']:,} in all, are zero"
+            f" {facts['parameters']:,} in all, are {facts['now']}"
         )
         shown.say(f"written to {out} after {time.perf_counter() - start:.1f} s")
 
 
-def _content(
-    checkpoint: Checkpoint, reader: Reader, found: Parameters, masks: Mapping[str, Mask]
-) -> dict[str, tuple[Tensor, Bytes]]:
-    """Every tensor's bytes, the removed weights zero; what is tied is pruned like its source."""
-    content = {}
-    for name, tensor in checkpoint.tensors.items():
-        raw = np.empty(tensor.bytes, np.uint8)
-        reader.read(tensor, 0, raw)
-        what = found.weights.get(name)
-        source = name if what is None or what.tied_to is None else what.tied_to
-        if source in masks:
-            numbers = raw.view(f"u{tensor.dtype.bytes}")  # zero is all bits zero in every float
-            kernels.zero_removed(numbers, packed(masks, source))
-        content[name] = (tensor, raw)
-    return content
+def _level(request: Request) -> float | Pattern:
+    """What is to be reached, in the terms of the method."""
+    if pruning.takes_patterns(request.method):
+        if request.pattern is None or request.sparsity is not None:
+            raise RequestError(
+                f"{request.method} takes --pattern, such as 2:4, in place of --sparsity"
+            )
+        return parse(request.pattern)
+    if request.pattern is not None:
+        patterned = [name for name in pruning.names() if pruning.takes_patterns(name)]
+        raise RequestError(
+            f"{request.method} takes no --pattern; methods that do: {', '.join(patterned)}"
+        )
+    if request.sparsity is None:
+        raise RequestError(f"{request.method} takes --sparsity, such as 0.5 for 50 %")
+    if not 0 < request.sparsity < 1:
+        raise RequestError(
+            f"--sparsity {request.sparsity:g} is not above 0 and below 1; it is the fraction"
+            " removed: for 50 % write 0.5"
+        )
+    return request.sparsity
+
+
+def _check_calibration(request: Request) -> None:
+    kind = pruning.kind(request.method)
+    if kind == "trained":
+        raise RequestError(
+            f"{request.method} trains while it prunes, so it takes a study; name it in `methods` of"
+            " a study file, with `recovery`"
+        )
+    if kind == "weights" and request.calibration is not None:
+        raise RequestError(f"{request.method} looks at weights alone; leave --calibration out")
+    if kind != "weights" and request.calibration is None:
+        raise RequestError(
+            f"{request.method} looks at what goes into each layer; give --calibration TASK (such as"
+            " sentiment), or a file with a text in each line"
+        )
+    if kind == "structured" and (request.include or request.exclude):
+        raise RequestError(
+            f"{request.method} removes whole neurons and heads; leave --include and --exclude out"
+        )
+
+
+def _remove(
+    module: ModuleType,
+    located: Located,
+    request: Request,
+    level: float | Pattern,
+    out: Path,
+    start: float,
+) -> dict[str, Any]:
+    """Write the checkpoint with the removed weights zero; returns the facts."""
+    checkpoint = open_checkpoint(located.folder)
+    with Reader(checkpoint) as reader:
+        found = parameters(checkpoint, reader)
+        names = in_scope(found.counted, module.in_scope, request.include, request.exclude)
+        weights = {
+            name: widened(reader, checkpoint.tensors[name])
+            for name in progress.track(names, "tensors read:")
+        }
+        require_finite(weights, names)
+        shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
+        if request.calibration is None:
+            scope = Scope(weights, stored_by_input(shapes), request.seed)
+            selections: Iterable[Selection] = module.select(scope, [level])
+        else:
+            weights.clear()  # the loaded model has them too
+            selections = _calibrated(module, located, found, names, level, request)
+        (selection,) = selections
+        content = pruned_content(checkpoint, reader, found, selection)
+    facts = _facts(located, request, found, content, selection, names, start)
+    write_content(out, located.folder, content, facts)
+    return facts
+
+
+def _calibrated(
+    module: ModuleType,
+    located: Located,
+    found: Parameters,
+    names: list[str],
+    level: float | Pattern,
+    request: Request,
+) -> Iterable[Selection]:
+    from analysis.calibration.loaded import calibration_of
+    from analysis.pruning.calibrated import select
+
+    family = naming.family(found.weights.values()) or "decoder-only"
+    texts = str(request.calibration)
+    return select(
+        module, names, [level], calibration_of(located.folder, family, texts, request.seed)
+    )
 
 
 def _facts(
+    located: Located,
     request: Request,
     found: Parameters,
-    content: Mapping[str, tuple[Tensor, Bytes]],
+    content: Content,
     selection: Selection,
-    scope: Scope,
+    names: list[str],
+    start: float,
 ) -> dict[str, Any]:
-    zeros = {name: _zeros(*content[name]) for name in found.counted}
+    gone = {name: zeros(*content[name]) for name in found.counted}
     sizes = {name: content[name][0].size for name in found.counted}
-    inside = sum(sizes[name] for name in scope.weights)
-    whole = sum(sizes.values())
+    inside, whole = sum(sizes[name] for name in names), sum(sizes.values())
     return {
-        "method": request.method,
-        "sparsity": request.sparsity,
-        "seed": request.seed,
+        **_asked(located, request),
+        "sparsity": selection.sparsity,
         "include": list(request.include),
         "exclude": list(request.exclude),
         "threshold": selection.threshold,
         "scope_weights": inside,
-        "achieved": sum(zeros[name] for name in scope.weights) / inside,
+        "achieved": sum(gone[name] for name in names) / inside,
         "parameters": whole,
-        "whole_model": sum(zeros.values()) / whole,
-        "tensors": {name: {"weights": sizes[name], "zeros": zeros[name]} for name in scope.weights},
+        "whole_model": sum(gone.values()) / whole,
+        "now": "zero",
+        "notes": dict(selection.notes),
+        "tensors": {name: {"weights": sizes[name], "zeros": gone[name]} for name in names},
         "tied": {n: w.tied_to for n, w in found.weights.items() if w.tied_to is not None},
+        "seconds": round(time.perf_counter() - start, 2),
     }
 
 
-def _zeros(tensor: Tensor, raw: Bytes) -> int:
-    """Exact zeros of either sign."""
-    numbers = raw.view(f"u{tensor.dtype.bytes}")
-    signless = numbers & numbers.dtype.type((1 << (8 * tensor.dtype.bytes - 1)) - 1)
-    return int(numbers.size - np.count_nonzero(signless))
-
-
-def _write(
-    out: Path, model: Path, content: Mapping[str, tuple[Tensor, Bytes]], facts: Mapping[str, Any]
-) -> None:
-    """Write weights, facts, and the model's other files (configuration, tokenizer)."""
-    specs = {  # addresses into `content`, which outlives them
-        name: safetensors.TensorSpec(
-            dtype=tensor.dtype.name,
-            shape=list(tensor.shape),
-            data_ptr=raw.ctypes.data,
-            data_len=raw.size,
-        )
-        for name, (tensor, raw) in content.items()
+def _asked(located: Located, request: Request) -> dict[str, Any]:
+    return {
+        "model": located.name,
+        "source": located.source,
+        "revision": located.revision,
+        "method": request.method,
+        "pattern": request.pattern,
+        "calibration": request.calibration,
+        "seed": request.seed,
     }
-    try:
-        with files.replaced_folder(out) as folder:
-            for path in sorted(model.iterdir()):
-                weights = path.suffix in _WEIGHTS or path.name.endswith(".index.json")
-                if path.is_file() and not weights:
-                    shutil.copyfile(path, folder / path.name)
-            safetensors.serialize_file(specs, folder / SAFETENSORS, {"format": "pt"})
-            text = json.dumps(facts, indent=2, ensure_ascii=False)
-            (folder / _FACTS).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise RunError(
-            f"cannot write the model to {out}: {error.strerror or error}; make room or give this"
-            " user the right to write there"
-        ) from error
+
+
+def _shrink(
+    module: ModuleType,
+    located: Located,
+    request: Request,
+    level: float | Pattern,
+    out: Path,
+    start: float,
+) -> dict[str, Any]:
+    """Write a smaller model; returns the facts."""
+    from safetensors.numpy import save_file
+
+    from analysis.calibration.loaded import calibration_of
+    from analysis.calibration.moments import moments_of
+    from analysis.models.weights import FILE
+    from analysis.pruning.structured import projections, remove_units, write_kept
+
+    assert isinstance(level, float)  # it takes no patterns
+    weights = read_weights(located.folder)
+    named = naming.weights(weights)
+    require_finite(weights, [name for name, what in named.items() if what.prunable])
+    family = naming.family(named.values()) or "decoder-only"
+    loaded = calibration_of(located.folder, family, str(request.calibration), request.seed)
+    config = json.loads((located.folder / "config.json").read_text(encoding="utf-8"))
+    smaller = remove_units(weights, config, moments_of(loaded, projections(named)), level)
+    counted = [name for name, what in named.items() if what.tied_to is None]
+    whole = sum(weights[name].size for name in counted)
+    left = sum(smaller.weights[name].size for name in counted)
+    facts = {
+        **_asked(located, request),
+        "sparsity": level,
+        "scope_weights": smaller.scope_weights,
+        "achieved": smaller.removed / smaller.scope_weights,
+        "parameters": whole,
+        "whole_model": 1 - left / whole,
+        "now": "gone",
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+
+    def write(folder: Path) -> None:
+        save_file(smaller.weights, folder / FILE, metadata={"format": "pt"})
+        write_kept(folder, smaller.kept)
+
+    write_model(out, located.folder, write, facts)
+    return facts
 
 
 def list_methods() -> list[str]:

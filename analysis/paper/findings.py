@@ -19,8 +19,11 @@ _HIGH = 0.9  # levels from here on count as high sparsity
 
 
 def dense_bytes(data: Data) -> Finding:
+    """Of the models whose weights were zeroed; those that are smaller in shape are none."""
+    settings = data["variants"].set_index("variant")["settings"]
+    zeroed = settings[~settings.str.contains('"kept"', regex=False)].index
     sizes = data["size"]
-    ratios = sizes.loc[sizes["format"] == "dense", "ratio"]
+    ratios = sizes.loc[(sizes["format"] == "dense") & sizes["variant"].isin(zeroed), "ratio"]
     shown = text.between(ratios, lambda r: text.percent(r, 2))
     return bool((ratios.sub(1).abs() <= _SAME_BYTES).all()), (
         f"{len(ratios)} files, {shown} of the dense model's bytes; as large means within"

@@ -59,6 +59,7 @@ def grow_sparse(
             path = scratch / "masks"
             achieved = write_trained(path, model, dense, level.masks, weights_sha256)
             levels[level.sparsity] = achieved | {
+                "level": level.sparsity,
                 "sparsity": level.sparsity,
                 "threshold": level.threshold,
                 "prune_seconds": round(level.prune_seconds, 4),

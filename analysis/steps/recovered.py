@@ -71,6 +71,7 @@ def recover(
         new = objects.adopt(path)
     return achieved | {
         "masks": {"object": new},
+        "removed": _removed(pruned),
         "threshold": None,
         "train_seconds": round(seconds, 3),
         "zeros_by_epoch": trained.zeros,
@@ -115,8 +116,8 @@ def recover_without_masks(
         trained = fine_tune_unmasked(model, tokenizer, pruned.masks, course)
     seconds = time.perf_counter() - start
     return {
-        "removed": sum(int(mask.size - mask.sum()) for mask in pruned.masks.values()),
-        "zeros_left_by_epoch": trained.zeros,
+        "removed": _removed(pruned),
+        "zeros_by_epoch": trained.zeros,
         "sparsity_before": before,
         "sparsity_after": _sparsity(model, pruned.masks),
         "scope_weights": sum(mask.size for mask in pruned.masks.values()),
@@ -151,6 +152,10 @@ def _pruned_model(load: Load, objects: Objects, masks: str) -> tuple[Any, Any, P
     pruned = read_pruned(objects.open(masks))
     put(model, pruned.masks, pruned.values)
     return model, tokenizer, pruned
+
+
+def _removed(pruned: Pruned) -> int:
+    return sum(int(mask.size - mask.sum()) for mask in pruned.masks.values())
 
 
 def _sparsity(model: torch.nn.Module, masks: Mapping[str, Mask]) -> float:

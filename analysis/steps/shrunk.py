@@ -1,6 +1,5 @@
 """Smaller models: whole neurons and heads removed, a checkpoint of its own for each level."""
 
-import contextlib
 import json
 import shutil
 import time
@@ -10,15 +9,14 @@ from typing import Any
 import torch
 from safetensors.numpy import save_file
 
-from analysis.calibration.lockstep import blocks
-from analysis.calibration.matrices import matrices
+from analysis.calibration.moments import moments_of
 from analysis.machine import peak_here
 from analysis.models import naming
 from analysis.models import weights as stored
 from analysis.models.weights import FILE, read_weights, require_finite
 from analysis.objects import Objects
 from analysis.pruning.calibrated import Calibration
-from analysis.pruning.structured import Moments, Unreachable, projections, remove_units, write_kept
+from analysis.pruning.structured import Unreachable, projections, remove_units, write_kept
 from analysis.steps.calibrated import calibration
 
 
@@ -46,19 +44,6 @@ def shrink_checkpoint(
             if level["status"] == "ok":
                 level["checkpoint"] = {"object": objects.adopt(scratch / str(i))}
     return {"levels": found, "peak_bytes": peak}
-
-
-def moments_of(loaded: Calibration, names: list[str]) -> dict[str, Moments]:
-    """Means and variances of what goes into these matrices of the dense model."""
-    model = loaded.load()
-    with contextlib.closing(
-        blocks(model, loaded.batches(model), matrices(model, names), products=False)
-    ) as steps:
-        return {
-            name: Moments(inputs.mean.cpu().numpy(), inputs.variance.cpu().numpy())
-            for found in steps
-            for name, inputs in found.items()
-        }
 
 
 def _shrink(

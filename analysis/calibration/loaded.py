@@ -1,0 +1,47 @@
+"""A checkpoint of any architecture, loaded to run calibration texts through it."""
+
+from pathlib import Path
+
+import transformers
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from analysis.calibration.batches import calibration_batches
+from analysis.calibration.texts import of_file, of_task
+from analysis.errors import RequestError
+from analysis.models.loading import open_model
+from analysis.models.objectives import TASKS
+from analysis.pruning.calibrated import Calibration
+
+EXAMPLES = 128
+TOKENS = 256  # of an example; a model with fewer positions gets as many as it has
+
+
+def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibration:
+    """The model in the folder in float32, and batches of texts: a built-in task's, or a file's.
+
+    Raises RequestError if the model, its tokenizer or the texts cannot be had.
+    """
+    path = Path(texts)
+    form, examples = (
+        of_file(path, family, EXAMPLES)
+        if path.is_file() or (texts not in TASKS and path.suffix)
+        else of_task(texts, EXAMPLES, seed)
+    )
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        line = " ".join(str(error).split())
+        raise RequestError(
+            f"{folder} cannot be run on calibration texts: {line}; it takes config.json and the"
+            " tokenizer's files beside the weights"
+        ) from error
+    named = (config.architectures or ["AutoModel"])[0]
+    model_class = getattr(transformers, named, AutoModel)
+    limit = getattr(config, "max_position_embeddings", None) or TOKENS
+    return Calibration(
+        load=lambda: open_model(folder, model_class).eval(),
+        batches=lambda model: calibration_batches(
+            model, tokenizer, form, examples, min(TOKENS, limit)
+        ),
+    )

@@ -1,0 +1,98 @@
+"""A pruned checkpoint's tensors and files: the stored bytes, changed only where pruning did."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from analysis import files
+from analysis.arrays import Array
+from analysis.errors import RunError
+from analysis.models.checkpoint import SAFETENSORS
+from analysis.models.parameters import Parameters
+from analysis.models.tensors import Bytes, Checkpoint, Dtype, Reader, Tensor
+from analysis.pruning import kernels
+from analysis.pruning.bitmaps import packed
+from analysis.pruning.selection import Selection
+
+Content = Mapping[str, tuple[Tensor, Bytes]]
+
+FACTS = "pruning.json"
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".ot")
+
+
+def pruned_content(
+    checkpoint: Checkpoint, reader: Reader, found: Parameters, selection: Selection
+) -> Content:
+    """Every tensor's bytes, the removed weights zero; what is tied is pruned like its source."""
+    content = {}
+    for name, tensor in checkpoint.tensors.items():
+        raw = np.empty(tensor.bytes, np.uint8)
+        reader.read(tensor, 0, raw)
+        what = found.weights.get(name)
+        source = name if what is None or what.tied_to is None else what.tied_to
+        if source in selection.values:
+            raw = _stored(selection.values[source], tensor.dtype)
+        if source in selection.masks:
+            numbers = raw.view(f"u{tensor.dtype.bytes}")  # zero is all bits zero in every float
+            kernels.zero_removed(numbers, packed(selection.masks, source))
+        content[name] = (tensor, raw)
+    return content
+
+
+def _stored(values: Array, dtype: Dtype) -> Bytes:
+    """The bytes of float32 values in the type that the tensor is stored in."""
+    import torch  # numpy has no bfloat16; whatever changed values has imported torch
+
+    narrowed = torch.from_numpy(np.ascontiguousarray(values)).to(getattr(torch, dtype.name))
+    return narrowed.reshape(-1).view(torch.uint8).numpy()
+
+
+def zeros(tensor: Tensor, raw: Bytes) -> int:
+    """Exact zeros of either sign."""
+    numbers = raw.view(f"u{tensor.dtype.bytes}")
+    signless = numbers & numbers.dtype.type((1 << (8 * tensor.dtype.bytes - 1)) - 1)
+    return int(numbers.size - np.count_nonzero(signless))
+
+
+def write_content(out: Path, model: Path, content: Content, facts: Mapping[str, Any]) -> None:
+    """Write the tensors, the facts, and the model's other files. Raises RunError if it cannot."""
+    specs = {  # addresses into `content`, which outlives them
+        name: safetensors.TensorSpec(
+            dtype=tensor.dtype.name,
+            shape=list(tensor.shape),
+            data_ptr=raw.ctypes.data,
+            data_len=raw.size,
+        )
+        for name, (tensor, raw) in content.items()
+    }
+
+    def weights(folder: Path) -> None:
+        safetensors.serialize_file(specs, folder / SAFETENSORS, {"format": "pt"})
+
+    write_model(out, model, weights, facts)
+
+
+def write_model(out: Path, model: Path, write_weights: Any, facts: Mapping[str, Any]) -> None:
+    """Write a folder whole: the weights, the facts, and the model's configuration and tokenizer.
+
+    write_weights   gets the folder to write to
+    """
+    try:
+        with files.replaced_folder(out) as folder:
+            for path in sorted(model.iterdir()):
+                weights = path.suffix in _WEIGHTS or path.name.endswith(".index.json")
+                if path.is_file() and not weights:
+                    shutil.copyfile(path, folder / path.name)
+            write_weights(folder)
+            text = json.dumps(facts, indent=2, ensure_ascii=False)
+            (folder / FACTS).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RunError(
+            f"cannot write the model to {out}: {error.strerror or error}; make room or give this"
+            " user the right to write there"
+        ) from error
