@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from analysis import pruning, results, rows, study, tasks, variants
+from analysis import pruning, results, rows, scores, study, tasks, variants
 from analysis.models import naming
+from analysis.models.catalogue import BUILTIN
 from analysis.models.tensors import in_memory
 from analysis.profile.checkpoint import profile as profile_checkpoint
-from analysis.pruning.scope import Scope
+from analysis.pruning import patterns
 from analysis.scoring.statistics import METRICS
 from analysis.variants import Scored
 
@@ -36,7 +37,17 @@ NAMES = {
     ],
 }
 EXAMPLES = 64
-LATENCY = {"dense": 4.0}
+UNREACHED = 0.95  # from here on whole units cannot be removed
+SHIFTS = {
+    "random": 0.4,
+    "magnitude-all": 0.1,
+    "structured": 0.2,
+    "wanda": -0.06,
+    "sparsegpt": -0.12,
+    "gradual": -0.1,
+    "fine-tuned": -0.3,
+    "distilled": -0.35,
+}
 
 
 def weights(family: str, seed: int = 0) -> dict[str, np.ndarray]:
@@ -78,41 +89,105 @@ def histograms(family: str, shown: list[variants.Variant]) -> dict:
     return {"histograms": listed}
 
 
-def pruned(family: str, method: str, levels: tuple[float, ...]) -> dict:
+def pruned(family: str, method: str, chosen: study.Study) -> dict:
+    """A method's levels; `structured` does not reach the highest that are asked for."""
+    kind = pruning.kind(method)
+    asked = chosen.patterns if pruning.takes_patterns(method) else chosen.sparsities
+    listed = [_level(family, method, kind, level) for level in asked]
+    return {"peak_bytes": None if kind == "trained" else 1 << 20, "levels": listed}
+
+
+def _level(family: str, method: str, kind: str, level: float | str) -> dict:
     found = weights(family)
-    named = naming.weights(found)
-    module = pruning.method(method)
-    scope = {name: found[name] for name in found if module.in_scope(named[name])}
-    size = sum(a.size for a in scope.values())
     whole = sum(a.size for a in found.values())
-    return {
-        "peak_bytes": 1 << 20,
-        "levels": [
-            {
-                "level": s.sparsity,
-                "sparsity": s.sparsity,
-                "achieved": s.sparsity,
-                "scope_weights": size,
-                "whole_model": s.sparsity * size / whole,
-                "threshold": s.threshold,
-                "prune_seconds": 0.01,
-                "masks": {"object": f"{method}-{s.sparsity}"},
-            }
-            for s in module.select(Scope(scope), levels)
-        ],
+    named = naming.weights(found)
+    scope = [n for n in found if method == "magnitude-all" or named[n].prunable]
+    size = sum(found[name].size for name in scope)
+    sparsity = patterns.parse(level).sparsity if isinstance(level, str) else level
+    facts = {"level": level, "sparsity": sparsity, "threshold": None}
+    if kind == "structured" and sparsity >= UNREACHED:
+        return facts | {"status": "unreachable", "reason": "one head of each layer has to stay"}
+    facts |= {"achieved": sparsity, "scope_weights": size, "prune_seconds": 0.01}
+    facts |= {"whole_model": sparsity * size / whole}
+    if kind == "structured":
+        return facts | {
+            "status": "ok",
+            "parameters": whole - round(sparsity * size),
+            "weights_sha256": f"smaller-{sparsity}",
+            "checkpoint": {"object": f"smaller-{sparsity}"},
+            "kept": {"heads": {"encoder 0": {"of": 4, "kept": [0, 2]}}, "neurons": {}},
+        }
+    if method in ("magnitude", "magnitude-all"):
+        magnitudes = np.sort(np.concatenate([np.abs(found[n]).reshape(-1) for n in scope]))
+        facts["threshold"] = float(magnitudes[min(size - 1, round(sparsity * size))])
+    if kind == "trained":
+        facts |= {"train_seconds": 2.5, "zeros_by_epoch": [round(sparsity * size)]}
+    return facts | {"masks": {"object": f"{method}-{level}"}}
+
+
+def recovered(start: variants.Variant, masks_kept: bool) -> dict:
+    """Two epochs of training: with masks all zeros stay, without most are gone."""
+    size = start.level["scope_weights"]
+    removed = round(start.sparsity * size)
+    left = [removed, removed] if masks_kept else [removed // 10, removed // 50]
+    facts = {
+        "removed": removed,
+        "zeros_by_epoch": left,
+        "scope_weights": size,
+        "train_seconds": 1.25,
     }
+    if not masks_kept:
+        return facts
+    known = {key: start.level[key] for key in ("achieved", "whole_model")}
+    return facts | known | {"threshold": None, "masks": {"object": "trained"}}
 
 
-def quality(level: float, method: str) -> float:
+def sensitivity(chosen: study.Study, family: str, task: str) -> dict:
+    """Groups that bear more the later they stand."""
+    by = chosen.sensitivity.by
+    found = weights(family)
+    groups: dict[str, list[str]] = {}
+    named = {name: what for name, what in naming.weights(found).items() if what.prunable}
+    for name, what in named.items():
+        groups.setdefault(f"{what.part} {getattr(what, by)}", []).append(name)
+    cells = []
+    for i, (group, names) in enumerate(groups.items()):
+        for sparsity in chosen.sensitivity.sparsities:
+            hurt = sparsity * (1 - i / len(groups))
+            cells.append(
+                {
+                    "group": group,
+                    "part": named[names[0]].part,
+                    "layer": named[names[0]].layer if by == "layer" else None,
+                    "kind": named[names[0]].kind if by == "kind" else "",
+                    "tensors": {name: found[name].size for name in names},
+                    "sparsity": sparsity,
+                    "metrics": evaluation(task, hurt, seed=7)["metrics"],
+                }
+            )
+    dense = evaluation(task, 0.0, seed=7)["metrics"]
+    return {"dense": dense, "cells": cells, "examples": EXAMPLES, "seconds": 1.0}
+
+
+def quality(level: float) -> float:
     """The share of what the dense model can do that is left: a cliff between 50 and 90 %."""
-    shift = 0.1 if method == "magnitude-all" else 0.0
-    return 1 / (1 + np.exp(18 * (level + shift - 0.68)))
+    return 1 / (1 + np.exp(18 * (level - 0.68)))
 
 
-def evaluation(task: str, level: float, method: str, seed: int) -> dict:
+def hardness(variant: variants.Variant) -> float:
+    """The level at which plain magnitude would hurt as much as this variant is hurt at its own."""
+    if variant.level is None:
+        return 0.0
+    method = variant.method.removeprefix("nm-")
+    shift = SHIFTS.get(method, 0.0) + SHIFTS.get(variant.protocol, 0.0)
+    shift += 0.05 * variant.method.startswith("nm-") - 0.1 * ("allocation" in variant.settings)
+    return max(0.0, variant.sparsity + shift)
+
+
+def evaluation(task: str, level: float, seed: int) -> dict:
     """Per-example statistics of a model that retains `quality` of its dense version."""
     generator = np.random.default_rng(seed)  # the same draws at every level: nested answers
-    kept = generator.random(EXAMPLES) < quality(level, method)
+    kept = generator.random(EXAMPLES) < quality(level)
     luck = generator.random(EXAMPLES) < 0.5
     correct = kept | luck
     positive = np.arange(EXAMPLES) % 2 == 0
@@ -162,38 +237,105 @@ def tables(chosen: study.Study) -> results.Tables:
     parts = [rows.task_rows(found)]
     for model in chosen.models:
         record = checkpoint(model.family, model.name)
-        base = variants.base_variant(chosen, model, 0, record)
+        base = variants.base_variant(chosen, model, chosen.seeds[0], record)
         parts.append(rows.model_rows(model, record))
         parts.append(rows.profile_rows(model.name, base.name, profile(model.family)))
-        groups = [_group(chosen, model, task) for task in model.tasks]
-        for task, group in zip(model.tasks, groups, strict=True):
-            parts.append(rows.scored_rows(chosen, group, task, found[task]["chance"]))
-        parts.append(rows.scored_rows(chosen, [Scored(base, sizes(0.0))], "", {}))
-        timed = [s.variant for s in groups[0] if s.variant.method in ("dense", "magnitude")]
-        parts.append(rows.histogram_rows(timed, histograms(model.family, timed)))
-        parts.append({"runtime": rows.runtime_rows(timed, latency(chosen, timed))})
+        works = [_Work(chosen, model, base, task) for task in model.tasks]
+        groups = [work.group() for work in works]
+        for work, group in zip(works, groups, strict=True):
+            parts += [
+                rows.scored_rows(chosen, group, work.task, found[work.task]["chance"]),
+                *work.more,
+            ]
+        if all(work.dense != base for work in works):
+            parts.append(rows.scored_rows(chosen, [Scored(base, sizes(base))], "", {}))
+        leading = [scored.variant for scored in groups[0]]
+        for method, timed in ((chosen.methods[0], False), (chosen.runtime.method, True)):
+            plain = [v for v in leading if v.method == method and v.protocol == "one-shot"]
+            shown = leading[:1] + [v for v in plain if not v.settings]
+            if timed:
+                parts.append({"runtime": rows.runtime_rows(shown, latency(chosen, shown))})
+            else:
+                shown = [v for v in shown if v != base]
+                parts.append(rows.histogram_rows(shown, histograms(model.family, shown)))
     return results.build(rows.merge(parts))
 
 
-def _group(chosen: study.Study, model: study.Model, task: str) -> list[Scored]:
-    dense = variants.dense_variant(
-        chosen, model, task, 0, checkpoint(model.family, f"{model.name}-{task}")
-    )
-    group = [dense] + [
-        variants.pruned_variant(chosen, dense, method, "one-shot", record, level)
-        for method in chosen.methods
-        for record in [pruned(model.family, method, chosen.sparsities)]
-        for level in record["levels"]
-    ]
-    return [
-        Scored(v, sizes(v.sparsity), evaluation(task, v.sparsity, v.method, seed=len(task)))
-        for v in group
-    ]
+class _Work:
+    """One model on one task, as `analysis.benchmarked` has it."""
+
+    def __init__(self, chosen: study.Study, model: study.Model, base: variants.Variant, task: str):
+        self.chosen, self.model, self.task = chosen, model, task
+        self.more: list[rows.Rows] = []
+        self.dense = base
+        if task not in BUILTIN[model.name].pretrained:
+            record = checkpoint(model.family, f"{model.name}-{task}")
+            self.dense = variants.dense_variant(chosen, model, task, base.seed, record)
+        self.trained = chosen.recovery is not None and task in chosen.recovery.tasks
+
+    def group(self) -> list[Scored]:
+        """The dense model and all its variants, scored."""
+        found = [self.dense]
+        for method in self.chosen.methods:
+            if self.trained or pruning.kind(method) != "trained":
+                found += self.levels(method)
+        if self.trained:
+            found += self.recovered()
+        if self.chosen.sensitivity is not None and self.task in self.chosen.sensitivity.tasks:
+            found += self.allocated()
+        return [self.scored(variant) for variant in found]
+
+    def scored(self, variant: variants.Variant) -> Scored:
+        if not variant.reached:
+            return Scored(variant, {})
+        seed = len(self.task)  # the same examples for all
+        return Scored(variant, sizes(variant), evaluation(self.task, hardness(variant), seed))
+
+    def levels(self, method: str) -> list[variants.Variant]:
+        record = pruned(self.model.family, method, self.chosen)
+        protocol = "fine-tuned" if pruning.kind(method) == "trained" else "one-shot"
+        return [
+            variants.pruned_variant(self.chosen, self.dense, method, protocol, record, level)
+            for level in record["levels"]
+        ]
+
+    def recovered(self) -> list[variants.Variant]:
+        recovery, listed = self.chosen.recovery, []
+        starts = self.levels(recovery.method)
+        for protocol in self.chosen.protocols:
+            for start in starts:
+                if protocol != "one-shot" and start.sparsity in recovery.sparsities:
+                    record = recovered(start, True)
+                    listed.append(variants.recovered_variant(start, protocol, record))
+                    self.more.append(rows.recovery_rows(listed[-1], record, True))
+        first = next(m for m in self.chosen.models if set(m.tasks) & set(recovery.tasks))
+        if self.model == first:
+            for start in starts:
+                if start.sparsity == recovery.unmasked_at:
+                    self.more.append(rows.recovery_rows(start, recovered(start, False), False))
+        return listed
+
+    def allocated(self) -> list[variants.Variant]:
+        chosen, family = self.chosen, self.model.family
+        record, chance = sensitivity(chosen, family, self.task), examples(self.task)["chance"]
+        listed = scores.sensitivity_rows(chosen, self.dense, self.task, record, chance)
+        self.more.append({"sensitivity": listed})
+        return [
+            variants.allocated_variant(
+                chosen,
+                self.dense,
+                scores.shares(listed, level),
+                _level(family, "magnitude-layer", "weights", level),
+            )
+            for level in chosen.sensitivity.allocate
+        ]
 
 
-def sizes(level: float) -> dict:
+def sizes(variant: variants.Variant) -> dict:
+    level = variant.sparsity
+    whole = int(4096 * (1 - level)) if variant.method == "structured" else 4096
     return {
-        "bytes": {"dense": 4096, "dense+zstd": int(4096 * (0.93 - 0.8 * level))},
+        "bytes": {"dense": whole, "dense+zstd": int(4096 * (0.93 - 0.8 * level))},
         "bound_bytes": int(4000 * (1 - 0.9 * level)),
     }
 

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from analysis import calls, study, variants
@@ -26,11 +28,37 @@ compute: {jobs: 1, threads: 1}
 """
 
 
-def make_project(folder: Path) -> Path:
-    """A project folder with the mini study and its barely trained models in the cache."""
+# every kind of method, and all that follows pruning
+THOROUGH = """\
+title: A thorough study for tests
+models:
+  - {name: tiny-bert, family: encoder-only, tasks: [paraphrase]}
+  - {name: tiny-gpt2, family: decoder-only, tasks: [language-modelling]}
+examples: {paraphrase: 8, language-modelling: 4}
+methods: [magnitude, magnitude-layer, wanda, nm-magnitude, nm-sparsegpt, structured, gradual]
+sparsities: [0.5, 0.99]
+patterns: ["2:4", "1:8"]
+calibration: {examples: 8, tokens: 16}
+protocols: [one-shot, fine-tuned, distilled]
+recovery:
+  tasks: [paraphrase]
+  method: wanda
+  sparsities: [0.5]
+  unmasked_at: 0.5
+  training: {examples: 8, epochs: 2.0, batch_size: 4}
+  gradual: {examples: 8, epochs: 1.0, batch_size: 4}
+sensitivity: {tasks: [paraphrase], by: layer, sparsities: [0.9], examples: 8, allocate: [0.5]}
+runtime: {batches: [1], tokens: 8, min_runs: 3, min_seconds: 0.0, warmup_runs: 1, threads: 1}
+bootstrap: {resamples: 200}
+compute: {jobs: 2, threads: 1}
+"""
+
+
+def make_project(folder: Path, name: str = "mini", text: str = STUDY) -> Path:
+    """A project folder with a small study and its barely trained models in the cache."""
     (folder / "studies").mkdir(parents=True)
-    (folder / "studies" / "mini.yml").write_text(STUDY, encoding="utf-8")
-    remember_models(folder / "cache", study.load("mini", folder / "studies"))
+    (folder / "studies" / f"{name}.yml").write_text(text, encoding="utf-8")
+    remember_models(folder / "cache", study.load(name, folder / "studies"))
     return folder
 
 
@@ -54,6 +82,41 @@ def remember_models(cache: Path, chosen: study.Study) -> None:
                 if task not in BUILTIN[model.name].pretrained:
                     call = calls.fine_tune(chosen, model, base, task)
                     memo.store(call, fine_tune(memo.objects, **call.arguments), 1.0)
+
+
+_SPECIAL = ["<pad>", "</s>", "<s>", "[SEP]", "<unk>"]
+_VOCABULARY = 60  # of the tiny models in architectures
+
+
+def tokenizer(architecture: str) -> Any:
+    """One word, one token: the generated language's most frequent words, framed as BERT, BART and
+    T5 frame a text, or not at all as GPT-2."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    from analysis import language
+
+    texts = [example["sentence"] for example in language.sentiment(300, 0, split="train")]
+    counted = Counter(word for text in texts for word in text.split())
+    words = [word for word, _ in counted.most_common(_VOCABULARY - len(_SPECIAL))]
+    ids = {word: i for i, word in enumerate(_SPECIAL + words)}
+    core = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    names = ["input_ids", "attention_mask"]
+    if architecture == "Bert":
+        core.post_processor = processors.TemplateProcessing(
+            single="<s> $A [SEP]", pair="<s> $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("<s>", 2), ("[SEP]", 3)],
+        )  # fmt: skip
+        names.append("token_type_ids")
+    elif architecture != "GPT2":
+        core.post_processor = processors.TemplateProcessing(
+            single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, model_input_names=names, pad_token="<pad>", eos_token="</s>",
+        bos_token="<s>", unk_token="<unk>",
+    )  # fmt: skip
 
 
 def analysis(

@@ -25,6 +25,10 @@ CONTRACT = {
     " whole_model threshold settings seed status reason prune_seconds train_seconds peak_bytes",
     "quality": "*variant *task *metric value low high delta delta_low delta_high retained examples"
     " collapsed",
+    "contests": "*variant *other *metric task sparsity difference low high",
+    "recovery": "*variant *masks_kept *epoch removed zeros sparsity train_seconds",
+    "sensitivity": "*model *task *by *group *sparsity part layer kind weights metric value low high"
+    " delta delta_low delta_high retained retained_low retained_high examples",
     "size": "*variant *format bytes ratio bound_bytes",
     "runtime": "*variant *operation *kernel *device *threads *dtype *batch *tokens iterations"
     " p50_ms p95_ms tokens_per_second speedup peak_bytes",
@@ -168,6 +172,20 @@ def test_booleans_come_back_as_booleans(tmp_path):
     rows = [row("quality", collapsed=True), row("quality", variant="y", collapsed=False)]
     write(build({"quality": rows}), {}, tmp_path / "results")
     assert list(read(tmp_path / "results")[0]["quality"]["collapsed"]) == [True, False]
+
+
+@pytest.mark.parametrize("word", ["1", "007", "1e3", "None", "True"])
+def test_names_in_the_new_tables_stay_names_whatever_they_look_like(tmp_path, word):
+    named = {
+        "contests": ("variant", "other", "metric", "task"),
+        "sensitivity": ("model", "task", "by", "group", "part", "kind", "metric"),
+        "recovery": ("variant",),
+    }
+    rows = {table: [row(table, **dict.fromkeys(keys, word))] for table, keys in named.items()}
+    write(build(rows), {}, tmp_path / "results")
+    tables, _ = read(tmp_path / "results")
+    for table, keys in named.items():
+        assert list(tables[table].loc[0, list(keys)]) == [word] * len(keys)
 
 
 def test_the_environment_comes_back_as_it_was(tmp_path):

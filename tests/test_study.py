@@ -34,6 +34,40 @@ def model(**changes):
     return [{"name": "tiny-bert", "family": "encoder-only", "tasks": ["sentiment"]} | changes]
 
 
+EVERYTHING = {
+    "methods": ["magnitude", "magnitude-layer", "wanda", "structured", "nm-wanda", "gradual"],
+    "sparsities": [0.5, 0.9],
+    "patterns": ["2:4", "1:8"],
+    "protocols": ["one-shot", "fine-tuned", "distilled"],
+    "calibration": {"examples": 4, "tokens": 8},
+    "recovery": {"tasks": ["sentiment"], "sparsities": [0.9], "unmasked_at": 0.5},
+    "sensitivity": {"tasks": ["sentiment"], "by": "kind", "allocate": [0.5]},
+}
+LANGUAGE = {
+    "models": [
+        {"name": "tiny-gpt2", "family": "decoder-only", "tasks": ["language-modelling"]},
+        {"name": "tiny-bert", "family": "encoder-only", "tasks": ["sentiment"]},
+    ],
+    "examples": {"sentiment": 8, "language-modelling": 8},
+}
+
+
+def everything(**changes):
+    """A study with everything, its sections changed key by key; None takes a key away."""
+    changed = tree(**EVERYTHING)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(changed.get(key), dict)
+        changed[key] = changed[key] | value if both else value
+        if both:
+            changed[key] = {k: v for k, v in changed[key].items() if v is not None}
+    return {key: value for key, value in changed.items() if value is not None}
+
+
+def masked_only(**changes):
+    """A study whose methods all take a scope of the study's own."""
+    return tree(methods=["magnitude", "wanda", "nm-wanda"]) | changes
+
+
 @pytest.fixture
 def write(tmp_path):
     """Writes text or a tree to a study file and gives its path."""
@@ -91,6 +125,88 @@ def test_defaults_fill_what_is_left_out(write):
     assert loaded.protocols == ("one-shot",)
     assert "dense" in loaded.formats
     assert loaded.compute.device == "auto"
+
+
+def test_new_sections_are_off_unless_they_are_given(write):
+    loaded = study.load(write(tree()))
+    assert loaded.recovery is None
+    assert loaded.sensitivity is None
+    assert loaded.patterns == ("2:4",)
+    assert loaded.include == loaded.exclude == ()
+    assert loaded.calibration.examples == 128
+
+
+def test_a_study_with_everything_loads(write):
+    loaded = study.load(write(everything()))
+    assert loaded.protocols == ("one-shot", "fine-tuned", "distilled")
+    assert loaded.patterns == ("2:4", "1:8")
+    assert loaded.calibration.tokens == 8
+    assert loaded.recovery.method == "magnitude"
+    assert loaded.recovery.unmasked_at == 0.5
+    assert loaded.recovery.training.examples > 0
+    assert loaded.sensitivity.by == "kind"
+    assert loaded.sensitivity.allocate == (0.5,)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protocols": ["one-shot", "distilled"]},
+        {"protocols": ["one-shot"]},  # gradual trains
+        {"methods": ["magnitude", "magnitude-layer"]},  # fine-tuned trains
+        {"recovery": {"unmasked_at": None}},
+        {"recovery": {"method": "wanda"}},
+        {"recovery": {"training": {"examples": 10, "epochs": 0.5}, "gradual": {"epochs": 3}}},
+        {"recovery": {"gradual": {"learning_rate": 1, "batch_size": 1}}},
+        {"sensitivity": {"allocate": []}},
+        {"sensitivity": {"sparsities": [0.3]}},  # of the groups, not of the study
+        {"methods": ["wanda", "magnitude", "magnitude-layer"]},
+        {"patterns": ["1:2", "31:32"]},
+    ],
+)
+def test_parts_of_everything_may_be_left_out_or_changed(write, changes):
+    study.load(write(everything(**changes)))
+
+
+def test_a_scope_of_the_studys_own_is_for_methods_that_have_masks(write):
+    loaded = study.load(write(masked_only(include=["encoder"], exclude=["head", "layer 0"])))
+    assert loaded.include == ("encoder",)
+    assert loaded.exclude == ("head", "layer 0")
+
+
+def test_tiny_has_a_method_of_every_kind_and_every_new_part():
+    tiny = study.load("tiny", folder=STUDIES)
+    kinds = {pruning.kind(method) for method in tiny.methods}
+    assert kinds == {"weights", "calibrated", "structured", "trained"}
+    assert any(map(pruning.takes_patterns, tiny.methods))
+    assert set(tiny.protocols) == {"one-shot", "fine-tuned", "distilled"}
+    assert tiny.recovery.unmasked_at in tiny.sparsities
+    assert tiny.sensitivity.allocate
+    for model in tiny.models:
+        assert set(model.tasks) & set(tiny.recovery.tasks)
+        assert set(model.tasks) & set(tiny.sensitivity.tasks)
+
+
+def test_reading_a_study_and_planning_its_grid_imports_nothing_that_computes():
+    program = (
+        "import sys; from analysis import calls, pipeline, study, variants\n"
+        "tiny = study.load('tiny')\n"
+        "for model in tiny.models:\n"
+        "    record = dict(checkpoint={'object': 'x'}, weights_sha256='x', parameters=1,\n"
+        "                  prunable_parameters=1, train_seconds=0.0)\n"
+        "    dense = variants.base_variant(tiny, model, 0, record)\n"
+        "    for task in model.tasks:\n"
+        "        asked = {calls.prune(tiny, dense, task, m).label for m in tiny.methods}\n"
+        "        asked |= {calls.validation(tiny, task, 8).label}\n"
+        "        asked |= {calls.recover(tiny, dense, task, p).label for p in tiny.protocols}\n"
+        "        assert len(asked) == len(tiny.methods) + 1 + len(tiny.protocols)\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'evaluate', 'numba', 'sklearn'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr[-500:]
 
 
 def test_a_loaded_study_cannot_be_changed(write):
@@ -219,6 +335,195 @@ WRONG = {
     ),
     "unknown device": (tree(compute={"device": "gpu"}), ["compute.device", "'gpu'", "'cuda'"]),
     "section is a list": (tree(compute=[1]), ["compute"]),
+    # methods
+    **{
+        f"{method} leads": (
+            everything(methods=[method, "magnitude", "magnitude-layer"]),
+            ["methods:", f"{method} cannot lead", "magnitude first"],
+        )
+        for method in ("structured", "gradual", "nm-wanda", "nm-magnitude")
+    },
+    "structured is timed": (
+        everything(runtime={"method": "structured"}),
+        ["runtime.method:", "structured cannot lead"],
+    ),
+    **{
+        f"{key} beside {method}": (
+            masked_only(methods=["magnitude", method], **{key: ["head"]}, **more),
+            ["include, exclude:", method],
+        )
+        for key in ("include", "exclude")
+        for method, more in (
+            ("structured", {}),
+            ("gradual", {"recovery": {"tasks": ["sentiment"], "sparsities": [0.5]}}),
+        )
+    },
+    "empty rule": (masked_only(exclude=[""]), ["exclude.0", "got ''"]),
+    "endless rule": (masked_only(include=["x" * 301]), ["include.0", "300"]),
+    "rule is a number": (masked_only(include=[3]), ["include.0", "got 3"]),
+    "rules are a word": (masked_only(include="head"), ["include", "'head'"]),
+    # patterns
+    **{
+        f"pattern {pattern!r}": (tree(patterns=[pattern]), ["patterns:", "is not N:M", "2:4"])
+        for pattern in (
+            *("", "2", "2:", ":4", "2:4:8", "4:4", "5:4", "0:4", "2:0", "-2:4", "2.0:4", " 2:4"),
+            *("2:4 ", "2:33", "1:999", "2/4", "half", "2:4\n", "٢:٤", "²:4", "x" * 300),
+        )
+    },
+    "pattern is a number": (tree(patterns=[0.5]), ["patterns.0", "got 0.5"]),
+    "pattern as YAML reads 2:4 in base 60": (tree(patterns=[124]), ["patterns.0", "got 124"]),
+    "no pattern": (tree(patterns=[]), ["patterns"]),
+    "pattern twice": (tree(patterns=["2:4", "2:4"]), ["patterns", "'2:4' stands twice"]),
+    # calibration
+    "unknown key of calibration": (
+        tree(calibration={"example": 3}),
+        ["calibration", "'example'", "Did you mean 'examples'?"],
+    ),
+    "calibration without examples": (
+        tree(calibration={"examples": 0}),
+        ["calibration.examples", "got 0"],
+    ),
+    "half an example": (tree(calibration={"examples": 1.5}), ["calibration.examples", "1.5"]),
+    "calibration with one token": (tree(calibration={"tokens": 1}), ["calibration.tokens", "1"]),
+    "more tokens than models have": (
+        tree(calibration={"tokens": 10**6}),
+        ["calibration.tokens", "got 1000000"],
+    ),
+    "calibration is nothing": (tree(calibration=None), ["calibration"]),
+    # protocols and recovery
+    "unknown protocol": (
+        everything(protocols=["one-shot", "finetuned"]),
+        ["protocols.1", "'finetuned'", "'fine-tuned'"],
+    ),
+    "no one-shot": (everything(protocols=["fine-tuned"]), ["protocols:", "'one-shot'"]),
+    "no protocol": (everything(protocols=[]), ["protocols"]),
+    "trained protocol without recovery": (
+        tree(protocols=["one-shot", "fine-tuned"]),
+        ["recovery:", "is missing", "fine-tuned trains"],
+    ),
+    "gradual without recovery": (
+        tree(methods=["magnitude", "gradual"]),
+        ["recovery:", "is missing", "gradual trains"],
+    ),
+    "recovery that trains nothing": (
+        tree(recovery={"tasks": ["sentiment"], "sparsities": [0.5]}),
+        ["recovery:", "trains nothing", "fine-tuned"],
+    ),
+    "unknown key of recovery": (
+        everything(recovery={"task": ["sentiment"]}),
+        ["recovery", "'task'", "Did you mean 'tasks'?"],
+    ),
+    "recovery without tasks": (everything(recovery={"tasks": None}), ["recovery.tasks", "missing"]),
+    "recovery without levels": (
+        everything(recovery={"sparsities": None}),
+        ["recovery.sparsities", "missing"],
+    ),
+    "recovery of no task": (everything(recovery={"tasks": []}), ["recovery.tasks"]),
+    "recovery of an unknown task": (
+        everything(recovery={"tasks": ["sentimnt"]}),
+        ["recovery.tasks", "'sentimnt'", "Did you mean 'sentiment'?"],
+    ),
+    "recovery of a task of no model": (
+        everything(recovery={"tasks": ["paraphrase"]}),
+        ["recovery.tasks", "'paraphrase'", "Allowed: sentiment."],
+    ),
+    "recovery of a task twice": (
+        everything(recovery={"tasks": ["sentiment"] * 2}),
+        ["recovery.tasks", "stands twice"],
+    ),
+    "recovery of what is not fine-tuned": (
+        everything(**LANGUAGE, recovery={"tasks": ["language-modelling"]}),
+        ["recovery.tasks", "tiny-gpt2 is not fine-tuned for language-modelling"],
+    ),
+    "recovery at another level": (
+        everything(recovery={"sparsities": [0.8]}),
+        ["recovery.sparsities", "0.8 is not among", "add it"],
+    ),
+    "recovery at a level in per cent": (
+        everything(recovery={"sparsities": [90]}),
+        ["recovery.sparsities.0", "got 90"],
+    ),
+    "recovery at a level twice": (
+        everything(recovery={"sparsities": [0.9, 0.9]}),
+        ["recovery.sparsities", "stands twice"],
+    ),
+    "unmasked at another level": (
+        everything(recovery={"unmasked_at": 0.8}),
+        ["recovery.unmasked_at", "0.8 is not among"],
+    ),
+    "unmasked at level 0": (
+        everything(recovery={"unmasked_at": 0.0}),
+        ["recovery.unmasked_at", "got 0.0"],
+    ),
+    "recovery by a method that is not run": (
+        everything(recovery={"method": "random"}),
+        ["recovery.method", "'random'", "Allowed"],
+    ),
+    **{
+        f"recovery by {method}": (
+            everything(recovery={"method": method}),
+            ["recovery.method:", f"{method} leaves no mask"],
+        )
+        for method in ("structured", "gradual", "nm-wanda")
+    },
+    **{
+        f"{section} of {key} {value}": (
+            everything(recovery={section: {key: value}}),
+            [f"recovery.{section}.{key}", f"got {value}"],
+        )
+        for section in ("training", "gradual")
+        for key, value in (
+            *(("examples", 0), ("epochs", 0), ("epochs", 101), ("epochs", float("inf"))),
+            *(("learning_rate", 0), ("learning_rate", 2), ("learning_rate", float("nan"))),
+            *(("batch_size", 0), ("batch_size", 1.5)),
+        )
+    },
+    # sensitivity
+    "unknown key of sensitivity": (
+        everything(sensitivity={"alocate": [0.5]}),
+        ["sensitivity", "'alocate'", "Did you mean 'allocate'?"],
+    ),
+    "sensitivity without tasks": (
+        everything(sensitivity={"tasks": None}),
+        ["sensitivity.tasks", "missing"],
+    ),
+    "sensitivity of an unknown task": (
+        everything(sensitivity={"tasks": ["news"]}),
+        ["sensitivity.tasks", "'news'", "Allowed: sentiment."],
+    ),
+    "sensitivity of a task twice": (
+        everything(sensitivity={"tasks": ["sentiment"] * 2}),
+        ["sensitivity.tasks", "stands twice"],
+    ),
+    "sensitivity by tensor": (
+        everything(sensitivity={"by": "tensor"}),
+        ["sensitivity.by", "'tensor'", "'layer'", "'kind'"],
+    ),
+    "sensitivity at level 1": (
+        everything(sensitivity={"sparsities": [1.0]}),
+        ["sensitivity.sparsities.0", "got 1.0"],
+    ),
+    "sensitivity at a level twice": (
+        everything(sensitivity={"sparsities": [0.5, 0.5]}),
+        ["sensitivity.sparsities", "stands twice"],
+    ),
+    "sensitivity on no examples": (
+        everything(sensitivity={"examples": 0}),
+        ["sensitivity.examples", "got 0"],
+    ),
+    "allocation at another level": (
+        everything(sensitivity={"allocate": [0.7]}),
+        ["sensitivity.allocate", "0.7 is not among"],
+    ),
+    "allocation twice": (
+        everything(sensitivity={"allocate": [0.5, 0.5]}),
+        ["sensitivity.allocate", "stands twice"],
+    ),
+    "allocation without what it is compared with": (
+        everything(methods=["magnitude", "gradual"]),
+        ["sensitivity.allocate", "'magnitude-layer'"],
+    ),
+    "sensitivity is a word": (everything(sensitivity="layer"), ["sensitivity", "'layer'"]),
     "seed twice": (tree(seeds=[1, 1]), ["seeds", "1 stands twice"]),
     "negative seed": (tree(seeds=[-1]), ["seeds.0", "got -1"]),
     "empty title": (tree(title=""), ["title"]),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import transformers
 from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging
 
 from analysis.calibration.batches import calibration_batches
 from analysis.calibration.texts import of_file, of_task
@@ -24,7 +25,7 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
     path = Path(texts)
     form, examples = (
         of_file(path, family, EXAMPLES)
-        if path.is_file() or (texts not in TASKS and path.suffix)
+        if path.is_file() or (texts not in TASKS and (path.suffix or len(path.parts) > 1))
         else of_task(texts, EXAMPLES, seed)
     )
     try:
@@ -36,6 +37,12 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
             f"{folder} cannot be run on calibration texts: {line}; it takes config.json and the"
             " tokenizer's files beside the weights"
         ) from error
+    if set(tokenizer.get_vocab()) <= {*tokenizer.all_special_tokens, "▁"}:  # made up, of no file
+        raise RequestError(
+            f"{folder} has no tokenizer, so texts cannot be run through its model; put the"
+            " tokenizer's files (such as tokenizer.json) beside the weights"
+        )
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     named = (config.architectures or ["AutoModel"])[0]
     model_class = getattr(transformers, named, AutoModel)
     limit = getattr(config, "max_position_embeddings", None) or TOKENS

@@ -30,7 +30,8 @@ def of_file(path: Path, family: str, count: int) -> tuple[str, list[Example]]:
     be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # by new lines only: a text may hold the other characters that `splitlines` splits at
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"cannot read the calibration texts in {path}: {error}") from error
     examples: list[Example] = []
@@ -39,6 +40,9 @@ def of_file(path: Path, family: str, count: int) -> tuple[str, list[Example]]:
             examples.append(_parsed(path, i, line) if path.suffix == ".jsonl" else {"text": line})
     if not examples:
         raise RequestError(f"{path} holds no calibration texts; write one in each line")
+    if not all("second" in example for example in examples):  # a batch is of pairs, or of texts
+        for example in examples:
+            example.pop("second", None)
     form = {"encoder-only": "classification", "decoder-only": "causal"}.get(family, "text-to-text")
     return form, [_in_form(example, form) for example in examples]
 
@@ -49,8 +53,9 @@ def _parsed(path: Path, number: int, line: str) -> Example:
         if not isinstance(example, dict) or not {"text", "first", "source"} & set(example):
             raise ValueError("no object with text, first or source")
     except ValueError as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
         raise RequestError(
-            f'{path}, line {number}: {error}; write objects such as {{"text": "…"}}'
+            f'{path}, line {number}: {reason}; write objects such as {{"text": "…"}}'
         ) from error
     return {key: str(value) for key, value in example.items()}
 

@@ -91,8 +91,9 @@ def write_model(out: Path, model: Path, write_weights: Any, facts: Mapping[str, 
             write_weights(folder)
             text = json.dumps(facts, indent=2, ensure_ascii=False)
             (folder / FACTS).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise RunError(
-            f"cannot write the model to {out}: {error.strerror or error}; make room or give this"
+            f"cannot write the model to {out}: {reason}; make room or give this"
             " user the right to write there"
         ) from error

@@ -27,21 +27,28 @@ def allocate(
     """
     if not 0 <= sparsity <= MOST:
         raise ValueError(f"a total of {sparsity:g} is not between 0 and {MOST:g}")
+    mean = sum(sizes.values()) / max(1, len(sizes))
     pieces = [
-        (slope, start, group, end)
+        (_price(slope, mean / max(1, sizes[group])), start, group, end)
         for group in sizes
         for start, end, slope in _convex_pieces(losses[group])
     ]
     left = sparsity * sum(sizes.values())
     found = dict.fromkeys(sizes, 0.0)
-    for slope in sorted({slope for slope, *_ in pieces}):
-        equal = [(group, end - start) for s, start, group, end in pieces if s == slope]
+    for price in sorted({price for price, *_ in pieces}):
+        equal = [(group, end - start) for p, start, group, end in pieces if p == price]
         room = sum(sizes[group] * width for group, width in equal)
         share = min(1.0, left / room) if room else 0.0  # groups that cost the same share alike
         for group, width in equal:
             found[group] += share * width
-        left -= share * room
+        left = max(0.0, left - share * room)
     return found
+
+
+def _price(slope: float, fewer: float) -> float:
+    """What a weight costs: more, the fewer there are in the group; flat pieces cost all alike."""
+    flat = BEYOND * _FLAT
+    return slope if slope <= flat else max(flat, slope * fewer)
 
 
 def _convex_pieces(points: Sequence[Point]) -> list[tuple[float, float, float]]:
@@ -75,6 +82,9 @@ def counts(
         running += scale * sparsities[name] * sizes[name]
         found[name] = min(sizes[name], round(running) - given)
         given += found[name]
-    name = max(found, key=lambda n: sizes[n])
-    found[name] += round(sparsity * total) - given
+    left = round(sparsity * total) - given
+    for name in sorted(found, key=lambda n: sizes[n], reverse=True):
+        change = min(max(left, -found[name]), sizes[name] - found[name])
+        found[name] += change
+        left -= change
     return found
