@@ -12,12 +12,14 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from analysis import pruning
+from analysis.calibration.batches import BATCH_TOKENS
 from analysis.calibration.matrices import matrices
 from analysis.machine import peak_here
 from analysis.models import naming
 from analysis.pruning.calibrated import prune_in_place
 
-_TEXTS, _TOKENS, _ROWS = 32, 256, 8
+_TEXTS, _TOKENS = 32, 256
+_ROWS = BATCH_TOKENS // _TOKENS
 _SPARSITY = 0.5
 _BLOCK = 128
 
@@ -47,9 +49,7 @@ def _timed(run: Callable[[GPT2LMHeadModel, Tensor, str], None], method: str) -> 
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config()).eval().requires_grad_(False)
     ids = torch.randint(50257, (_TEXTS, _TOKENS))
-    run(
-        GPT2LMHeadModel(GPT2Config(n_layer=1)).eval(), ids[:_ROWS], method
-    )  # compile, start threads
+    run(GPT2LMHeadModel(GPT2Config(n_layer=1)).eval(), ids[:_ROWS], method)  # compile first
     size = sum(parameter.numel() * 4 for parameter in model.parameters())
     start = time.perf_counter()
     _, peak = peak_here(lambda: run(model, ids, method))

@@ -1,11 +1,18 @@
 """Records as the steps would give them, made up: results for tests that need no model."""
 
+import functools
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 
 from analysis import pruning, results, rows, scores, study, tasks, variants
 from analysis.models import naming
 from analysis.models.catalogue import BUILTIN
 from analysis.models.tensors import in_memory
+from analysis.paper.data import Data
 from analysis.profile.checkpoint import profile as profile_checkpoint
 from analysis.pruning import patterns
 from analysis.scoring.statistics import METRICS
@@ -48,6 +55,68 @@ SHIFTS = {
     "fine-tuned": -0.3,
     "distilled": -0.35,
 }
+
+
+BERT = {"name": "tiny-bert", "family": "encoder-only", "tasks": ["sentiment"]}
+GPT2 = {"name": "tiny-gpt2", "family": "decoder-only", "tasks": ["language-modelling", "sentiment"]}
+STUDIES = {
+    # without any section that may be left out
+    "minimal": {
+        "models": [BERT, GPT2],
+        "examples": {"sentiment": 8, "language-modelling": 8},
+        "methods": ["magnitude", "magnitude-all"],
+        "sparsities": [0.5, 0.9],
+    },
+    "one": {
+        "models": [BERT],
+        "examples": {"sentiment": 8},
+        "methods": ["magnitude"],
+        "sparsities": [0.5],
+    },
+    # led by a calibrated method, levels in no order, kinds in place of layers, one way of training
+    "other": {
+        "models": [GPT2, BERT],
+        "examples": {"sentiment": 8, "language-modelling": 8},
+        "methods": ["wanda", "nm-wanda", "structured", "magnitude-layer"],
+        "sparsities": [0.95, 0.3, 0.875],
+        "patterns": ["1:8", "2:4"],
+        "protocols": ["one-shot", "distilled"],
+        "recovery": {"tasks": ["sentiment"], "method": "magnitude-layer", "sparsities": [0.95]},
+        "sensitivity": {
+            "tasks": ["language-modelling", "sentiment"],
+            "by": "kind",
+            "sparsities": [0.9, 0.4],
+            "allocate": [0.95],
+        },
+        "runtime": {"method": "magnitude-layer"},
+    },
+}
+
+
+@functools.cache
+def load(name: str) -> study.Study:
+    """The built-in study, or one of STUDIES."""
+    if name in STUDIES:
+        tree = {"title": name, "bootstrap": {"resamples": 300}} | STUDIES[name]
+        return study.Study(**tree, name=name)
+    return study.load(name, Path(__file__).parents[1] / study.FOLDER)
+
+
+@functools.cache
+def data(name: str) -> Data:
+    """Its made-up results, written and read back, as the paper gets them."""
+    chosen = load(name)
+    with tempfile.TemporaryDirectory() as folder:
+        results.write(tables(chosen), environment(chosen), Path(folder) / "results")
+        return Data(*results.read(Path(folder) / "results"))
+
+
+def changed(found: Data, table: str, change: Callable[[pd.DataFrame], object]) -> Data:
+    """The same results with one table changed: in place, or by what `change` returns."""
+    frame = found[table].copy()
+    returned = change(frame)
+    frame = returned if isinstance(returned, pd.DataFrame) else frame
+    return Data({**found.tables, table: frame}, found.environment)
 
 
 def weights(family: str, seed: int = 0) -> dict[str, np.ndarray]:

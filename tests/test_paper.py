@@ -1,18 +1,31 @@
 """The paper's figures, tables, values and claims, over made-up results."""
 
 import inspect
+import json
 import math
 import re
 import shutil
+from pathlib import Path
 
 import fake
 import matplotlib as mpl
 import numpy as np
 import pytest
+from fake import changed
 
-from analysis import results, study
+from analysis import paper, results, study
 from analysis.errors import RequestError
-from analysis.paper import claims, figures, style, tables, values, weight_figures, weights
+from analysis.paper import (
+    claims,
+    figures,
+    method_figures,
+    method_tables,
+    style,
+    tables,
+    values,
+    weight_figures,
+    weights,
+)
 from analysis.paper import data as paper_data
 from analysis.paper.data import Data
 
@@ -31,18 +44,27 @@ def named(function):
     return function.__name__
 
 
+REPORT = (Path(__file__).parents[1] / "report.qmd").read_text(encoding="utf-8")
+NAMED = re.findall(r'paper\.(figure|table|value|claim)\("([^"]+)"\)', REPORT)
+FIGURES = [f for m in (figures, weight_figures, method_figures) for f in functions(m)]
+TABLES = [f for m in (tables, method_tables) for f in functions(m)]
+VALUES = [f for f in functions(values) if len(inspect.signature(f).parameters) == 1]
+STRAY = r"\bnan\b|np\.float|\bNone\b|\binf\b"
+
+
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data():
     """Results that have been written and read back, as the paper gets them."""
-    chosen = study.load("tiny")
-    folder = tmp_path_factory.mktemp("results") / "results"
-    results.write(fake.tables(chosen), fake.environment(chosen), folder)
-    return Data(*results.read(folder))
+    return fake.data("tiny")
 
 
-@pytest.mark.parametrize("make", [*functions(figures), *functions(weight_figures)], ids=named)
-def test_every_figure_draws_and_has_labelled_axes(data, make):
+@pytest.fixture(autouse=True)
+def look():
     style.use()
+
+
+@pytest.mark.parametrize("make", FIGURES, ids=named)
+def test_every_figure_draws_and_has_labelled_axes(data, make):
     figure = make(data)
     figure.canvas.draw()
     shown = [axis for axis in figure.axes if axis.get_visible()]
@@ -52,7 +74,7 @@ def test_every_figure_draws_and_has_labelled_axes(data, make):
     assert any(axis.get_ylabel() for axis in shown)
 
 
-@pytest.mark.parametrize("make", functions(tables), ids=named)
+@pytest.mark.parametrize("make", TABLES, ids=named)
 def test_every_table_is_a_rectangle_of_filled_cells(data, make):
     lines = str(make(data)).strip().splitlines()
     cells = [re.findall(r"(?<=\|)[^|]*(?=\|)", line) for line in lines]
@@ -61,14 +83,44 @@ def test_every_table_is_a_rectangle_of_filled_cells(data, make):
     assert not re.search(r"\bnan\b|np\.float|None", str(make(data)))
 
 
-@pytest.mark.parametrize(
-    "make", [f for f in functions(values) if len(inspect.signature(f).parameters) == 1], ids=named
-)
+@pytest.mark.parametrize("make", VALUES, ids=named)
 def test_every_value_is_a_filled_string(data, make):
     text = make(data)
     assert isinstance(text, str)
     assert text
     assert not re.search(r"\bnan\b|np\.float|None|\d{6}", text.replace(",", ""))
+
+
+def test_the_report_names_every_kind_of_thing():
+    assert {what for what, _ in NAMED} == {"figure", "table", "value", "claim"}
+    assert {name for what, name in NAMED if what == "claim"} == set(claims.CLAIMS)
+    assert {name for what, name in NAMED if what == "figure"} == {f.__name__ for f in FIGURES}
+    assert {name for what, name in NAMED if what == "table"} == {f.__name__ for f in TABLES}
+
+
+@pytest.mark.parametrize("chosen", fake.STUDIES)
+@pytest.mark.parametrize(("what", "name"), sorted(set(NAMED)), ids=lambda part: part)
+def test_all_that_the_report_names_works_for_any_study(monkeypatch, chosen, what, name):
+    monkeypatch.setattr(paper, "load", lambda: fake.data(chosen))
+    found = getattr(paper, what)(name)
+    if what == "figure":
+        found.canvas.draw()
+        return
+    assert str(found)
+    assert not re.search(STRAY, str(found))
+    if what == "table":
+        lines = str(found).strip().splitlines()
+        assert len(lines) > 2
+        assert len({line.count("|") for line in lines}) == 1
+
+
+@pytest.mark.parametrize("chosen", ["tiny", *fake.STUDIES])
+def test_the_overview_has_every_claim_for_any_study(monkeypatch, chosen):
+    monkeypatch.setattr(paper, "load", lambda: fake.data(chosen))
+    lines = str(paper.claims_overview()).strip().splitlines()
+    assert len(lines) == 2 + len(claims.CLAIMS)
+    assert not re.search(STRAY, "".join(lines))
+    assert re.fullmatch(r"claims: \d+ of \d+ supported(; not supported: .*)?", paper.claims_line())
 
 
 def test_baseline_table_shows_the_values_of_the_results(data):
@@ -92,13 +144,6 @@ def test_every_claim_comes_to_a_verdict_with_numbers(data, name):
     assert verdict.supported in (True, False)
     assert re.search(r"\d", verdict.evidence)
     assert verdict.consequence in (verdict.claim.sentence, verdict.claim.otherwise)
-
-
-def changed(data, table, change):
-    """The same results with one table changed by `change(frame)`."""
-    frame = data[table].copy()
-    change(frame)
-    return Data({**data.tables, table: frame}, data.environment)
 
 
 def set_retained(sparsity_to_value):
@@ -172,6 +217,24 @@ def test_lowest_level_claim_flips_when_an_interval_leaves_zero(data):
     assert not claims.verdict(changed(data, "quality", hurt), "lowest-level-free").supported
 
 
+def test_small_weights_are_not_tested_where_the_leading_method_removes_others():
+    assert claims.verdict(fake.data("tiny"), "small-is-not-useless").supported is not None
+    assert claims.verdict(fake.data("other"), "small-is-not-useless").supported is None
+
+
+def test_smaller_models_are_no_dense_files_with_zeros_in_them(data):
+    def shrink(kind):
+        def change(frame):
+            rows = frame["variant"].str.contains(kind) & (frame["format"] == "dense")
+            frame.loc[rows, "ratio"] = 0.4
+
+        return changed(data, "size", change)
+
+    assert claims.verdict(shrink("/structured/"), "dense-bytes").supported
+    for kind in ("/nm-wanda/", "/gradual/", "/distilled/", "/allocated"):
+        assert not claims.verdict(shrink(kind), "dense-bytes").supported
+
+
 def test_an_unsupported_claim_prints_the_other_sentence_and_the_claim(data):
     def shrink(frame):
         frame.loc[frame["format"] == "dense", "ratio"] = 0.5
@@ -194,8 +257,6 @@ def test_a_claim_that_the_study_cannot_test_is_neither_supported_nor_denied(data
 
 
 def test_unknown_names_are_refused_with_the_nearest(data, monkeypatch):
-    from analysis import paper
-
     monkeypatch.setattr(paper, "load", lambda: data)
     with pytest.raises(RequestError, match="Did you mean 'baseline'"):
         paper.table("basline")
@@ -287,14 +348,43 @@ def test_the_leading_method_is_the_one_whose_histograms_are_shown(data):
     assert list(shown["sparsity"]) == [0, *data.levels]
 
 
-def test_a_name_is_no_formula_and_stays_in_the_legend(data):
-    named = {
-        table: frame.replace({"model": {"tiny-gpt2": r"_x$\frac$"}})
-        for table, frame in data.tables.items()
-    }
-    renamed = Data(named, data.environment)
-    for draw in functions(weight_figures):
-        draw(renamed).draw_without_rendering()
+SHORT = r" $\frac$|**b**"
+HOSTILE = r"_x$\frac$ | **b** <i> `c` {{< d >}}"
+
+
+@pytest.fixture(scope="module")
+def hostile(data):
+    """A model, a task's title, groups and their parts with names that would do harm if let."""
+    found = {table: frame.copy() for table, frame in data.tables.items()}
+    for frame in found.values():
+        if "model" in frame:
+            frame["model"] = frame["model"].replace("tiny-gpt2", HOSTILE)
+    found["tasks"]["title"] = HOSTILE
+    found["sensitivity"]["group"] = found["sensitivity"]["group"] + SHORT
+    found["sensitivity"]["part"] = HOSTILE
+    settings = found["variants"]["settings"]
+    quoted = json.dumps("decoder 0" + SHORT)
+    found["variants"]["settings"] = settings.str.replace('"decoder 0"', quoted, regex=False)
+    return Data(found, data.environment)
+
+
+@pytest.mark.parametrize("make", FIGURES, ids=named)
+def test_a_name_is_no_formula_and_stays_in_the_legend(hostile, make):
+    make(hostile).draw_without_rendering()
+
+
+@pytest.mark.parametrize("make", [*TABLES, *VALUES], ids=named)
+def test_a_hostile_name_stays_a_name_in_tables_and_values(hostile, make):
+    shown = str(make(hostile))
+    assert not re.search(r"\$\\frac|\*\*b\*\*|<i>|`c`|\{\{<", shown)
+    if make in TABLES:
+        assert len({line.count("|") for line in shown.strip().splitlines()}) == 1
+
+
+@pytest.mark.parametrize("name", claims.CLAIMS)
+def test_a_hostile_name_stays_a_name_in_claims(hostile, name):
+    shown = str(claims.statement(hostile, name))
+    assert not re.search(r"\$\\frac|\*\*b\*\*|<i>|`c`|\{\{<", shown)
 
 
 def test_kinds_claim_compares_kinds_with_blocks(data):

@@ -237,6 +237,31 @@ def test_a_smaller_model_keeps_half_precision(here):
     assert open_model(here / "out", AUTO["gpt2"]).dtype == torch.float32
 
 
+def test_a_smaller_model_whose_file_holds_both_tied_names_is_counted_once(here):
+    model = saved("gpt2", here / "model")
+    held = {name: value.clone() for name, value in model.state_dict().items()}
+    save_file(held, here / "model" / "model.safetensors", {"format": "pt"})
+    prune("model", None, asked("structured", 0.3), here / "out")
+    smaller = open_model(here / "out", AUTO["gpt2"])
+    said = facts(here / "out")
+    assert said["parameters"] == model.num_parameters()
+    left = smaller.num_parameters() / model.num_parameters()
+    assert said["whole_model"] == pytest.approx(1 - left)
+
+
+def test_a_smaller_model_is_pruned_further_by_weights_alone(here):
+    saved("bert", here / "model")
+    prune("model", None, asked("structured", 0.3), here / "small")
+    prune("small", None, asked("magnitude", 0.5), here / "out")
+    assert facts(here / "out")["achieved"] == 0.5
+    opened = open_model(here / "out", AUTO["bert"])
+    name = "bert.encoder.layer.0.output.dense.weight"
+    assert torch.equal(opened.state_dict()[name], weights(here / "out")[name])
+    with pytest.raises(RequestError, match="has lost neurons and heads already"):
+        prune("small", None, asked("structured", 0.3), here / "smaller")
+    assert not (here / "smaller").exists()
+
+
 # ---------------------------------------------------------------- what is chosen, what comes along
 
 
@@ -363,7 +388,7 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(here, method):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, limits[1]))  # less than the weights take
     try:
-        with pytest.raises(RunError, match="cannot write the model to .*: .*make room"):
+        with pytest.raises(RunError, match=r"cannot write the model to .*: .*make room"):
             prune("model", None, asked(method, 0.3), here / "out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -18,7 +18,7 @@ from analysis.models.encoding import (
 
 Example = dict[str, Any]
 
-ROWS = 8  # of a batch: large enough for all cores, small enough to keep few activations
+BATCH_TOKENS = 512  # enough for all cores, and few enough to keep activations small
 
 
 def calibration_batches(
@@ -28,7 +28,7 @@ def calibration_batches(
     examples: Sequence[Example],
     max_tokens: int,
 ) -> list[Batch]:
-    """Batches of ROWS examples, those of about the same length together.
+    """Batches of about BATCH_TOKENS tokens, examples of about the same length together.
 
     Examples are those of training (see `analysis.models.training.fine_tune`). An encoder-decoder
     model also gets its decoder's inputs: the target shifted by one, as in training, or where there
@@ -37,9 +37,11 @@ def calibration_batches(
     if not examples:
         raise RequestError("no calibration texts; give a task, or a file with a text in each line")
     ordered = sorted(examples, key=lambda e: -sum(len(v) for v in e.values() if isinstance(v, str)))
+    longest = _encoded(tokenizer, form, ordered[:1], max_tokens)["input_ids"].shape[1]
+    rows = max(1, BATCH_TOKENS // max(1, longest))
     batches = []
-    for start in range(0, len(ordered), ROWS):
-        batch = _encoded(tokenizer, form, ordered[start : start + ROWS], max_tokens)
+    for start in range(0, len(ordered), rows):
+        batch = _encoded(tokenizer, form, ordered[start : start + rows], max_tokens)
         labels = batch.pop("labels", None)
         if model.config.is_encoder_decoder:
             wanted = _masked(batch) if labels is None else labels

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inputs:
     """The inputs X (tokens, in) of a matrix [out, in], summed over tokens.
 
@@ -36,7 +36,7 @@ class Inputs:
 
 
 class Sums:
-    """Adds up the inputs of one matrix, batch by batch."""
+    """Adds up the inputs of one matrix, or of several that share them, batch by batch."""
 
     def __init__(self, with_products: bool):
         self._with_products = with_products
@@ -44,23 +44,24 @@ class Sums:
         self._sums: Tensor | None = None
         self._squares: Tensor | None = None
         self._products: Tensor | None = None
+        self._total: Inputs | None = None
 
     def add(self, x: Tensor) -> None:
         """Add inputs (tokens, in), of any float type."""
         x = x.float()
-        wide = x.double()
         if self._sums is None or self._squares is None:
-            self._sums, self._squares = wide.new_zeros(x.shape[1]), wide.new_zeros(x.shape[1])
+            zeros = torch.zeros(2, x.shape[1], dtype=torch.float64, device=x.device)
+            self._sums, self._squares = zeros
             if self._with_products:
                 self._products = torch.zeros(x.shape[1], x.shape[1], device=x.device)
         self._tokens += len(x)
-        self._sums += wide.sum(0)
-        self._squares += (wide * wide).sum(0)
+        self._sums += x.sum(0)
+        self._squares += x.square().sum(0)
         if self._products is not None:
             self._products.addmm_(x.T, x)
 
     def total(self) -> Inputs | None:
-        """What was added so far; None if nothing was."""
-        if self._sums is None or self._squares is None or not self._tokens:
-            return None
-        return Inputs(self._tokens, self._sums, self._squares, self._products)
+        """What was added, the same object for all that ask; None if nothing was."""
+        if self._total is None and self._sums is not None and self._squares is not None:
+            self._total = Inputs(self._tokens, self._sums, self._squares, self._products)
+        return self._total if self._tokens else None

@@ -42,7 +42,7 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
             f"{folder} has no tokenizer, so texts cannot be run through its model; put the"
             " tokenizer's files (such as tokenizer.json) beside the weights"
         )
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     named = (config.architectures or ["AutoModel"])[0]
     model_class = getattr(transformers, named, AutoModel)
     limit = getattr(config, "max_position_embeddings", None) or TOKENS

@@ -126,4 +126,4 @@ def _real(matrix: Matrix, x: Tensor, batch: Batch) -> Tensor:
             " apart (experts that see some tokens only?); leave it out, or take a method that looks"
             " at weights alone"
         )
-    return rows[mask]
+    return rows if mask.all() else rows[mask]

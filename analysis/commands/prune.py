@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from analysis import progress, pruning, sources
 from analysis.commands.prune_files import Content, pruned_content, write_content, write_model, zeros
 from analysis.commands.work import at_work
@@ -25,6 +27,7 @@ from analysis.pruning.choice import in_scope
 from analysis.pruning.patterns import Pattern, parse
 from analysis.pruning.scope import Scope, stored_by_input
 from analysis.pruning.selection import Selection
+from analysis.pruning.units import KEPT
 from analysis.sources import Located
 
 
@@ -221,8 +224,13 @@ def _shrink(
     from analysis.pruning.structured import projections, remove_units, write_kept
 
     assert isinstance(level, float)  # it takes no patterns
+    if (located.folder / KEPT).exists():
+        raise RequestError(
+            f"{located.name} has lost neurons and heads already; remove more from the whole model"
+            " that it was made of"
+        )
     weights = read_weights(located.folder)
-    named = naming.weights(weights)
+    named = naming.weights(weights, lambda a, b: np.array_equal(weights[a], weights[b]))
     require_finite(weights, [name for name, what in named.items() if what.prunable])
     family = naming.family(named.values()) or "decoder-only"
     loaded = calibration_of(located.folder, family, str(request.calibration), request.seed)

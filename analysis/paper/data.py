@@ -73,6 +73,11 @@ class Data:
         chosen = table[(table["kind"] == "pruned") & (table["protocol"] != "one-shot")]
         return list(dict.fromkeys(chosen["series"]))
 
+    def before(self, name: str) -> str:
+        """What a trained series is held against: what it began with, or the leading method."""
+        start = series.untrained(name)
+        return start if start in self.entrants else self.methods[0]
+
     @functools.cached_property
     def primary(self) -> dict[str, str]:
         """Each task's first metric: the one of figures and claims."""

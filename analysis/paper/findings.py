@@ -132,6 +132,8 @@ def lowest_level_is_free(data: Data) -> Finding:
 def small_is_not_useless(data: Data) -> Finding:
     level = min(data.levels, key=lambda x: abs(x - _CLIFF[0]))
     rows = pd.DataFrame([data.at(*cell, data.methods[0], level) for cell in data.cells()])
+    if rows["threshold"].isna().any():
+        return None, "the leading method does not remove what lies below one threshold"
     hurt = rows["retained_high"] < 1
     return bool(hurt.any()), (
         f"at {text.level(level)}, all that was removed lies below"

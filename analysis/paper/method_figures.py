@@ -78,7 +78,7 @@ def recovery_curves(data: Data) -> Figure:
     if not cells:
         return style.nothing("This study trains no pruned model.")
     figure, axes = style.panels(len(cells), 2.4, sharey=True)
-    names = [data.methods[0], *data.trained]
+    names = list(dict.fromkeys([*map(data.before, data.trained), *data.trained]))
     for axis, cell in zip(axes, cells, strict=True):
         for i, name in enumerate(names):
             _curve(axis, data, cell, name, style.ordinal(i))
@@ -107,7 +107,8 @@ def sensitivity_map(data: Data) -> Figure:
     figure, axes = style.panels(len(panels), 0.9 + 0.3 * most)
     image = None
     for axis, ((model, task), part) in zip(axes, panels, strict=True):
-        grid = part.pivot_table(index="group", columns="sparsity", values="retained", sort=False)
+        grid = part.pivot(index="group", columns="sparsity", values="retained")
+        grid = grid.loc[list(dict.fromkeys(part["group"]))]  # as the model has them
         shown = np.clip(grid.to_numpy(dtype=float), 0, 1)
         image = axis.imshow(shown, aspect="auto", cmap="viridis", vmin=0, vmax=1)
         _label_cells(axis, grid)

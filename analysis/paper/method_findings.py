@@ -105,8 +105,8 @@ def training_recovers(data: Data) -> Finding:
 
 
 def _before(data: Data, row: pd.Series) -> float:
-    method = row["series"].split(",")[0]
-    return float(data.at(row["model"], row["task"], method, row["sparsity"])["retained"])
+    name = data.before(row["series"])
+    return float(data.at(row["model"], row["task"], name, row["sparsity"])["retained"])
 
 
 def masks_needed(data: Data) -> Finding:
@@ -139,23 +139,26 @@ def distillation_helps(data: Data) -> Finding:
 
 
 def layers_bear_differently(data: Data) -> Finding:
-    """Whether in each model one group, pruned alone, costs clearly more than another."""
-    table = data["sensitivity"]
+    """Whether in each model and task one group, pruned alone, costs clearly more than another."""
+    table = data["sensitivity"].dropna(subset=["retained"])  # a void task says nothing
     if table.empty:
         return None, "no layer was pruned alone"
     level = table["sparsity"].max()
     found, shown = [], []
-    for model, part in table[table["sparsity"] == level].groupby("model", sort=False):
+    for (model, task), part in table[table["sparsity"] == level].groupby(
+        ["model", "task"], sort=False
+    ):
         part = part.sort_values("retained")
         worst, best = part.iloc[0], part.iloc[-1]
         found.append(best["retained_low"] - max(0.0, worst["retained_high"]) >= _APART)
         shown.append(
-            f"{escape(model)} {text.number(worst['retained'], 2)} ({escape(worst['group'])}) to"
+            f"{escape(model)} on {escape(data.task_title(task))}"
+            f" {text.number(worst['retained'], 2)} ({escape(worst['group'])}) to"
             f" {text.number(best['retained'], 2)} ({escape(best['group'])})"
         )
     return all(found), (
         f"retained with one group pruned alone to {text.level(level)}: {'; '.join(shown)};"
-        f" intervals {_APART} or more apart in {sum(found)} of {len(found)} models"
+        f" intervals {_APART} or more apart in {sum(found)} of {len(found)} benchmarks"
     )
 
 

@@ -124,7 +124,7 @@ def recovery(data: Data) -> Md:
         for _, row in table[table["series"] == name].iterrows():
             task = row["task"] or data.first_task(row["model"])
             after = data.at(row["model"], task, name, row["sparsity"])
-            before = data.at(row["model"], task, data.methods[0], row["sparsity"])
+            before = data.at(row["model"], task, data.before(name), row["sparsity"])
             body.append(
                 [
                     escape(row["model"]),

@@ -18,3 +18,8 @@ def name(method: str, protocol: Any, settings: str) -> str:
     allocated = ALLOCATED if "allocation" in chosen else ""
     alone = is_missing(protocol) or protocol == "one-shot" or method == "gradual"
     return f"{method}{pattern}{allocated}{'' if alone else f', {protocol}'}"
+
+
+def untrained(series: str) -> str:
+    """The series that training began with; a method that trains by itself is its own."""
+    return series.split(", ")[0]

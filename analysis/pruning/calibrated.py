@@ -74,9 +74,9 @@ def prune_in_place(
     masks, notes, changed = BitMasks(), {}, []
     with contextlib.closing(blocks(model, batches, found, module.PRODUCTS)) as steps:
         for inputs in steps:
-            for name in inputs:
+            for name in list(inputs):  # each is let go as soon as its matrix is done
                 matrix = by_name[name]
-                kept = module.prune_matrix(matrix.outputs_first, inputs[name], quotas[name])
+                kept = module.prune_matrix(matrix.outputs_first, inputs.pop(name), quotas[name])
                 _put(matrix, kept)
                 masks.add(name, np.ascontiguousarray(matrix.as_stored(torch.from_numpy(kept.mask))))
                 if kept.weight is not None:

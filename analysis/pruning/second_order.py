@@ -4,12 +4,14 @@ For a matrix W [out, in] and inputs X (tokens, in) it looks for a sparse Ŵ with
 ‖X Wᵀ − X Ŵᵀ‖², column by column: what a removed weight did is made up for by those to its right.
 """
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 from torch import Tensor
 
 from analysis import threads
@@ -25,6 +27,7 @@ from analysis.pruning.selection import keys_of
 BLOCK = 128  # columns that are chosen together
 DAMPING = 0.01  # of the Hessian's mean diagonal, added to it
 _MOST_DAMPING = 1e4
+_PIECE = 1 << 20  # weights
 
 Floats = NDArray[np.float32]
 
@@ -42,31 +45,52 @@ class Factor:
     damping: float
 
 
+_factors: weakref.WeakKeyDictionary[Inputs, Factor] = weakref.WeakKeyDictionary()
+
+
 def factor(inputs: Inputs) -> Factor:
-    """U of H = (2/n) XᵀX. The products stay as they are: a query's are a key's and a value's too.
+    """U of H = (2/n) XᵀX, computed once for matrices that share their inputs.
 
     Raises RunError if the Hessian cannot be factored however much it is damped.
     """
+    found = _factors.get(inputs)
+    if found is None:
+        found = _factors[inputs] = _factored(inputs)
+    return found
+
+
+def _factored(inputs: Inputs) -> Factor:
+    """With J the reversal of the order of inputs, J H J = Rᵀ R gives U = J R⁻ᵀ J."""
     if inputs.products is None:
         raise ValueError("the inputs' products are needed")
-    hessian = inputs.products * (2 / inputs.tokens)
-    diagonal = hessian.diagonal()
-    silent = diagonal == 0
-    diagonal[silent] = 1
-    mean = float(diagonal.mean())
-    damping = added = DAMPING
-    while damping <= _MOST_DAMPING:
-        diagonal += added * mean
-        lower, failed = torch.linalg.cholesky_ex(hessian)
+    products = inputs.products.cpu().numpy()
+    silent = np.ascontiguousarray(products.diagonal() == 0)
+    damping = DAMPING
+    while np.isfinite(products.diagonal()).all() and damping <= _MOST_DAMPING:
+        hessian = np.array(products[::-1, ::-1], order="C")
+        hessian *= np.float32(2 / inputs.tokens)
+        diagonal = np.einsum("ii->i", hessian)
+        diagonal[silent[::-1]] = 1
+        diagonal += np.float32(damping) * diagonal.mean()
+        # symmetric, so its transpose is the same and in LAPACK's order: all is done in place
+        root, failed = lapack.spotrf(hessian.T, lower=0, overwrite_a=1)
         if not failed:
-            inverse = torch.cholesky_inverse(lower)
-            upper, failed = torch.linalg.cholesky_ex(inverse, upper=True, out=(lower, failed))
-            if not failed and bool(upper.isfinite().all()):
-                return Factor(upper, silent, damping)
-        added, damping = 9 * damping, 10 * damping
+            inverse, failed = lapack.strtri(root, lower=0, overwrite_c=1)
+            if not failed and np.isfinite(inverse.diagonal()).all():
+                _reverse(inverse.T.reshape(-1))  # both axes at once
+                return Factor(torch.from_numpy(inverse.T), torch.from_numpy(silent), damping)
+        damping *= 10
     raise RunError(
         "the inputs' products cannot be factored however they are damped; calibrate on more texts"
     )
+
+
+def _reverse(numbers: Floats) -> None:
+    """Reverse in place, a piece at each end at a time."""
+    for start in range(0, numbers.size // 2, _PIECE):
+        stop = min(start + _PIECE, numbers.size // 2)
+        head, tail = numbers[start:stop], numbers[numbers.size - stop : numbers.size - start]
+        head[:], tail[:] = tail[::-1].copy(), head[::-1].copy()
 
 
 def solve(weight: Tensor, found: Factor, removed: NDArray[np.int64]) -> tuple[Mask, Tensor]:
@@ -77,7 +101,6 @@ def solve(weight: Tensor, found: Factor, removed: NDArray[np.int64]) -> tuple[Ma
 
     def choose_and_sweep(w: Floats, keep: Mask, u: Floats, errors: Floats, a: int, b: int) -> None:
         scores = np.abs(w[:, a:b] / u.diagonal()[a:b])
-        scores[:, quiet[a:b]] = 0
         chosen = keep_largest_in_rows(keys_of(scores)[None], removed[a // BLOCK][None])
         keep[:, a:b] = chosen.reshape(scores.shape)
         for _ in threads.each(
@@ -85,7 +108,6 @@ def solve(weight: Tensor, found: Factor, removed: NDArray[np.int64]) -> tuple[Ma
         ):
             pass
 
-    quiet = found.silent.cpu().numpy()
     return _by_blocks(weight, found, BLOCK, choose_and_sweep)
 
 
@@ -117,9 +139,9 @@ def _by_blocks(
 ) -> tuple[Mask, Tensor]:
     """Sweep block after block, each block's errors made up for by all columns after it."""
     w = weight.detach().to("cpu", torch.float32, copy=True).contiguous()
-    given = w[:, found.silent.cpu()].clone()
-    w[:, found.silent.cpu()] = 0
-    upper = found.upper.cpu()
+    given = w[:, found.silent].clone()
+    w[:, found.silent] = 0
+    upper = found.upper
     keep = np.ones(w.shape, np.bool_)
     for a in range(0, w.shape[1], width):
         b = min(a + width, w.shape[1])
@@ -127,7 +149,7 @@ def _by_blocks(
         sweep(w.numpy(), keep, upper.numpy(), errors.numpy(), a, b)
         w[:, b:] -= errors @ upper[a:b, b:]
     # weights of silent inputs do nothing; those that are not removed stay what they were
-    w[:, found.silent.cpu()] = given * torch.from_numpy(keep[:, found.silent.cpu().numpy()])
+    w[:, found.silent] = given * torch.from_numpy(keep[:, found.silent.numpy()])
     return keep, w.to(weight.device)
 
 
