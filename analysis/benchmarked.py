@@ -62,6 +62,7 @@ class _Work:
     ):
         self._study, self._runner, self._model = study, runner, model
         self._dense, self._task, self._examples = dense, task, examples
+        self._leads = dense.seed == study.seeds[0]  # what is shown once is shown of this seed
         recovery = study.recovery
         self._trained = recovery is not None and task in recovery.tasks
         self._prunings = {
@@ -76,7 +77,7 @@ class _Work:
         work: list[Awaitable[Found]] = [self._pruned(method) for method in self._prunings]
         if self._trained:
             work += [self._recovered(p) for p in study.protocols if p != "one-shot"]
-            if (self._model, self._task) == _first_trained(study):
+            if (self._model, self._task) == _first_trained(study) and self._leads:
                 work.append(self._unmasked())
         if study.sensitivity is not None and self._task in study.sensitivity.tasks:
             work.append(self._sensitive())
@@ -150,7 +151,7 @@ class _Work:
             return await self.scored(variants.allocated_variant(study, dense, shares, pruned))
 
         found = await _all(one(level) for level in study.sensitivity.allocate)
-        return found, [{"sensitivity": listed}]
+        return found, [{"sensitivity": listed}] if self._leads else []
 
 
 def _first_trained(study: Study) -> tuple[Model, str] | None:

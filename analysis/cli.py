@@ -103,7 +103,8 @@ def prune_command(
     ] = None,
     method: Annotated[str, typer.Option(help="How: see --list-methods.")] = "magnitude",
     sparsity: Annotated[
-        float | None, typer.Option(help="Fraction removed of the weights in scope, 0 to 1.")
+        float | None,
+        typer.Option(help="Fraction removed of the weights in scope, above 0 and below 1."),
     ] = None,
     pattern: Annotated[
         str | None, typer.Option(help="N:M, such as 2:4, for the nm- methods.", show_default=False)
@@ -126,7 +127,9 @@ def prune_command(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Leave the tensors alone whose names match.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="For methods that draw.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="For what is drawn: random weights, a task's texts.")
+    ] = 0,
     revision: Annotated[
         str | None, typer.Option(help="Commit, tag or branch of a hub model.", show_default=False)
     ] = None,
@@ -134,7 +137,10 @@ def prune_command(
         bool, typer.Option("--list-methods", help="List the methods and stop.")
     ] = False,
 ) -> None:
-    """Prune a checkpoint in one shot; the result opens with from_pretrained."""
+    """Prune a checkpoint in one shot.
+
+    The result opens with from_pretrained; only that of `structured` takes the project's loader.
+    """
     from analysis.commands import prune
 
     if list_methods:

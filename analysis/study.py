@@ -16,6 +16,7 @@ from analysis import project, pruning, tasks
 from analysis.errors import RequestError, unknown
 from analysis.models.catalogue import BUILTIN, MAX_TOKENS
 from analysis.pruning import patterns
+from analysis.pruning.allocation import MOST
 
 VARIABLE = "SPARSITY_STUDY"
 DEFAULT = project.DEFAULT_STUDY
@@ -230,6 +231,16 @@ def _check_sensitivity(study: Study) -> None:
     if study.sensitivity is not None:
         _check_tasks("sensitivity.tasks", study, study.sensitivity.tasks)
         _check_levels("sensitivity.allocate", study, study.sensitivity.allocate)
+        for where in ("sparsities", "allocate"):
+            if any(level > MOST for level in getattr(study.sensitivity, where)):
+                raise ValueError(
+                    f"sensitivity.{where}: at most {MOST:g}; beyond it a layer would be emptied"
+                )
+        if study.include or study.exclude:
+            raise ValueError(
+                "sensitivity: prunes all layers' matrices, so include and exclude cannot be kept;"
+                " leave it out, or these"
+            )
         if study.sensitivity.allocate:
             _require("sensitivity.allocate", "method", "magnitude-layer", study.methods)
         _require_unique("sensitivity.sparsities", study.sensitivity.sparsities)

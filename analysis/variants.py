@@ -21,7 +21,7 @@ class Variant:
     seed: int
     checkpoint: str
     weights_sha256: str
-    parameters: int
+    parameters: int | None
     prunable: int
     train_seconds: float
     masks: str | None = None
@@ -81,13 +81,13 @@ def pruned_variant(
     patterned = isinstance(level["level"], str)
     stem = "/".join(part for part in (dense.model, dense.task) if part)
     shown = level["level"] if patterned else f"{level['level']:g}"
-    smaller = level.get("checkpoint")
+    smaller, unreachable = level.get("checkpoint"), level.get("status") == "unreachable"
     return replace(
         dense,
         name=f"{stem}/{method}/{protocol}/{shown}{_suffix(study, dense.seed)}",
         checkpoint=smaller["object"] if smaller else dense.checkpoint,
         weights_sha256=level.get("weights_sha256", dense.weights_sha256),
-        parameters=level.get("parameters", dense.parameters),
+        parameters=level.get("parameters", None if unreachable else dense.parameters),
         train_seconds=level.get("train_seconds", 0.0),
         masks=level["masks"]["object"] if "masks" in level else None,
         method=method,

@@ -468,25 +468,26 @@ def test_recovery_shows_before_and_after_of_its_own_method():
     other = keeping(fake.data("other"), {"magnitude-layer": 0.25, "wanda": 0.75}, "0.95")
     other = keeping(other, {"magnitude-layer": 0.6}, "0.95", "{}/distilled")
     rows = cells(method_tables.recovery(other))
-    assert [row[0] for row in rows] == ["tiny-gpt2", "tiny-bert"]
+    assert [row[0].split(":")[0] for row in rows] == ["tiny-gpt2", "tiny-bert"]
     for row in rows:
-        assert row[1:3] == ["magnitude-layer, distilled", text.level(0.95)]
-        assert row[3] == "0.25"
-        assert row[4] == "0.6 (0.6 to 0.6)"
+        assert row[1:4] == [text.level(0.95), "0.25", "0.60 (0.60 to 0.60)"]
 
 
-def test_every_trained_variant_has_a_row_of_recovery(data):
-    rows = cells(method_tables.recovery(data))
+def test_every_trained_variant_has_a_place_in_recovery(data):
+    table = method_tables.recovery(data)
+    rows = cells(table)
     levels = fake.load("tiny").sparsities
-    assert sum(row[1] == "gradual" for row in rows) == 3 * len(levels)
-    assert sum("fine-tuned" in row[1] for row in rows) == 9
-    assert sum("distilled" in row[1] for row in rows) == 9
+    assert len(rows) == 3 * len(levels)
+    header = str(table).splitlines()[0]
+    assert all(name in header for name in ("distilled", "gradual"))
+    shown = [cell for row in rows for cell in row[3:6] if cell != text.MISSING]
+    assert len(shown) == 3 * len(levels) + 9 + 9
 
 
 def test_allocation_shows_what_each_group_was_given(data):
     rows = cells(method_tables.allocation(data))
     assert len(rows) == 6
-    bert = next(row for row in rows if row[0] == "tiny-bert" and row[1] == text.level(0.9))
+    bert = next(row for row in rows if row[0].startswith("tiny-bert") and row[1] == text.level(0.9))
     shares = [float(s) for s in re.findall(r": ([0-9.]+)", bert[5])]
     assert len(shares) == 4
     assert shares == sorted(shares)

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import transformers
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from analysis.calibration.batches import calibration_batches
 from analysis.calibration.texts import of_file, of_task
 from analysis.errors import RequestError
+from analysis.models.encoding import Batch
 from analysis.models.loading import open_model
 from analysis.models.objectives import TASKS
 from analysis.pruning.calibrated import Calibration
@@ -46,9 +47,15 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
     named = (config.architectures or ["AutoModel"])[0]
     model_class = getattr(transformers, named, AutoModel)
     limit = getattr(config, "max_position_embeddings", None) or TOKENS
-    return Calibration(
-        load=lambda: open_model(folder, model_class).eval(),
-        batches=lambda model: calibration_batches(
-            model, tokenizer, form, examples, min(TOKENS, limit)
-        ),
-    )
+
+    def batches(model: PreTrainedModel) -> list[Batch]:
+        made = calibration_batches(model, tokenizer, form, examples, min(TOKENS, limit))
+        most = max(int(batch["input_ids"].max()) for batch in made)
+        if most >= model.get_input_embeddings().weight.shape[0]:
+            raise RequestError(
+                f"the tokenizer in {folder} knows more tokens than the model has embeddings for;"
+                " put the model's own tokenizer there"
+            )
+        return made
+
+    return Calibration(lambda: open_model(folder, model_class).eval(), batches)

@@ -11,6 +11,14 @@ Example = dict[str, Any]
 _OF_FORM = {"classification": ("first",), "causal": ("text",), "text-to-text": ("source", "target")}
 
 
+def require(texts: str) -> None:
+    """Raise RequestError, before anything is downloaded, if that is neither a task nor a file."""
+    if texts not in TASKS and not Path(texts).is_file():
+        raise RequestError(
+            f"{unknown('calibration task', texts, TASKS)} Nor is it a file of texts."
+        )
+
+
 def of_task(task: str, count: int, seed: int) -> tuple[str, list[Example]]:
     """The form of the task and `count` of its training examples.
 
@@ -50,14 +58,16 @@ def of_file(path: Path, family: str, count: int) -> tuple[str, list[Example]]:
 def _parsed(path: Path, number: int, line: str) -> Example:
     try:
         example = json.loads(line)
-        if not isinstance(example, dict) or not {"text", "first", "source"} & set(example):
+        if not isinstance(example, dict) or not any(
+            example.get(key) for key in ("text", "first", "source")
+        ):
             raise ValueError("no object with text, first or source")
     except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else error
         raise RequestError(
             f'{path}, line {number}: {reason}; write objects such as {{"text": "…"}}'
         ) from error
-    return {key: str(value) for key, value in example.items()}
+    return {key: str(value) for key, value in example.items() if value is not None}
 
 
 def _in_form(example: Example, form: str) -> Example:

@@ -113,6 +113,10 @@ def _check_calibration(request: Request) -> None:
         raise RequestError(
             f"{request.method} removes whole neurons and heads; leave --include and --exclude out"
         )
+    if request.calibration is not None:
+        from analysis.calibration.texts import require
+
+        require(request.calibration)
 
 
 def _remove(
@@ -259,8 +263,22 @@ def _shrink(
 
 
 def list_methods() -> list[str]:
-    """A line for each method: its name, and what it does."""
+    """A line for each method: its name, what it does, and what it has to be given."""
     return [
-        f"{name:<16} {(pruning.method(name).__doc__ or '').splitlines()[0]}"
-        for name in pruning.names()
+        f"{name:<16} {(pruning.method(name).__doc__ or '').splitlines()[0]}{_needed(name)}"
+        for name in sorted(
+            pruning.names(), key=lambda name: (_KINDS.index(pruning.kind(name)), name)
+        )
     ]
+
+
+_KINDS = ("weights", "calibrated", "structured", "trained")
+
+
+def _needed(name: str) -> str:
+    """What the method asks for beside --sparsity."""
+    kind = pruning.kind(name)
+    level = ["--pattern"] if pruning.takes_patterns(name) else []
+    texts = ["--calibration"] if kind in ("calibrated", "structured") else []
+    asked = [*level, *texts] or (["in studies only"] if kind == "trained" else [])
+    return f" [{', '.join(asked)}]" if asked else ""

@@ -78,7 +78,8 @@ def _built(folder: Path, auto_class: Any) -> tuple[dict[str, Any], Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         described = AutoConfig.from_pretrained(folder, local_files_only=True)
-        model = auto_class.from_config(described, dtype=torch.float32)
+        make = getattr(auto_class, "from_config", None) or auto_class._from_config
+        model = make(described, dtype=torch.float32)
         if (folder / "generation_config.json").is_file() and model.can_generate():
             model.generation_config = GenerationConfig.from_pretrained(
                 folder, local_files_only=True

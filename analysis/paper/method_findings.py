@@ -69,7 +69,7 @@ def patterns_cost(data: Data) -> Finding:
     if not cells:
         return None, "it takes a pattern, and its method at the same sparsity"
     better, worse = sum(row[1] for row in found), sum(row[2] for row in found)
-    shown = "; ".join(f"{escape(n)} worse in {w} of {c}" for n, _, w, c in found)
+    shown = "; ".join(f"{escape(n)} worse in {w} of {c}" for n, _, w, c in found if c)
     return worse > better, (
         f"against the same method without a pattern, beyond the paired intervals: {shown}; better"
         f" in {better} of all {cells}"
@@ -98,7 +98,7 @@ def training_recovers(data: Data) -> Finding:
         return None, f"no classifier was fine-tuned at {text.level(_RECOVERED_AT)}"
     shown = "; ".join(
         f"{escape(row['model'])} on {escape(data.task_title(row['task']))} from"
-        f" {text.number(_before(data, row), 2)} to {text.number(row['retained'], 2)}"
+        f" {text.fixed(_before(data, row))} to {text.fixed(row['retained'])}"
         for _, row in rows.iterrows()
     )
     return bool((rows["retained"] >= _RECOVERED).all()), f"retained: {shown}"
@@ -153,8 +153,8 @@ def layers_bear_differently(data: Data) -> Finding:
         found.append(best["retained_low"] - max(0.0, worst["retained_high"]) >= _APART)
         shown.append(
             f"{escape(model)} on {escape(data.task_title(task))}"
-            f" {text.number(worst['retained'], 2)} ({escape(worst['group'])}) to"
-            f" {text.number(best['retained'], 2)} ({escape(best['group'])})"
+            f" {text.fixed(worst['retained'])} ({escape(worst['group'])}) to"
+            f" {text.fixed(best['retained'])} ({escape(best['group'])})"
         )
     return all(found), (
         f"retained with one group pruned alone to {text.level(level)}: {'; '.join(shown)};"

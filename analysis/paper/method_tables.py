@@ -106,38 +106,48 @@ def methods_by_level(data: Data) -> Md:
                 shown = [text.MISSING if row is None else _retained(row) for row in rows]
                 body.append([escape(name), *shown])
     header = ["Level, method"]
-    header += [f"{escape(model)}: {escape(data.task_title(task))}" for model, task in cells]
+    header += [_benchmark(data, cell) for cell in cells]
     return text.table(header, body, "l" + "r" * len(cells))
 
 
 def _retained(row: pd.Series) -> str:
-    shown = text.number(row["retained"], 2)
-    ends = [text.number(row[f"retained_{end}"], 2) for end in ("low", "high")]
-    return f"{shown} ({ends[0]} to {ends[1]})"
+    low, high = (text.fixed(row[f"retained_{end}"]) for end in ("low", "high"))
+    return f"{text.fixed(row['retained'])} ({low} to {high})"
 
 
 def recovery(data: Data) -> Md:
-    """What training wins back: retained before and after, the sparsity after, and the seconds."""
+    """What training wins back: retained before and after, the zeros after it, and the seconds."""
     body = []
-    for name in data.trained:
-        table = data.variants
-        for _, row in table[table["series"] == name].iterrows():
-            task = row["task"] or data.first_task(row["model"])
-            after = data.at(row["model"], task, name, row["sparsity"])
-            before = data.at(row["model"], task, data.before(name), row["sparsity"])
+    for cell in data.cells():
+        for level in data.levels:
+            after = {name: data.find(*cell, name, level) for name in data.trained}
+            if all(row is None for row in after.values()):
+                continue
+            found = [row["variant"] for row in after.values() if row is not None]
+            facts = data.variants.set_index("variant").loc[found]
+            before = data.at(*cell, data.before(data.trained[-1]), level)
             body.append(
                 [
-                    escape(row["model"]),
-                    escape(name),
-                    text.level(row["sparsity"]),
-                    text.number(before["retained"], 2),
-                    _retained(after),
-                    text.percent(row["achieved"], 2),
-                    text.number(row["train_seconds"], 2),
+                    _benchmark(data, cell),
+                    text.level(level),
+                    text.fixed(before["retained"]),
+                    *(text.MISSING if row is None else _retained(row) for row in after.values()),
+                    text.between(facts["achieved"], lambda share: text.percent(share, 2)),
+                    text.between(facts["train_seconds"], lambda s: f"{s:.0f}"),
                 ]
             )
-    header = ["Model", "Training", "Level", "One-shot", "Trained", "Zeros after", "Seconds"]
-    return text.table(header, body, "llrrrrr")
+    names = [name.split(", ")[-1] for name in data.trained]  # the method stands in the caption
+    header = ["Benchmark", "Level", "One-shot", *map(escape, names), "Zeros after", "Seconds"]
+    return text.table(header, body, "lrr" + "r" * (len(names) + 2))
+
+
+def _signed(value: float) -> str:
+    shown = text.fixed(value)
+    return shown if shown.startswith("−") else f"+{shown}"
+
+
+def _benchmark(data: Data, cell: tuple[str, str]) -> str:
+    return f"{escape(cell[0])}: {escape(data.task_title(cell[1]))}"
 
 
 def allocation(data: Data) -> Md:
@@ -149,18 +159,18 @@ def allocation(data: Data) -> Md:
     for _, row in contest.iterrows():
         shares = json.loads(settings[row["variant"]])["allocation"]
         pair = [
-            text.number(data.at(row["model"], row["task"], name, row["sparsity"])["retained"], 2)
+            text.fixed(data.at(row["model"], row["task"], name, row["sparsity"])["retained"])
             for name in (uniform, row["series"])
         ]
         body.append(
             [
-                escape(row["model"]),
+                _benchmark(data, (row["model"], row["task"])),
                 text.level(row["sparsity"]),
                 *pair,
-                f"{text.signed(row['difference'], '')} ({text.number(row['low'], 2)} to"
-                f" {text.number(row['high'], 2)})",
+                f"{_signed(row['difference'])} ({text.fixed(row['low'])} to"
+                f" {text.fixed(row['high'])})",
                 ", ".join(f"{escape(g)}: {text.percent(s, 0)}" for g, s in shares.items()),
             ]
         )
-    header = ["Model", "Level", "Uniform", "By sensitivity", "Difference", "Sparsities"]
+    header = ["Benchmark", "Level", "Uniform", "By sensitivity", "Difference", "Sparsities"]
     return text.table(header, body, "lrrrrl")

@@ -81,6 +81,11 @@ def number(value: Any, digits: int = 3) -> str:
     return _minus(f"{value:.{digits - 1}e}")
 
 
+def fixed(value: Any, digits: int = 2) -> str:
+    """A number with so many decimals, as numbers that are compared down a column have."""
+    return MISSING if is_missing(value) else _minus(f"{float(value):.{digits}f}")
+
+
 def percent(value: Any, digits: int = 1) -> str:
     """A fraction as a percentage: 0.934 as 93.4 %."""
     return MISSING if is_missing(value) else f"{_minus(f'{100 * float(value):.{digits}f}')}\u00a0%"

@@ -17,7 +17,7 @@ class Pattern:
 
     @property
     def sparsity(self) -> float:
-        return 1 - self.kept / self.group
+        return (self.group - self.kept) / self.group
 
     def __str__(self) -> str:
         return f"{self.kept}:{self.group}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoTokenizer
 
 from analysis import pruning
 from analysis.calibration.batches import calibration_batches
@@ -75,12 +76,8 @@ def calibration(
 ) -> Calibration:
     """The model in that folder, and batches of the task's training examples."""
     form, texts = of_task(task, examples, seed)
-
-    def load() -> tuple[Any, Any]:
-        return load_model(folder, form, device)
-
-    _, tokenizer = load()
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return Calibration(
-        load=lambda: load()[0],
+        load=lambda: load_model(folder, form, device)[0],
         batches=lambda model: calibration_batches(model, tokenizer, form, texts, tokens),
     )
