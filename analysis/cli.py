@@ -104,7 +104,7 @@ def prune_command(
     method: Annotated[str, typer.Option(help="How: see --list-methods.")] = "magnitude",
     sparsity: Annotated[
         float | None,
-        typer.Option(help="Fraction removed of the weights in scope, above 0 and below 1."),
+        typer.Option(help="Fraction removed of the weights in scope, as 0.5."),
     ] = None,
     pattern: Annotated[
         str | None, typer.Option(help="N:M, such as 2:4, for the nm- methods.", show_default=False)
@@ -127,9 +127,7 @@ def prune_command(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Leave the tensors alone whose names match.")
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="For what is drawn: random weights, a task's texts.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="For random weights and a task's texts.")] = 0,
     revision: Annotated[
         str | None, typer.Option(help="Commit, tag or branch of a hub model.", show_default=False)
     ] = None,

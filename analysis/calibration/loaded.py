@@ -51,7 +51,7 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
     def batches(model: PreTrainedModel) -> list[Batch]:
         made = calibration_batches(model, tokenizer, form, examples, min(TOKENS, limit))
         most = max(int(batch["input_ids"].max()) for batch in made)
-        if most >= model.get_input_embeddings().weight.shape[0]:
+        if most >= model.get_input_embeddings().get_parameter("weight").shape[0]:
             raise RequestError(
                 f"the tokenizer in {folder} knows more tokens than the model has embeddings for;"
                 " put the model's own tokenizer there"

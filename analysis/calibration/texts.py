@@ -13,10 +13,12 @@ _OF_FORM = {"classification": ("first",), "causal": ("text",), "text-to-text": (
 
 def require(texts: str) -> None:
     """Raise RequestError, before anything is downloaded, if that is neither a task nor a file."""
-    if texts not in TASKS and not Path(texts).is_file():
-        raise RequestError(
-            f"{unknown('calibration task', texts, TASKS)} Nor is it a file of texts."
-        )
+    path = Path(texts)
+    if texts in TASKS or path.is_file():
+        return
+    if path.suffix or len(path.parts) > 1:
+        raise RequestError(f"cannot read the calibration texts in {path}: there is no such file")
+    raise RequestError(f"{unknown('calibration task', texts, TASKS)} Nor is there such a file.")
 
 
 def of_task(task: str, count: int, seed: int) -> tuple[str, list[Example]]:
@@ -58,9 +60,7 @@ def of_file(path: Path, family: str, count: int) -> tuple[str, list[Example]]:
 def _parsed(path: Path, number: int, line: str) -> Example:
     try:
         example = json.loads(line)
-        if not isinstance(example, dict) or not any(
-            example.get(key) for key in ("text", "first", "source")
-        ):
+        if not isinstance(example, dict) or not any(map(example.get, ("text", "first", "source"))):
             raise ValueError("no object with text, first or source")
     except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else error

@@ -264,11 +264,10 @@ def _shrink(
 
 def list_methods() -> list[str]:
     """A line for each method: its name, what it does, and what it has to be given."""
+    in_order = sorted(pruning.names(), key=lambda name: (_KINDS.index(pruning.kind(name)), name))
     return [
         f"{name:<16} {(pruning.method(name).__doc__ or '').splitlines()[0]}{_needed(name)}"
-        for name in sorted(
-            pruning.names(), key=lambda name: (_KINDS.index(pruning.kind(name)), name)
-        )
+        for name in in_order
     ]
 
 
