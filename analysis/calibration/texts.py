@@ -17,7 +17,9 @@ def require(texts: str) -> None:
     if texts in TASKS or path.is_file():
         return
     if path.suffix or len(path.parts) > 1:
-        raise RequestError(f"cannot read the calibration texts in {path}: there is no such file")
+        raise RequestError(
+            f"cannot read the calibration texts in {path}: No such file; name one with a text in each line, or a task"
+        )
     raise RequestError(f"{unknown('calibration task', texts, TASKS)} Nor is there such a file.")
 
 
