@@ -18,7 +18,8 @@ def require(texts: str) -> None:
         return
     if path.suffix or len(path.parts) > 1:
         raise RequestError(
-            f"cannot read the calibration texts in {path}: No such file; name one with a text in each line, or a task"
+            f"cannot read the calibration texts in {path}: No such file; give a file with a text in"
+            " each line, or a task"
         )
     raise RequestError(f"{unknown('calibration task', texts, TASKS)} Nor is there such a file.")
 
