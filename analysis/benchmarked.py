@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import calls, pruning, rows, scores, variants
+from analysis import calls, pruning, pruning_calls, rows, scores, variants
 from analysis.memo import Record
 from analysis.models.catalogue import BUILTIN
 from analysis.rows import Rows
@@ -66,7 +66,9 @@ class _Work:
         recovery = study.recovery
         self._trained = recovery is not None and task in recovery.tasks
         self._prunings = {
-            method: asyncio.ensure_future(runner.run(calls.prune(study, dense, task, method)))
+            method: asyncio.ensure_future(
+                runner.run(pruning_calls.prune(study, dense, task, method))
+            )
             for method in study.methods
             if self._trained or pruning.kind(method) != "trained"
         }
@@ -115,7 +117,7 @@ class _Work:
 
     async def _recovered(self, protocol: str) -> Found:
         async def one(pruned: Variant) -> tuple[Scored, Rows]:
-            call = calls.recover(self._study, pruned, self._task, protocol)
+            call = pruning_calls.recover(self._study, pruned, self._task, protocol)
             record = await self._runner.run(call)
             variant = variants.recovered_variant(pruned, protocol, record)
             return await self.scored(variant), rows.recovery_rows(variant, record, True)
@@ -129,7 +131,7 @@ class _Work:
         assert recovery is not None
         for pruned in await self._levels(recovery.method):
             if pruned.sparsity == recovery.unmasked_at:
-                call = calls.recover_without_masks(self._study, pruned, self._task)
+                call = pruning_calls.recover_without_masks(self._study, pruned, self._task)
                 record = await self._runner.run(call)
                 return [], [rows.recovery_rows(pruned, record, False)]
         return [], []
@@ -147,7 +149,7 @@ class _Work:
         async def one(level: float) -> Scored:
             shares = scores.shares(listed, level)
             own = {name: shares[group] for name, group in tensors.items()}
-            pruned = await self._runner.run(calls.prune_allocated(dense, level, own))
+            pruned = await self._runner.run(pruning_calls.prune_allocated(dense, level, own))
             return await self.scored(variants.allocated_variant(study, dense, shares, pruned))
 
         found = await _all(one(level) for level in study.sensitivity.allocate)

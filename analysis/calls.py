@@ -3,18 +3,18 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from analysis import pruning, tasks
+from analysis import tasks
 from analysis.execution.timing import Schedule
 from analysis.memo import Call, Record
-from analysis.study import Model, Recovery, Study, Training
+from analysis.study import Model, Study
 from analysis.variants import Variant
 
-_NUMPY = ("numpy", "safetensors")
-_TORCH = (*_NUMPY, "torch", "transformers", "tokenizers")
-_OTHER_EXAMPLES = (
+NUMPY = ("numpy", "safetensors")
+TORCH = (*NUMPY, "torch", "transformers", "tokenizers")
+OTHER_EXAMPLES = (
     1_000  # added to seeds, where no example is to be one that was trained or tested on
 )
-_SCORES = ("evaluate", "scikit-learn", "sacrebleu", "rouge-score")
+SCORES = ("evaluate", "scikit-learn", "sacrebleu", "rouge-score")
 
 
 def examples(study: Study, task: str) -> Call:
@@ -27,7 +27,7 @@ def _examples(task: str, count: int, seed: int) -> Call:
         "analysis.steps.examples:make_examples",
         {"task_name": task, "count": count, "seed": seed},
         code=(tasks.module_name(task),),
-        libraries=_SCORES,
+        libraries=SCORES,
         label=f"{task}: examples",
     )
 
@@ -37,7 +37,7 @@ def pretrain(name: str, seed: int, threads: int) -> Call:
     return Call(
         "analysis.steps.checkpoints:pretrain_builtin",
         {"name": name, "seed": seed, "threads": threads},
-        libraries=_TORCH,
+        libraries=TORCH,
         label=f"{name}: pretrain",
     )
 
@@ -52,7 +52,7 @@ def fine_tune(study: Study, model: Model, base: Variant, task: str) -> Call:
             "seed": base.seed,
             "threads": study.compute.threads,
         },
-        libraries=_TORCH,
+        libraries=TORCH,
         label=f"{model.name}: fine-tune for {task}",
     )
 
@@ -65,7 +65,7 @@ def profile(
         "analysis.steps.profiles:profile_weights",
         {"weights_sha256": weights_sha256},
         carried={"checkpoint": checkpoint, "files": files},
-        libraries=(*_NUMPY, "numba"),
+        libraries=(*NUMPY, "numba"),
         label=f"{name}: profile",
     )
 
@@ -79,155 +79,15 @@ def histograms(name: str, variants: list[Variant]) -> Call:
             "masks": [variant.masks for variant in variants],
         },
         carried={"checkpoint": variants[0].checkpoint},
-        libraries=(*_NUMPY, "numba"),
+        libraries=(*NUMPY, "numba"),
         label=f"{name}: histograms after pruning",
-    )
-
-
-def prune(study: Study, dense: Variant, task: str, method: str) -> Call:
-    """All levels of one method on a dense checkpoint, put to that task."""
-    return _PRUNE[pruning.kind(method)](study, dense, task, method)
-
-
-def _prune_by_weights(study: Study, dense: Variant, task: str, method: str) -> Call:
-    return Call(
-        "analysis.steps.pruned:prune_checkpoint",
-        {
-            "weights_sha256": dense.weights_sha256,
-            "method": method,
-            "levels": _levels(study, method),
-            "include": list(study.include),
-            "exclude": list(study.exclude),
-            "seed": dense.seed,
-        },
-        carried={"checkpoint": dense.checkpoint},
-        code=(pruning.module_name(method),),
-        libraries=(*_NUMPY, "numba"),
-        label=f"{dense.name}: prune by {method}",
-    )
-
-
-def _prune_calibrated(study: Study, dense: Variant, task: str, method: str) -> Call:
-    return Call(
-        "analysis.steps.calibrated:prune_calibrated",
-        {
-            "weights_sha256": dense.weights_sha256,
-            "method": method,
-            "levels": _levels(study, method),
-            "include": list(study.include),
-            "exclude": list(study.exclude),
-            **_calibration(study, dense, task),
-        },
-        carried={"checkpoint": dense.checkpoint},
-        code=(pruning.module_name(method),),
-        libraries=(*_TORCH, "numba"),
-        label=f"{dense.name}: prune by {method}",
-    )
-
-
-def _shrink(study: Study, dense: Variant, task: str, method: str) -> Call:
-    return Call(
-        "analysis.steps.shrunk:shrink_checkpoint",
-        {
-            "weights_sha256": dense.weights_sha256,
-            "levels": list(study.sparsities),
-            **_calibration(study, dense, task),
-        },
-        carried={"checkpoint": dense.checkpoint},
-        libraries=_TORCH,
-        label=f"{dense.name}: remove units",
-    )
-
-
-def _grow(study: Study, dense: Variant, task: str, method: str) -> Call:
-    return Call(
-        "analysis.steps.grown:grow_sparse",
-        {
-            "weights_sha256": dense.weights_sha256,
-            "task": task,
-            "sparsities": list(study.sparsities),
-            **_training(study, dense, _recovery(study).gradual),
-        },
-        carried={"checkpoint": dense.checkpoint},
-        code=(pruning.module_name(method),),
-        libraries=(*_TORCH, "numba"),
-        label=f"{dense.name}: prune by {method}",
-    )
-
-
-_PRUNE = {
-    "weights": _prune_by_weights,
-    "calibrated": _prune_calibrated,
-    "structured": _shrink,
-    "trained": _grow,
-}
-
-
-def _levels(study: Study, method: str) -> list[Any]:
-    return list(study.patterns if pruning.takes_patterns(method) else study.sparsities)
-
-
-def _calibration(study: Study, dense: Variant, task: str) -> dict[str, Any]:
-    return {
-        "task": task,
-        "examples": study.calibration.examples,
-        "tokens": study.calibration.tokens,
-        "seed": dense.seed + _OTHER_EXAMPLES,
-        "threads": study.compute.threads,
-        "device": study.compute.device,
-    }
-
-
-def _training(study: Study, dense: Variant, training: Training) -> dict[str, Any]:
-    return {
-        **training.model_dump(),
-        "seed": dense.seed,
-        "threads": study.compute.threads,
-    }
-
-
-def _recovery(study: Study) -> Recovery:
-    assert study.recovery is not None  # the study has been validated
-    return study.recovery
-
-
-def recover(study: Study, pruned: Variant, task: str, protocol: str) -> Call:
-    """A pruned variant, trained with its masks kept."""
-    return Call(
-        "analysis.steps.recovered:recover",
-        {
-            "weights_sha256": pruned.weights_sha256,
-            "masks": pruned.masks,
-            "task": task,
-            "protocol": protocol,
-            **_training(study, pruned, _recovery(study).training),
-        },
-        carried={"checkpoint": pruned.checkpoint},
-        libraries=_TORCH,
-        label=f"{pruned.name}: {protocol}",
-    )
-
-
-def recover_without_masks(study: Study, pruned: Variant, task: str) -> Call:
-    """The same training with nothing to keep the zeros."""
-    return Call(
-        "analysis.steps.recovered:recover_without_masks",
-        {
-            "weights_sha256": pruned.weights_sha256,
-            "masks": pruned.masks,
-            "task": task,
-            **_training(study, pruned, _recovery(study).training),
-        },
-        carried={"checkpoint": pruned.checkpoint},
-        libraries=_TORCH,
-        label=f"{pruned.name}: fine-tuned without masks",
     )
 
 
 def validation(study: Study, task: str, examples: int) -> Call:
     """Examples drawn as the test examples are, with another seed: to decide by."""
     return replace(
-        _examples(task, examples, seed=_OTHER_EXAMPLES), label=f"{task}: validation examples"
+        _examples(task, examples, seed=OTHER_EXAMPLES), label=f"{task}: validation examples"
     )
 
 
@@ -248,23 +108,8 @@ def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Ca
         },
         carried={"checkpoint": dense.checkpoint},
         code=(tasks.module_name(task),),
-        libraries=(*_TORCH, *_SCORES, "numba"),
+        libraries=(*TORCH, *SCORES, "numba"),
         label=f"{dense.name}: sensitivity",
-    )
-
-
-def prune_allocated(dense: Variant, sparsity: float, sparsities: dict[str, float]) -> Call:
-    """A level at which each matrix has a sparsity of its own."""
-    return Call(
-        "analysis.steps.allocated:prune_allocated",
-        {
-            "weights_sha256": dense.weights_sha256,
-            "sparsity": sparsity,
-            "sparsities": sparsities,
-        },
-        carried={"checkpoint": dense.checkpoint},
-        libraries=(*_NUMPY, "numba"),
-        label=f"{dense.name}: prune by sensitivity",
     )
 
 
@@ -282,7 +127,7 @@ def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Cal
             "device": study.compute.device,
         },
         code=(tasks.module_name(task),),
-        libraries=(*_TORCH, *_SCORES),
+        libraries=(*TORCH, *SCORES),
         label=f"{variant.name}: evaluate",
     )
 
@@ -297,7 +142,7 @@ def size(study: Study, variant: Variant) -> Call:
             "formats": list(study.formats),
         },
         carried={"checkpoint": variant.checkpoint},
-        libraries=(*_NUMPY, "zstandard"),
+        libraries=(*NUMPY, "zstandard"),
         label=f"{variant.name}: store",
     )
 
@@ -320,7 +165,7 @@ def latency(study: Study, model: Model, variants: list[Variant]) -> Call:
             "device": study.compute.device,
             "seed": 0,
         },
-        libraries=_TORCH,
+        libraries=TORCH,
         timing=True,
         label=f"{model.name}: latency",
     )

@@ -10,114 +10,31 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from analysis import project, pruning, tasks
+from analysis import grid, project
 from analysis.errors import RequestError, unknown
-from analysis.models.catalogue import BUILTIN, MAX_TOKENS
-from analysis.pruning import patterns
-from analysis.pruning.allocation import MOST
+from analysis.sections import (
+    Bootstrap,
+    Calibration,
+    Compute,
+    Count,
+    Level,
+    Line,
+    Model,
+    Name,
+    Recovery,
+    Runtime,
+    Section,
+    Sensitivity,
+)
 
 VARIABLE = "SPARSITY_STUDY"
 DEFAULT = project.DEFAULT_STUDY
 FOLDER = project.STUDIES
 
-Level = Annotated[float, Field(gt=0, lt=1, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
-Line = Annotated[str, Field(min_length=1, max_length=300)]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Model(_Section):
-    """One model and the benchmarks it is put to."""
-
-    name: Name
-    family: Literal["encoder-only", "decoder-only", "encoder-decoder"]
-    source: Literal["builtin"] = "builtin"
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class Runtime(_Section):
-    """How latency is measured (facts: warm up, interleave, keep the raw samples)."""
-
-    operations: Annotated[tuple[Literal["forward"], ...], Field(min_length=1)] = ("forward",)
-    method: str = "magnitude"
-    batches: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 8)
-    tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 16
-    min_runs: Annotated[int, Field(ge=3)] = 10
-    min_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
-    warmup_runs: Count = 10
-    warmup_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
-    max_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
-    threads: Count = 2
-
-
-class Bootstrap(_Section):
-    resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-
-
-class Compute(_Section):
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    jobs: Count = 1
-    threads: Count = 1
-    batch_size: Count = 64
-
-
-class Calibration(_Section):
-    """Training examples of a model's own task that calibrated methods look at."""
-
-    examples: Count = 128
-    tokens: Annotated[int, Field(ge=2, le=MAX_TOKENS)] = MAX_TOKENS
-
-
-class Training(_Section):
-    """So many training examples, taken so often."""
-
-    examples: Count = 4000
-    epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
-    batch_size: Count = 32
-
-
-class Recovery(_Section):
-    """Training with the masks kept.
-
-    tasks         for each model, those of its tasks that are in this list
-    method        what prunes before the training by the study's `protocols`
-    sparsities    at these levels
-    training      how each of them is trained
-    gradual       how the method `gradual` trains at each level; it climbs through all of them
-    unmasked_at   the level at which, once, the same training is shown without masks
-    """
-
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
-    method: str = "magnitude"
-    sparsities: Annotated[tuple[Level, ...], Field(min_length=1)]
-    training: Training = Training(examples=2500, epochs=2.0, learning_rate=1.5e-3)
-    gradual: Training = Training()
-    unmasked_at: Level | None = None
-
-
-class Sensitivity(_Section):
-    """Each layer, or kind of matrix, pruned alone; from that, sparsities of their own.
-
-    examples   of a validation sample, drawn as the test examples are, with another seed
-    allocate   levels at which the sparsities derived are compared with the same for all
-    """
-
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
-    by: Literal["layer", "kind"] = "layer"
-    sparsities: Annotated[tuple[Level, ...], Field(min_length=1)] = (0.5, 0.9)
-    examples: Count = 256
-    allocate: tuple[Level, ...] = ()
-
-
-class Study(_Section):
+class Study(Section):
     """A whole study; its YAML text is kept for the record."""
 
     name: Name
@@ -146,144 +63,9 @@ class Study(_Section):
     text: str = ""
 
     @model_validator(mode="after")
-    def _names_exist(self) -> "Study":
-        for i, model in enumerate(self.models):
-            _check_model(f"models.{i}", model)
-            for task in model.tasks:
-                if task not in self.examples:
-                    raise ValueError(f"examples: no number of examples for task {task!r}; add it")
-        answered = {task for model in self.models for task in model.tasks}
-        for task in self.examples:
-            _require("examples", "task", task, tasks.names())
-            if task not in answered:
-                raise ValueError(f"examples: no model answers task {task!r}; remove it")
-        for method in self.methods:
-            _require("methods", "method", method, pruning.names())
-        _check_methods(self)
-        _check_recovery(self)
-        _check_sensitivity(self)
-        for pattern in self.patterns:
-            try:
-                patterns.parse(pattern)
-            except RequestError as error:
-                raise ValueError(f"patterns: {error}") from error
-        _require("runtime.method", "method", self.runtime.method, self.methods)
-        if "dense" not in self.formats:
-            raise ValueError("formats: must contain 'dense', which the others are compared with")
-        for key in ("methods", "sparsities", "patterns", "protocols", "formats", "seeds"):
-            _require_unique(key, getattr(self, key))
-        _require_unique("sparsities", [f"{s:g}" for s in self.sparsities])  # as variants are named
-        _require_unique("runtime.batches", self.runtime.batches)
-        _require_unique("models", [model.name for model in self.models])
+    def _fits_together(self) -> "Study":
+        grid.check(self)
         return self
-
-
-def _check_methods(study: Study) -> None:
-    """What leads and what is timed is pruned at every level, in one shot, by masks."""
-    for where, method in (("methods", study.methods[0]), ("runtime.method", study.runtime.method)):
-        plain = pruning.kind(method) in ("weights", "calibrated")
-        if not plain or pruning.takes_patterns(method):
-            raise ValueError(
-                f"{where}: {method} cannot lead, as it does not reach every sparsity by a mask;"
-                " name one such as magnitude first"
-            )
-    if (study.include or study.exclude) and (
-        left := [m for m in study.methods if pruning.kind(m) in ("structured", "trained")]
-    ):
-        raise ValueError(
-            f"include, exclude: {left[0]} has a scope of its own; leave it out of methods, or these"
-        )
-
-
-def _check_recovery(study: Study) -> None:
-    trained = [m for m in study.methods if pruning.kind(m) == "trained"]
-    wanted = [p for p in study.protocols if p != "one-shot"]
-    if "one-shot" not in study.protocols:
-        raise ValueError("protocols: must contain 'one-shot', from which the others start")
-    if study.recovery is None:
-        if trained or wanted:
-            raise ValueError(
-                f"recovery: is missing; {(trained + wanted)[0]} trains, so say on which tasks"
-            )
-        return
-    if not trained and not wanted:
-        raise ValueError(
-            "recovery: trains nothing; add fine-tuned to protocols or gradual to methods"
-        )
-    recovery = study.recovery
-    _require("recovery.method", "method", recovery.method, study.methods)
-    if pruning.kind(recovery.method) not in ("weights", "calibrated") or pruning.takes_patterns(
-        recovery.method
-    ):
-        raise ValueError(f"recovery.method: {recovery.method} leaves no mask at each sparsity")
-    _check_tasks("recovery.tasks", study, recovery.tasks)
-    _check_levels("recovery.sparsities", study, recovery.sparsities)
-    if recovery.unmasked_at is not None:
-        _check_levels("recovery.unmasked_at", study, (recovery.unmasked_at,))
-    for model in study.models:
-        for task in set(model.tasks) & set(recovery.tasks) & set(BUILTIN[model.name].pretrained):
-            raise ValueError(
-                f"recovery.tasks: {model.name} is not fine-tuned for {task}; name another task"
-            )
-
-
-def _check_sensitivity(study: Study) -> None:
-    if study.sensitivity is not None:
-        _check_tasks("sensitivity.tasks", study, study.sensitivity.tasks)
-        _check_levels("sensitivity.allocate", study, study.sensitivity.allocate)
-        for where in ("sparsities", "allocate"):
-            if any(level > MOST for level in getattr(study.sensitivity, where)):
-                raise ValueError(
-                    f"sensitivity.{where}: at most {MOST:g}; beyond it a layer would be emptied"
-                )
-        if study.include or study.exclude:
-            raise ValueError(
-                "sensitivity: prunes all layers' matrices, so include and exclude cannot be kept;"
-                " leave it out, or these"
-            )
-        if study.sensitivity.allocate:
-            _require("sensitivity.allocate", "method", "magnitude-layer", study.methods)
-        _require_unique("sensitivity.sparsities", study.sensitivity.sparsities)
-
-
-def _check_tasks(where: str, study: Study, tasks: tuple[str, ...]) -> None:
-    _require_unique(where, tasks)
-    for task in tasks:
-        _require(where, "task", task, study.examples)
-
-
-def _check_levels(where: str, study: Study, levels: tuple[float, ...]) -> None:
-    _require_unique(where, levels)
-    for level in levels:
-        if level not in study.sparsities:
-            raise ValueError(f"{where}: {level:g} is not among the study's sparsities; add it")
-
-
-def _check_model(where: str, model: Model) -> None:
-    _require(f"{where}.name", "built-in model", model.name, BUILTIN)
-    known = BUILTIN[model.name]
-    if model.family != known.family:
-        raise ValueError(f"{where}.family: {model.name} is {known.family}, not {model.family}")
-    _require_unique(f"{where}.tasks", model.tasks)
-    for task in model.tasks:
-        _require(f"{where}.tasks", "task", task, tasks.names())
-        if task not in known.tasks:
-            raise ValueError(
-                f"{where}.tasks: {model.name} is not made for task {task!r}."
-                f" Allowed: {', '.join(known.tasks)}."
-            )
-
-
-def _require(where: str, what: str, given: str, allowed: object) -> None:
-    if given not in allowed:  # type: ignore[operator]
-        raise ValueError(f"{where}: {unknown(what, given, allowed)}")  # type: ignore[arg-type]
-
-
-def _require_unique(where: str, values: object) -> None:
-    listed = list(values)  # type: ignore[call-overload]
-    for value in listed:
-        if listed.count(value) > 1:
-            raise ValueError(f"{where}: {value!r} stands twice; name it once")
 
 
 def chosen() -> str:
@@ -394,7 +176,7 @@ def _shown(value: object) -> str:
 
 
 def _fields_at(location: list[str | int]) -> list[str]:
-    sections: dict[str, type[_Section]] = {
+    sections: dict[str, type[Section]] = {
         "models": Model,
         "runtime": Runtime,
         "calibration": Calibration,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import pruning, results, rows, scores, study, tasks, variants
+from analysis import pruning, results, rows, scores, sections, study, tasks, variants
 from analysis.models import naming
 from analysis.models.catalogue import BUILTIN
 from analysis.models.tensors import in_memory
@@ -333,7 +333,9 @@ def tables(chosen: study.Study) -> results.Tables:
 class _Work:
     """One model on one task, as `analysis.benchmarked` has it."""
 
-    def __init__(self, chosen: study.Study, model: study.Model, base: variants.Variant, task: str):
+    def __init__(
+        self, chosen: study.Study, model: sections.Model, base: variants.Variant, task: str
+    ):
         self.chosen, self.model, self.task = chosen, model, task
         self.more: list[rows.Rows] = []
         self.dense = base

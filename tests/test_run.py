@@ -353,7 +353,7 @@ def test_nan_in_a_checkpoint_stops_the_run_with_the_tensors_name(copied):
     from mini import study
     from safetensors.numpy import load_file, save_file
 
-    from analysis import calls, variants
+    from analysis import calls, pruning_calls, variants
     from analysis.errors import RunError
     from analysis.memo import Memo
     from analysis.models.weights import FILE
@@ -373,6 +373,6 @@ def test_nan_in_a_checkpoint_stops_the_run_with_the_tensors_name(copied):
         save_file(weights, copy / FILE)
         record["checkpoint"]["object"] = memo.objects.adopt(copy)
     dense = variants.base_variant(chosen, model, 0, record)
-    call = calls.prune(chosen, dense, chosen.models[1].tasks[0], "magnitude")
+    call = pruning_calls.prune(chosen, dense, chosen.models[1].tasks[0], "magnitude")
     with pytest.raises(RunError, match=f"{re.escape(name)}: 1 of .* NaN or infinite"):
         prune_checkpoint(memo.objects, **call.arguments, **call.carried)
