@@ -40,7 +40,7 @@ async def benchmark(
         tuned = await runner.run(calls.fine_tune(study, model, base, task))
         dense = variants.dense_variant(study, model, task, base.seed, tuned)
     work = _Work(study, runner, model, dense, task, examples)
-    parts = await _all(work.parts())
+    parts = await all_of(work.parts())
     scored = await work.scored(dense)
     return Benchmark(
         [scored, *(variant for group, _ in parts for variant in group)],
@@ -89,7 +89,7 @@ class _Work:
         """The variant with its bytes and its evaluation."""
         if not variant.reached:
             return Scored(variant, {})
-        evaluation, sizes = await _all(
+        evaluation, sizes = await all_of(
             [
                 self._runner.run(calls.evaluate(self._study, variant, self._task, self._examples)),
                 self._runner.run(calls.size(self._study, variant)),
@@ -106,7 +106,7 @@ class _Work:
         ]
 
     async def _pruned(self, method: str) -> Found:
-        return await _all(self.scored(variant) for variant in await self._levels(method)), []
+        return await all_of(self.scored(variant) for variant in await self._levels(method)), []
 
     async def _to_train(self) -> list[Variant]:
         """The variants that training starts from."""
@@ -122,7 +122,7 @@ class _Work:
             variant = variants.recovered_variant(pruned, protocol, record)
             return await self.scored(variant), rows.recovery_rows(variant, record, True)
 
-        found = await _all(one(pruned) for pruned in await self._to_train())
+        found = await all_of(one(pruned) for pruned in await self._to_train())
         return [scored for scored, _ in found], [listed for _, listed in found]
 
     async def _unmasked(self) -> Found:
@@ -140,7 +140,7 @@ class _Work:
         study, dense, task = self._study, self._dense, self._task
         assert study.sensitivity is not None
         validation = await self._runner.run(
-            calls.validation(study, task, study.sensitivity.examples)
+            calls.validation(study, task, self._examples, study.sensitivity.examples)
         )
         record = await self._runner.run(calls.sensitivity(study, dense, task, validation))
         listed = scores.sensitivity_rows(study, dense, task, record, validation["chance"])
@@ -152,7 +152,7 @@ class _Work:
             pruned = await self._runner.run(pruning_calls.prune_allocated(dense, level, own))
             return await self.scored(variants.allocated_variant(study, dense, shares, pruned))
 
-        found = await _all(one(level) for level in study.sensitivity.allocate)
+        found = await all_of(one(level) for level in study.sensitivity.allocate)
         return found, [{"sensitivity": listed}] if self._leads else []
 
 
@@ -163,5 +163,6 @@ def _first_trained(study: Study) -> tuple[Model, str] | None:
     return pairs[0] if pairs else None
 
 
-async def _all(work: Iterable[Awaitable[Any]]) -> list[Any]:
+async def all_of(work: Iterable[Awaitable[Any]]) -> list[Any]:
+    """The results in order, computed side by side."""
     return list(await asyncio.gather(*work))

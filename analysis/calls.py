@@ -1,6 +1,6 @@
 """What goes into each step: the one place that decides what a remembered result depends on."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from analysis import tasks
@@ -19,13 +19,9 @@ SCORES = ("evaluate", "scikit-learn", "sacrebleu", "rouge-score")
 
 def examples(study: Study, task: str) -> Call:
     """The test examples of a task, and its chance and best scores."""
-    return _examples(task, study.examples[task], seed=0)
-
-
-def _examples(task: str, count: int, seed: int) -> Call:
     return Call(
         "analysis.steps.examples:make_examples",
-        {"task_name": task, "count": count, "seed": seed},
+        {"task_name": task, "count": study.examples[task], "seed": 0},
         code=(tasks.module_name(task),),
         libraries=SCORES,
         label=f"{task}: examples",
@@ -84,10 +80,19 @@ def histograms(name: str, variants: list[Variant]) -> Call:
     )
 
 
-def validation(study: Study, task: str, examples: int) -> Call:
-    """Examples drawn as the test examples are, with another seed: to decide by."""
-    return replace(
-        _examples(task, examples, seed=OTHER_EXAMPLES), label=f"{task}: validation examples"
+def validation(study: Study, task: str, test: Record, examples: int) -> Call:
+    """Examples drawn as the test examples are, and none of these: to decide by."""
+    return Call(
+        "analysis.steps.examples:make_validation",
+        {
+            "task_name": task,
+            "count": examples,
+            "seed": OTHER_EXAMPLES,
+            "test": test["data"]["object"],
+        },
+        code=(tasks.module_name(task),),
+        libraries=SCORES,
+        label=f"{task}: validation examples",
     )
 
 
@@ -97,6 +102,7 @@ def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Ca
     return Call(
         "analysis.steps.sensitivity:measure_sensitivity",
         {
+            "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "task_name": task,
             "data": examples["data"]["object"],
@@ -106,7 +112,6 @@ def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Ca
             "threads": study.compute.threads,
             "device": study.compute.device,
         },
-        carried={"checkpoint": dense.checkpoint},
         code=(tasks.module_name(task),),
         libraries=(*TORCH, *SCORES, "numba"),
         label=f"{dense.name}: sensitivity",

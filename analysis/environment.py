@@ -18,6 +18,7 @@ _LIBRARIES = (
     "datasets",
     "evaluate",
     "numpy",
+    "scipy",
     "pandas",
     "scikit-learn",
     "sacrebleu",

@@ -31,11 +31,7 @@ def check(study: "Study") -> None:
     _check_methods(study)
     _check_recovery(study)
     _check_sensitivity(study)
-    for pattern in study.patterns:
-        try:
-            patterns.parse(pattern)
-        except RequestError as error:
-            raise ValueError(f"patterns: {error}") from error
+    _check_patterns(study)
     if "dense" not in study.formats:
         raise ValueError("formats: must contain 'dense', which the others are compared with")
     for key in ("methods", "sparsities", "patterns", "protocols", "formats", "seeds"):
@@ -43,6 +39,21 @@ def check(study: "Study") -> None:
     _require_unique("sparsities", [f"{s:g}" for s in study.sparsities])  # as variants are named
     _require_unique("runtime.batches", study.runtime.batches)
     _require_unique("models", [model.name for model in study.models])
+
+
+def _check_patterns(study: "Study") -> None:
+    """A pattern is shown beside what is as sparse."""
+    used = any(pruning.takes_patterns(method) for method in study.methods)
+    for text in study.patterns:
+        try:
+            sparsity = patterns.parse(text).sparsity
+        except RequestError as error:
+            raise ValueError(f"patterns: {error}") from error
+        if used and sparsity not in study.sparsities:
+            raise ValueError(
+                f"patterns: {text} removes {sparsity:g}, which is not among the study's sparsities;"
+                " add it"
+            )
 
 
 def _check_methods(study: "Study") -> None:
@@ -99,9 +110,9 @@ def _check_sensitivity(study: "Study") -> None:
         _check_tasks("sensitivity.tasks", study, study.sensitivity.tasks)
         _check_levels("sensitivity.allocate", study, study.sensitivity.allocate)
         for where in ("sparsities", "allocate"):
-            if any(level > MOST for level in getattr(study.sensitivity, where)):
+            if any(level >= MOST for level in getattr(study.sensitivity, where)):
                 raise ValueError(
-                    f"sensitivity.{where}: at most {MOST:g}; beyond it a layer would be emptied"
+                    f"sensitivity.{where}: below {MOST:g}; from there on a layer would be emptied"
                 )
         if study.include or study.exclude:
             raise ValueError(

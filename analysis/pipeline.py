@@ -4,12 +4,8 @@ Each model's chain (pretrain, fine-tune, prune, then store and evaluate every le
 its inputs are there; timings come last and run alone.
 """
 
-import asyncio
-from collections.abc import Awaitable, Iterable
-from typing import Any
-
 from analysis import calls, rows, variants
-from analysis.benchmarked import benchmark
+from analysis.benchmarked import all_of, benchmark
 from analysis.memo import Record
 from analysis.rows import Rows
 from analysis.runner import Runner
@@ -24,11 +20,11 @@ async def run_study(study: Study, runner: Runner) -> Rows:
     examples = dict(
         zip(
             study.examples,
-            await _all(runner.run(calls.examples(study, task)) for task in study.examples),
+            await all_of(runner.run(calls.examples(study, task)) for task in study.examples),
             strict=True,
         )
     )
-    parts = await _all(_model_rows(study, runner, model, examples) for model in study.models)
+    parts = await all_of(_model_rows(study, runner, model, examples) for model in study.models)
     merged = rows.merge([rows.task_rows(examples), *(part for part, _ in parts)])
     for model, (_, timed) in zip(study.models, parts, strict=True):
         record = await runner.run_alone(calls.latency(study, model, timed))
@@ -45,7 +41,7 @@ async def _model_rows(
     for seed in study.seeds:
         record = await runner.run(calls.pretrain(model.name, seed, study.compute.threads))
         base = variants.base_variant(study, model, seed, record)
-        by_task = await _all(
+        by_task = await all_of(
             benchmark(study, runner, model, base, task, examples[task]) for task in model.tasks
         )
         if all(found.group[0].variant != base for found in by_task):  # the pretrained model's own
@@ -71,9 +67,5 @@ async def _model_rows(
 
 def _in_one_shot(variant: Variant, method: str) -> bool:
     """Whether it is the dense model, or pruned by this method and no more."""
-    plain = variant.protocol == "one-shot" and not variant.settings
+    plain = variant.protocol == "one-shot" and "allocation" not in variant.settings
     return variant.method == DENSE or (variant.method == method and plain)
-
-
-async def _all(work: Iterable[Awaitable[Any]]) -> list[Any]:
-    return list(await asyncio.gather(*work))

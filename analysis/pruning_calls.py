@@ -36,6 +36,7 @@ def _prune_calibrated(study: Study, dense: Variant, task: str, method: str) -> C
     return Call(
         "analysis.steps.calibrated:prune_calibrated",
         {
+            "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "method": method,
             "levels": _levels(study, method),
@@ -43,9 +44,8 @@ def _prune_calibrated(study: Study, dense: Variant, task: str, method: str) -> C
             "exclude": list(study.exclude),
             **_calibration(study, dense, task),
         },
-        carried={"checkpoint": dense.checkpoint},
         code=(pruning.module_name(method),),
-        libraries=(*calls.TORCH, "numba"),
+        libraries=(*calls.TORCH, "numba", "scipy"),
         label=f"{dense.name}: prune by {method}",
     )
 
@@ -54,11 +54,11 @@ def _shrink(study: Study, dense: Variant, task: str, method: str) -> Call:
     return Call(
         "analysis.steps.shrunk:shrink_checkpoint",
         {
+            "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "levels": list(study.sparsities),
             **_calibration(study, dense, task),
         },
-        carried={"checkpoint": dense.checkpoint},
         libraries=calls.TORCH,
         label=f"{dense.name}: remove units",
     )
@@ -68,12 +68,12 @@ def _grow(study: Study, dense: Variant, task: str, method: str) -> Call:
     return Call(
         "analysis.steps.grown:grow_sparse",
         {
+            "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "task": task,
             "sparsities": list(study.sparsities),
             **_training(study, dense, _recovery(study).gradual),
         },
-        carried={"checkpoint": dense.checkpoint},
         code=(pruning.module_name(method),),
         libraries=(*calls.TORCH, "numba"),
         label=f"{dense.name}: prune by {method}",
@@ -121,13 +121,13 @@ def recover(study: Study, pruned: Variant, task: str, protocol: str) -> Call:
     return Call(
         "analysis.steps.recovered:recover",
         {
+            "checkpoint": pruned.checkpoint,
             "weights_sha256": pruned.weights_sha256,
             "masks": pruned.masks,
             "task": task,
             "protocol": protocol,
             **_training(study, pruned, _recovery(study).training),
         },
-        carried={"checkpoint": pruned.checkpoint},
         libraries=calls.TORCH,
         label=f"{pruned.name}: {protocol}",
     )
@@ -138,12 +138,12 @@ def recover_without_masks(study: Study, pruned: Variant, task: str) -> Call:
     return Call(
         "analysis.steps.recovered:recover_without_masks",
         {
+            "checkpoint": pruned.checkpoint,
             "weights_sha256": pruned.weights_sha256,
             "masks": pruned.masks,
             "task": task,
             **_training(study, pruned, _recovery(study).training),
         },
-        carried={"checkpoint": pruned.checkpoint},
         libraries=calls.TORCH,
         label=f"{pruned.name}: fine-tuned without masks",
     )

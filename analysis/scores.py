@@ -135,10 +135,16 @@ def shares(rows: Sequence[Row], sparsity: float) -> dict[str, float]:
     sizes = {row["group"]: row["weights"] for row in rows}
     losses: dict[str, list[tuple[float, float]]] = {group: [] for group in sizes}
     for row in rows:
-        # what the examples cannot tell from the dense model, or is void, costs nothing
-        worse = row["retained_high"] is not None and row["retained_high"] < 1
-        losses[row["group"]].append((row["sparsity"], 1 - row["retained"] if worse else 0.0))
+        losses[row["group"]].append((row["sparsity"], _loss(row)))
     return allocate(sizes, losses, sparsity)
+
+
+def _loss(row: Row) -> float:
+    """What is lost; nothing if the examples cannot tell it from the dense model, or it is void."""
+    if row["retained"] is None:  # an infinite perplexity, or a dense model not above chance
+        return 1.0 if row["value"] is None else 0.0
+    surely = row["retained_high"] is None or row["retained_high"] < 1
+    return 1 - row["retained"] if surely else 0.0
 
 
 def _bounds(prefix: str, interval: Interval) -> Row:

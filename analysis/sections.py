@@ -82,7 +82,7 @@ class Recovery(Section):
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
     method: str = "magnitude"
     sparsities: Annotated[tuple[Level, ...], Field(min_length=1)]
-    training: Training = Training(examples=2500, epochs=2.0, learning_rate=1.5e-3)
+    training: Training = Training(examples=3000, epochs=2.0, learning_rate=1.5e-3)
     gradual: Training = Training()
     unmasked_at: Level | None = None
 

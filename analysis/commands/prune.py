@@ -23,7 +23,7 @@ from analysis.models.parameters import Parameters, parameters
 from analysis.models.tensors import Reader
 from analysis.models.weights import read_weights, require_finite
 from analysis.models.widening import widened
-from analysis.pruning.choice import in_scope
+from analysis.pruning.choice import in_scope, require_matches
 from analysis.pruning.patterns import Pattern, parse
 from analysis.pruning.scope import Scope, stored_by_input
 from analysis.pruning.selection import Selection
@@ -131,6 +131,7 @@ def _remove(
     checkpoint = open_checkpoint(located.folder)
     with Reader(checkpoint) as reader:
         found = parameters(checkpoint, reader)
+        require_matches((*request.include, *request.exclude), found.counted)
         names = in_scope(found.counted, module.in_scope, request.include, request.exclude)
         weights = {
             name: widened(reader, checkpoint.tensors[name])
@@ -225,6 +226,7 @@ def _shrink(
     from analysis.calibration.loaded import calibration_of
     from analysis.calibration.moments import moments_of
     from analysis.models.weights import FILE
+    from analysis.pruning import units
     from analysis.pruning.structured import projections, remove_units, write_kept
 
     assert isinstance(level, float)  # it takes no patterns
@@ -239,6 +241,7 @@ def _shrink(
     family = naming.family(named.values()) or "decoder-only"
     loaded = calibration_of(located.folder, family, str(request.calibration), request.seed)
     config = json.loads((located.folder / "config.json").read_text(encoding="utf-8"))
+    units.groups(named, {name: array.shape for name, array in weights.items()}, config)  # or refuse
     smaller = remove_units(weights, config, moments_of(loaded, projections(named)), level)
     counted = [name for name, what in named.items() if what.tied_to is None]
     whole = sum(weights[name].size for name in counted)

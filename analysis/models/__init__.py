@@ -1,1 +1,1 @@
-"""Where checkpoints come from, and what their weights are called."""
+"""Checkpoints: where they come from, what their weights are called, loading and training them."""

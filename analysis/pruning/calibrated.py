@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from analysis.arrays import Mask
 from analysis.calibration.lockstep import blocks
 from analysis.calibration.matrices import Matrix, matrices
+from analysis.errors import RunError
 from analysis.models.encoding import Batch
 from analysis.pruning.bitmaps import BitMasks
 from analysis.pruning.patterns import Pattern
@@ -94,5 +95,9 @@ def prune_in_place(
 def _put(matrix: Matrix, kept: Kept) -> None:
     weight = matrix.outputs_first
     if kept.weight is not None:
+        if not kept.weight.isfinite().all():
+            raise RunError(
+                f"{matrix.name}: corrected weights are not finite; calibrate on more texts"
+            )
         weight.copy_(kept.weight)
     weight.masked_fill_(torch.from_numpy(~kept.mask).to(weight.device), 0)

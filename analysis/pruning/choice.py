@@ -1,7 +1,7 @@
 """Which tensors a method may prune: its own choice, or what a person asks for by globs."""
 
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from analysis.errors import RequestError
 from analysis.models.naming import Weight
@@ -16,15 +16,8 @@ def in_scope(
     """The names of the tensors to prune, of these parameters, each tied one once.
 
     With `include`, the tensors that its globs match are in scope in place of the method's own
-    choice; what `exclude` matches is left out. Raises RequestError if a glob matches nothing, or
-    nothing is left.
+    choice; what `exclude` matches is left out. Raises RequestError if nothing is left.
     """
-    for glob in (*include, *exclude):
-        if not fnmatch.filter(weights, glob):
-            raise RequestError(
-                f"{glob!r} matches no tensor of the model; its tensors are called like"
-                f" {', '.join(list(weights)[:3])}"
-            )
     names = [
         name
         for name, what in weights.items()
@@ -36,6 +29,17 @@ def in_scope(
             " left; widen --include, or narrow --exclude"
         )
     return names
+
+
+def require_matches(globs: Sequence[str], names: Iterable[str]) -> None:
+    """Raise RequestError if a glob matches no tensor: of one model, that is a mistake."""
+    listed = list(names)
+    for glob in globs:
+        if not fnmatch.filter(listed, glob):
+            raise RequestError(
+                f"{glob!r} matches no tensor of the model; its tensors are called like"
+                f" {', '.join(listed[:3])}"
+            )
 
 
 def _matches(name: str, globs: Sequence[str]) -> bool:

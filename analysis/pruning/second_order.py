@@ -18,7 +18,7 @@ from analysis import threads
 from analysis.arrays import Mask
 from analysis.calibration.inputs import Inputs
 from analysis.errors import RunError
-from analysis.pruning import kernels
+from analysis.pruning import sweeps
 from analysis.pruning.groups import pieces
 from analysis.pruning.patterns import Pattern
 from analysis.pruning.rows import keep_largest_in_rows
@@ -104,7 +104,7 @@ def solve(weight: Tensor, found: Factor, removed: NDArray[np.int64]) -> tuple[Ma
         chosen = keep_largest_in_rows(keys_of(scores)[None], removed[a // BLOCK][None])
         keep[:, a:b] = chosen.reshape(scores.shape)
         for _ in threads.each(
-            lambda rows: kernels.sweep(w[rows], keep[rows], u, errors[rows], a, b), pieces(len(w))
+            lambda rows: sweeps.sweep(w[rows], keep[rows], u, errors[rows], a, b), pieces(len(w))
         ):
             pass
 
@@ -116,7 +116,7 @@ def solve_groups(weight: Tensor, found: Factor, pattern: Pattern) -> tuple[Mask,
 
     def sweep(w: Floats, keep: Mask, u: Floats, errors: Floats, a: int, b: int) -> None:
         for _ in threads.each(
-            lambda rows: kernels.sweep_groups(
+            lambda rows: sweeps.sweep_groups(
                 w[rows], keep[rows], u, errors[rows], a, b, pattern.kept, pattern.group
             ),
             pieces(len(w)),

@@ -71,12 +71,15 @@ class Drawn:
 def retained_drawn(
     metric: Metric, rows: Rows, dense_rows: Rows, counts: Rows, chance: float
 ) -> Drawn:
-    """What a variant retains, on the resamples in which others of its task are drawn too."""
+    """What a variant retains, on the resamples in which others of its task are drawn too.
+
+    Below chance nothing is retained: two models that have died are alike.
+    """
     value, dense = metric.value(rows.sum(axis=0)), metric.value(dense_rows.sum(axis=0))
     drawn, dense_drawn = metric.value(counts @ rows), metric.value(counts @ dense_rows)
     return Drawn(
-        float(retained(metric, value, dense, chance)),
-        retained(metric, drawn, dense_drawn, chance),
+        float(np.maximum(retained(metric, value, dense, chance), 0)),
+        np.maximum(retained(metric, drawn, dense_drawn, chance), 0),
     )
 
 

@@ -13,7 +13,10 @@ from analysis.tasks import Example, Task, references, task
 def make_examples(objects: Objects, *, task_name: str, count: int, seed: int) -> dict[str, Any]:
     """Record: the examples as JSON lines, their digest, chance and best by metric."""
     described = task(task_name)
-    examples = described.generate(count, seed)
+    return _record(objects, described, described.generate(count, seed))
+
+
+def _record(objects: Objects, described: Task, examples: list[Example]) -> dict[str, Any]:
     text = "".join(json.dumps(example, sort_keys=True) + "\n" for example in examples)
     digest = objects.put_bytes(text.encode())
     return {
@@ -24,6 +27,24 @@ def make_examples(objects: Objects, *, task_name: str, count: int, seed: int) ->
         "chance": chance(described, examples),
         "best": best(described, examples),
     }
+
+
+def make_validation(
+    objects: Objects, *, task_name: str, count: int, seed: int, test: str
+) -> dict[str, Any]:
+    """Record, as of `make_examples`, of examples to decide by: none of them is in the test data.
+
+    test   the test examples' object; a task of few sentences draws some of them again
+    """
+    described = task(task_name)
+    known = {_inputs(described, example) for example in read_examples(objects, test)}
+    drawn = described.generate(2 * count + len(known), seed)
+    fresh = {_inputs(described, example): example for example in drawn}  # each but once
+    return _record(objects, described, [e for key, e in fresh.items() if key not in known][:count])
+
+
+def _inputs(described: Task, example: Example) -> tuple[str, ...]:
+    return tuple(str(example[field]) for field in described.inputs)
 
 
 def read_examples(objects: Objects, digest: str) -> list[Example]:
