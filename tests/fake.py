@@ -79,7 +79,7 @@ STUDIES = {
         "examples": {"sentiment": 8, "language-modelling": 8},
         "methods": ["wanda", "nm-wanda", "structured", "magnitude-layer"],
         "sparsities": [0.95, 0.3, 0.875],
-        "patterns": ["1:8", "2:4"],
+        "patterns": ["1:8"],
         "protocols": ["one-shot", "distilled"],
         "recovery": {"tasks": ["sentiment"], "method": "magnitude-layer", "sparsities": [0.95]},
         "sensitivity": {

@@ -37,7 +37,7 @@ def model(**changes):
 EVERYTHING = {
     "methods": ["magnitude", "magnitude-layer", "wanda", "structured", "nm-wanda", "gradual"],
     "sparsities": [0.5, 0.9],
-    "patterns": ["2:4", "1:8"],
+    "patterns": ["2:4", "4:8"],
     "protocols": ["one-shot", "fine-tuned", "distilled"],
     "calibration": {"examples": 4, "tokens": 8},
     "recovery": {"tasks": ["sentiment"], "sparsities": [0.9], "unmasked_at": 0.5},
@@ -139,7 +139,7 @@ def test_new_sections_are_off_unless_they_are_given(write):
 def test_a_study_with_everything_loads(write):
     loaded = study.load(write(everything()))
     assert loaded.protocols == ("one-shot", "fine-tuned", "distilled")
-    assert loaded.patterns == ("2:4", "1:8")
+    assert loaded.patterns == ("2:4", "4:8")
     assert loaded.calibration.tokens == 8
     assert loaded.recovery.method == "magnitude"
     assert loaded.recovery.unmasked_at == 0.5
@@ -161,7 +161,7 @@ def test_a_study_with_everything_loads(write):
         {"sensitivity": {"allocate": []}},
         {"sensitivity": {"sparsities": [0.3]}},  # of the groups, not of the study
         {"methods": ["wanda", "magnitude", "magnitude-layer"]},
-        {"patterns": ["1:2", "31:32"]},
+        {"patterns": ["1:2", "16:32"]},
     ],
 )
 def test_parts_of_everything_may_be_left_out_or_changed(write, changes):
@@ -371,6 +371,7 @@ WRONG = {
             *("2:4 ", "2:33", "1:999", "2/4", "half", "2:4\n", "٢:٤", "²:4", "x" * 300),
         )
     },
+    "pattern of no level": (tree(patterns=["1:8"]), ["patterns: 1:8 removes 0.875", "add it"]),
     "pattern is a number": (tree(patterns=[0.5]), ["patterns.0", "got 0.5"]),
     "pattern as YAML reads 2:4 in base 60": (tree(patterns=[124]), ["patterns.0", "got 124"]),
     "no pattern": (tree(patterns=[]), ["patterns"]),

@@ -98,7 +98,8 @@ CLAIMS = {
             "scope-matters",
             "At the same level, sparing embeddings, norms and heads keeps more quality than pruning"
             " all weights alike.",
-            "Sparing embeddings, norms and heads did not keep more quality than pruning all alike.",
+            "Sparing embeddings, norms and heads did not keep more quality, beyond chance, than"
+            " pruning all alike.",
             findings.scope_matters,
         ),
         Claim(
@@ -127,33 +128,40 @@ CLAIMS = {
         ),
         Claim(
             "methods-in-order",
-            "From 50 % on, what a method knows decides: on average SparseGPT keeps no less than"
-            " Wanda, Wanda no less than magnitude, and magnitude no less than chance.",
-            "From 50 % on, the methods do not stand in the order of what they know at every level.",
+            "From 50 % on SparseGPT keeps on average no less than Wanda, Wanda no less than global"
+            " magnitude, and that no less than random pruning.",
+            "SparseGPT, Wanda, global magnitude and random pruning do not stand in this order at"
+            " every level from 50 % on.",
             method_findings.methods_in_order,
         ),
         Claim(
+            "inputs-help",
+            "Looking at the inputs pays: from 50 % on Wanda keeps more than magnitude within the"
+            " same rows.",
+            "From 50 % on Wanda did not keep more, beyond chance, than magnitude within the same"
+            " rows.",
+            method_findings.inputs_help,
+        ),
+        Claim(
             "correction-helps",
-            "Correcting the kept weights for the removed ones keeps more quality than the leading"
-            " method does.",
-            "Correcting the kept weights for the removed ones did not keep more quality than the"
-            " leading method does.",
+            "Correcting the kept weights pays: from 50 % on SparseGPT keeps more than Wanda, which"
+            " sees the same inputs.",
+            "From 50 % on SparseGPT did not keep more, beyond chance, than Wanda, which sees the"
+            " same inputs.",
             method_findings.correction_helps,
         ),
         Claim(
             "patterns-cost",
-            "A pattern costs quality: bound to N of M neighbours, a method keeps less than where it"
-            " may choose freely.",
-            "Bound to N of M neighbours, the methods did not keep less than where they chose"
-            " freely.",
+            "A pattern costs quality: bound to N of M neighbours, the same choice keeps less.",
+            "Bound to N of M neighbours, the same choice did not keep less beyond chance.",
             method_findings.patterns_cost,
         ),
         Claim(
             "structure-costs",
-            "Removing whole neurons and heads costs more quality than removing as many single"
-            " weights.",
-            "Removing whole neurons and heads did not cost more quality than removing as many"
-            " single weights.",
+            "Removing whole neurons and heads costs more quality than the leading method does at"
+            " the same sparsity.",
+            "Removing whole neurons and heads did not cost more quality, beyond chance, than the"
+            " leading method at the same sparsity.",
             method_findings.structure_costs,
         ),
         Claim(
@@ -166,29 +174,31 @@ CLAIMS = {
         ),
         Claim(
             "masks-needed",
-            "Fine-tuning without masks destroys the sparsity that was to be tuned.",
-            "Fine-tuning without masks left most of the zeros where they were.",
+            "Fine-tuning without masks destroys more than half of the sparsity that was to be"
+            " tuned.",
+            "Fine-tuning without masks left half or more of the zeros where they were.",
             method_findings.masks_needed,
         ),
         Claim(
             "distillation-helps",
-            "Distilling from the dense model recovers more than its labels alone.",
-            "Distilling from the dense model did not recover more than the labels alone.",
+            "Distilling from the dense model recovers more than the labels alone.",
+            "Distilling from the dense model did not recover more, beyond chance, than the labels"
+            " alone.",
             method_findings.distillation_helps,
         ),
         Claim(
             "layers-bear-differently",
-            "Layers bear pruning differently: in each model one can be pruned alone for little,"
-            " another not.",
-            "Not in each model do layers bear pruning differently.",
+            "Parts of a model bear pruning differently: on every benchmark tried, one can be pruned"
+            " alone for little, another not.",
+            "Not on every benchmark tried do the parts of a model bear pruning differently.",
             method_findings.layers_bear_differently,
         ),
         Claim(
             "allocation-helps",
             "Removing more where it costs less keeps more quality than removing as much"
             " everywhere.",
-            "Removing more where it seemed to cost less did not keep more quality than removing as"
-            " much everywhere.",
+            "Removing more where it seemed to cost less did not keep more quality, beyond chance,"
+            " than removing as much everywhere.",
             method_findings.allocation_helps,
         ),
         Claim(

@@ -63,8 +63,9 @@ class Data:
     def methods(self) -> list[str]:
         """Those of them that reach every level; the first is the one that figures lead with."""
         reached = self.one_shot[self.one_shot["status"] == "ok"]
-        levels = reached.groupby("series")["sparsity"].agg(set)
-        return [name for name in self.entrants if levels.get(name, set()) >= set(self.levels)]
+        places = reached.groupby("series")["variant"].nunique()
+        whole = len(self.levels) * len(self.one_shot.groupby(["model", "task"], dropna=False))
+        return [name for name in self.entrants if places.get(name, 0) == whole]
 
     @functools.cached_property
     def trained(self) -> list[str]:

@@ -5,6 +5,7 @@ import itertools
 import pandas as pd
 
 from analysis.paper import series, text
+from analysis.paper.contests import contest
 from analysis.paper.data import Data
 from analysis.paper.findings import Finding
 from analysis.paper.text import escape
@@ -14,6 +15,7 @@ _RECOVERED = 0.9
 _RECOVERED_AT = 0.9
 _DESTROYED = 0.5
 _APART = 0.1  # of retained quality, beyond the intervals
+_LITTLE = 0.9  # retaining as much with one group pruned is to be pruned for little
 _SAME = 0.005  # means that near each other are taken as equal
 
 
@@ -37,76 +39,78 @@ def methods_in_order(data: Data) -> Finding:
     )
 
 
-def _contest(data: Data, one: str, other: str, levels: list[float]) -> tuple[int, int, int]:
-    """Where a series retains more, less, and in all, beyond the paired intervals."""
-    table = data.contest(one, other)
-    table = table[table["sparsity"].isin(levels)]
-    return int((table["low"] > 0).sum()), int((table["high"] < 0).sum()), len(table)
+def _at(rows: pd.DataFrame, levels: list[float]) -> pd.DataFrame:
+    return rows[rows["sparsity"].isin(levels)]
+
+
+def inputs_help(data: Data) -> Finding:
+    """Wanda against magnitude by row: the same comparison group, without the inputs."""
+    found = contest(_at(data.contest("wanda", "magnitude-row"), _high_levels(data)))
+    if found is None:
+        return None, f"it takes wanda and magnitude-row from {text.level(_FROM)} on"
+    return found.low > 0, f"wanda against magnitude-row, from {text.level(_FROM)} on: {found.shown}"
 
 
 def correction_helps(data: Data) -> Finding:
-    one, other = "sparsegpt", data.methods[0]
-    if one not in data.methods or one == other:
-        return None, "it takes sparsegpt beside the leading method"
-    better, worse, cells = _contest(data, one, other, _high_levels(data))
-    return better > worse, (
-        f"{one} against {escape(other)} from {text.level(_FROM)} on: better in {better}, worse in"
-        f" {worse} of {cells} cells, beyond the paired intervals"
-    )
+    """SparseGPT against Wanda: both look at the inputs, one also corrects what stays."""
+    found = contest(_at(data.contest("sparsegpt", "wanda"), _high_levels(data)))
+    if found is None:
+        return None, f"it takes sparsegpt and wanda from {text.level(_FROM)} on"
+    return found.low > 0, f"sparsegpt against wanda, from {text.level(_FROM)} on: {found.shown}"
 
 
 def patterns_cost(data: Data) -> Finding:
-    """Whether a pattern retains less than its method does where it may choose freely."""
-    found: list[tuple[str, int, int, int]] = []
+    """Whether patterns retain less than the same choice within whole rows or blocks."""
+    parts = []
     for entrant in data.entrants:
         method, _, pattern = entrant.partition(" ")
-        free = {"nm-magnitude": "magnitude-row"}.get(method, method.removeprefix("nm-"))
-        if pattern and free in data.methods:
-            levels = sorted(set(data.contest(entrant, free)["sparsity"]))
-            better, worse, cells = _contest(data, entrant, free, levels)
-            found.append((entrant, better, worse, cells))
-    cells = sum(row[3] for row in found)
-    if not cells:
+        free = _FREE.get(method)
+        if pattern and free:
+            parts.append(data.contest(entrant, free))
+    found = contest(pd.concat(parts)) if parts else None
+    if found is None:
         return None, "it takes a pattern, and its method at the same sparsity"
-    better, worse = sum(row[1] for row in found), sum(row[2] for row in found)
-    shown = "; ".join(f"{escape(n)} worse in {w} of {c}" for n, _, w, c in found if c)
-    return worse > better, (
-        f"against the same method without a pattern, beyond the paired intervals: {shown}; better"
-        f" in {better} of all {cells}"
+    return found.high < 0, (
+        f"nm-magnitude against magnitude-row, nm-wanda against wanda, nm-sparsegpt against"
+        f" sparsegpt, as far as they were run: {found.shown}"
     )
+
+
+# what a pattern is held against: the same saliency, chosen within rows or blocks of columns
+_FREE = {"nm-magnitude": "magnitude-row", "nm-wanda": "wanda", "nm-sparsegpt": "sparsegpt"}
 
 
 def structure_costs(data: Data) -> Finding:
     one, other = "structured", data.methods[0]
-    better, worse, cells = _contest(data, one, other, data.levels)
-    if not cells:
+    found = contest(data.contest(one, other))
+    if found is None:
         return None, f"it takes {one} beside the leading method"
-    return worse > better, (
-        f"{one} against {escape(other)}: better in {better}, worse in {worse} of {cells} cells,"
-        " beyond the paired intervals"
-    )
+    return found.high < 0, f"{one} against {escape(other)}: {found.shown}"
 
 
 def training_recovers(data: Data) -> Finding:
-    """Whether every classifier that was fine-tuned at the level is back at nine tenths."""
+    """Whether every classifier that fell below nine tenths is back there after fine-tuning."""
     rows = data.scores[
         data.scores["series"].isin([name for name in data.trained if "fine-tuned" in name])
         & (data.scores["sparsity"] == _RECOVERED_AT)
         & data.scores["task"].map(lambda task: data.primary[task] in ("accuracy", "f1"))
     ]
-    if rows.empty:
-        return None, f"no classifier was fine-tuned at {text.level(_RECOVERED_AT)}"
+    rows = rows[rows["retained"].notna()]
+    fallen = rows[[_before(data, row) < _RECOVERED for _, row in rows.iterrows()]]
+    if fallen.empty:
+        return None, f"no classifier that had fallen was fine-tuned at {text.level(_RECOVERED_AT)}"
     shown = "; ".join(
         f"{escape(row['model'])} on {escape(data.task_title(row['task']))} from"
         f" {text.fixed(_before(data, row))} to {text.fixed(row['retained'])}"
-        for _, row in rows.iterrows()
+        f" ({text.fixed(row['retained_low'])} to {text.fixed(row['retained_high'])})"
+        for _, row in fallen.iterrows()
     )
-    return bool((rows["retained"] >= _RECOVERED).all()), f"retained: {shown}"
+    return bool((fallen["retained"] >= _RECOVERED).all()), f"retained: {shown}"
 
 
 def _before(data: Data, row: pd.Series) -> float:
-    name = data.before(row["series"])
-    return float(data.at(row["model"], row["task"], name, row["sparsity"])["retained"])
+    method = series.untrained(row["series"])
+    return float(data.at(row["model"], row["task"], method, row["sparsity"])["retained"])
 
 
 def masks_needed(data: Data) -> Finding:
@@ -131,11 +135,10 @@ def distillation_helps(data: Data) -> Finding:
     pairs = [(one, other) for one, other in pairs if other in data.trained]
     if not pairs:
         return None, "it takes both ways of training"
-    better, worse, cells = _contest(data, *pairs[0], data.levels)
-    return better > worse, (
-        f"distilled against fine-tuned: better in {better}, worse in {worse} of {cells} cells,"
-        " beyond the paired intervals"
-    )
+    found = contest(data.contest(*pairs[0]))
+    if found is None:
+        return None, "it takes both ways of training at the same levels"
+    return found.low > 0, f"distilled against fine-tuned: {found.shown}"
 
 
 def layers_bear_differently(data: Data) -> Finding:
@@ -150,7 +153,8 @@ def layers_bear_differently(data: Data) -> Finding:
     ):
         part = part.sort_values("retained")
         worst, best = part.iloc[0], part.iloc[-1]
-        found.append(best["retained_low"] - max(0.0, worst["retained_high"]) >= _APART)
+        apart = best["retained_low"] - max(0.0, worst["retained_high"]) >= _APART
+        found.append(apart and best["retained"] >= _LITTLE)
         shown.append(
             f"{escape(model)} on {escape(data.task_title(task))}"
             f" {text.fixed(worst['retained'])} ({escape(worst['group'])}) to"
@@ -158,16 +162,14 @@ def layers_bear_differently(data: Data) -> Finding:
         )
     return all(found), (
         f"retained with one group pruned alone to {text.level(level)}: {'; '.join(shown)};"
-        f" intervals {_APART} or more apart in {sum(found)} of {len(found)} benchmarks"
+        f" intervals {_APART} or more apart, the best at {_LITTLE} or more, in {sum(found)} of"
+        f" {len(found)} benchmarks"
     )
 
 
 def allocation_helps(data: Data) -> Finding:
     uniform = "magnitude-layer"
-    better, worse, cells = _contest(data, uniform + series.ALLOCATED, uniform, data.levels)
-    if not cells:
+    found = contest(data.contest(uniform + series.ALLOCATED, uniform))
+    if found is None:
         return None, "no sparsities by sensitivity were tried"
-    return better > worse, (
-        f"against the same sparsity in every layer: better in {better}, worse in {worse} of {cells}"
-        " cells, beyond the paired intervals"
-    )
+    return found.low > 0, f"against the same sparsity in every layer: {found.shown}"

@@ -30,6 +30,17 @@ def parameters(data: Data) -> str:
     return text.between(data["models"]["parameters"], lambda n: f"{n / 1e6:.1f}") + "\u00a0million"
 
 
+def leading_method(data: Data) -> str:
+    """The method that figures and claims lead with."""
+    return f"**{escape(data.methods[0])}**"
+
+
+def trained_before(data: Data) -> str:
+    """The method whose masks the trainings begin with."""
+    found = [data.before(name) for name in data.trained]
+    return escape(found[-1]) if found else "none"
+
+
 def method_count(data: Data) -> str:
     """How many methods prune in one shot, patterns of one method together."""
     return text.counted(data.one_shot["method"].nunique(), "method")
