@@ -93,7 +93,7 @@ def pruned_variant(
         method=method,
         protocol=protocol,
         sparsity=level["sparsity"],
-        settings=_settings(level, patterned),
+        settings=_settings(level, patterned) | _of_training(record),
         level=level | {"peak_bytes": record.get("peak_bytes")},
     )
 
@@ -106,6 +106,11 @@ def _settings(level: Row, patterned: bool) -> Row:
     }
 
 
+def _of_training(record: Record) -> Row:
+    """Whether denormal numbers were flushed to zero, where there was training."""
+    return {"flush_denormal": record["flush_denormal"]} if "flush_denormal" in record else {}
+
+
 def recovered_variant(pruned: Variant, protocol: str, record: Record) -> Variant:
     """The pruned variant, trained with its masks kept."""
     return replace(
@@ -114,6 +119,7 @@ def recovered_variant(pruned: Variant, protocol: str, record: Record) -> Variant
         protocol=protocol,
         train_seconds=record["train_seconds"],
         masks=record["masks"]["object"],
+        settings={**pruned.settings, **_of_training(record)},
         level={**(pruned.level or {}), **record},
     )
 

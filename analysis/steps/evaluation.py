@@ -30,7 +30,7 @@ def evaluate_variant(
 ) -> dict[str, Any]:
     """Record: each metric's value and per-example statistics, and whether the model collapsed.
 
-    checkpoint, masks and data are objects' digests; masks None evaluates the dense model.
+    checkpoint, masks and data are objects' digests; masks None evaluates the checkpoint as it is.
     """
     torch.set_num_threads(threads)
     described = task(task_name)
