@@ -34,7 +34,7 @@ _SCHEMA = {
         "variant",
         "model task kind method protocol sparsity achieved scope_weights whole_model threshold"
         " settings seed status reason prune_seconds train_seconds peak_bytes"
-        " parameters",
+        " parameters unheard_inputs",
     ),
     "quality": (
         "variant task metric",

@@ -157,6 +157,7 @@ def variant_row(variant: Variant) -> Row:
                 "prune_seconds",
                 "peak_bytes",
                 "reason",
+                "unheard_inputs",
             )
         },
         "settings": json.dumps(variant.settings, sort_keys=True),

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
 
 from analysis.pruning.masks import Pruned, applied, read_pruned, remove, write_pruned
+from analysis.pruning.outcome import unheard_inputs
 from analysis.pruning.selection import smallest_magnitudes
 
 SHA = "0123456789abcdef" * 4
@@ -121,3 +122,15 @@ def test_a_selections_masks_are_removed_as_they_are_written_out():
         pruned = {"a": weights["a"].copy()}
         remove(pruned, selection.masks)
         np.testing.assert_array_equal(pruned["a"], expected["a"])
+
+
+def test_inputs_that_no_kept_weight_reads_are_counted_along_the_right_axis():
+    mask = np.ones((4, 6), bool)
+    mask[:, :3] = False  # three of the inputs of a matrix [out, in], none of one [in, out]
+    linear = {"bert.encoder.layer.0.intermediate.dense.weight": mask}
+    assert unheard_inputs(linear) == 0.5
+    by_input = {"h.0.mlp.c_fc.weight": mask, "h.0.attn.c_proj.weight": mask[:2]}
+    assert unheard_inputs(by_input) == 0.0
+    by_input["h.0.mlp.c_fc.weight"] = np.zeros((4, 6), bool)
+    assert unheard_inputs(by_input) == 0.5
+    assert unheard_inputs({"bert.embeddings.word_embeddings.weight": mask}) is None

@@ -143,6 +143,14 @@ CLAIMS = {
             method_findings.inputs_help,
         ),
         Claim(
+            "inputs-cut-off",
+            "At high sparsity Wanda leaves more inputs unread by any weight than magnitude does"
+            " within the same rows.",
+            "Wanda did not, at each high level, leave more inputs unread by any weight than"
+            " magnitude within the same rows.",
+            method_findings.inputs_cut_off,
+        ),
+        Claim(
             "correction-helps",
             "Correcting the kept weights pays: from 50 % on SparseGPT keeps more than Wanda, which"
             " sees the same inputs.",

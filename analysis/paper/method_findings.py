@@ -51,6 +51,23 @@ def inputs_help(data: Data) -> Finding:
     return found.low > 0, f"wanda against magnitude-row, from {text.level(_FROM)} on: {found.shown}"
 
 
+def inputs_cut_off(data: Data) -> Finding:
+    """Whether Wanda leaves more inputs unread than magnitude does within the same rows."""
+    table = data.one_shot[data.one_shot["sparsity"] >= _RECOVERED_AT]
+    table = table[table["series"].isin(["wanda", "magnitude-row"])]
+    found = table.pivot_table(index="sparsity", columns="series", values="unheard_inputs")
+    if found.shape[1] < 2:
+        return None, f"it takes wanda and magnitude-row from {text.level(_RECOVERED_AT)} on"
+    shown = "; ".join(
+        f"{text.level(float(level))}: {text.percent(row['wanda'])} against"
+        f" {text.percent(row['magnitude-row'])}"
+        for level, row in found.iterrows()
+    )
+    return bool((found["wanda"] > found["magnitude-row"]).all()), (
+        f"inputs of a matrix that no weight reads, mean over matrices, {shown}"
+    )
+
+
 def correction_helps(data: Data) -> Finding:
     """SparseGPT against Wanda: both look at the inputs, one also corrects what stays."""
     found = contest(_at(data.contest("sparsegpt", "wanda"), _high_levels(data)))

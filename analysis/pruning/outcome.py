@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.arrays import Array
+from analysis.arrays import Array, Mask
+from analysis.models import naming
 from analysis.pruning.bitmaps import BitMasks
 from analysis.pruning.masks import Pruned
+from analysis.pruning.scope import stored_by_input
 from analysis.pruning.selection import Selection
 
 
@@ -38,5 +40,22 @@ def outcome(
         "whole_model": (zeros + elsewhere) / whole,
         "threshold": selection.threshold,
         "notes": dict(selection.notes),
+        "unheard_inputs": unheard_inputs(masks),
     }
     return Pruned(masks, selection.values), facts
+
+
+def unheard_inputs(masks: Mapping[str, Mask]) -> float | None:
+    """The share of the inputs of linear layers that no kept weight reads, mean over matrices.
+
+    None if no matrix of a block was in scope.
+    """
+    by_input = stored_by_input({name: masks[name].shape for name in masks})
+    shares = []
+    for name in masks:
+        if naming.weight(name).prunable:
+            stored = masks[name]
+            matrix = stored.T if name in by_input else stored
+            heard = matrix.reshape(-1, matrix.shape[-1]).any(axis=0)
+            shares.append(1 - float(heard.mean()))
+    return sum(shares) / len(shares) if shares else None
