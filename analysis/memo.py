@@ -195,6 +195,7 @@ def _function(call: Call) -> Callable[..., Record]:
     return getattr(importlib.import_module(module), name)
 
 
+@functools.cache
 def _version(distribution: str) -> str:
     try:
         return version(distribution)

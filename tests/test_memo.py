@@ -162,7 +162,7 @@ def test_a_librarys_version_counts_where_it_is_named(log, monkeypatch):
     plain = call("double", log, x=1)
     named = dataclasses.replace(plain, libraries=("numpy",))
     before = named.key
-    monkeypatch.setattr(memo, "version", lambda name: "0.0.0")
+    monkeypatch.setattr(memo, "_version", lambda name: "0.0.0")
     assert dataclasses.replace(named).key != before
     assert dataclasses.replace(plain).key == plain.key
 
