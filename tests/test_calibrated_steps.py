@@ -21,6 +21,7 @@ from analysis.models.objectives import TASKS
 from analysis.models.weights import read_weights, weights_sha256
 from analysis.objects import Objects
 from analysis.pruning.calibrated import Calibration, prune_in_place
+from analysis.pruning.choice import require_matches
 from analysis.pruning.masks import applied, read_pruned
 from analysis.pruning.patterns import parse
 from analysis.pruning.structured import projections, remove_units
@@ -28,6 +29,7 @@ from analysis.steps.allocated import prune_allocated
 from analysis.steps.calibrated import prune_calibrated
 from analysis.steps.evaluation import evaluate_variant
 from analysis.steps.examples import make_examples
+from analysis.steps.pruned import prune_checkpoint
 from analysis.steps.sensitivity import grouped, measure_sensitivity
 from analysis.steps.shrunk import shrink_checkpoint
 from analysis.tasks import task as described
@@ -178,6 +180,35 @@ def test_other_texts_prune_otherwise_and_the_scope_can_be_chosen(objects):
     )
     masks = read_pruned(objects.open(record["levels"][0]["masks"]["object"])).masks
     assert sorted(masks) == [n for n in scope_of(objects, "bert") if ".layer.0." in n]
+
+
+BLOCKS = ["*.layer.*.weight", "*.h.*.weight", "*.layers.*.weight"]  # of one model or another
+
+
+@every_kind
+@pytest.mark.parametrize("method", ["magnitude", "wanda"])
+def test_a_glob_of_a_study_may_match_nothing_in_one_of_its_models(objects, kind, method):
+    globs = {"include": BLOCKS, "exclude": ["*[Ll]ayer[Nn]orm*", "*layer_norm*", "*.ln_*", "none*"]}
+
+    def masks(**scope):
+        if method == "wanda":
+            record = calibrated(objects, kind, method, **scope)
+        else:
+            given = stored(objects, kind) | {"method": method, "levels": [0.5], "seed": 0}
+            record = prune_checkpoint(objects, **given, **scope)
+        return read_pruned(objects.open(record["levels"][0]["masks"]["object"])).masks
+
+    assert sorted(masks(**globs)) == sorted(scope_of(objects, kind))
+    with pytest.raises(RequestError, match="no weights are in scope"):
+        masks(include=["none*"], exclude=[])
+
+
+def test_a_mistake_in_a_glob_is_said_where_there_is_but_one_model():
+    names = [f"model.layers.{i}.fc1.weight" for i in range(3)]
+    require_matches(["*.fc1.*", "*layers.2*"], names)
+    require_matches([], [])
+    with pytest.raises(RequestError, match="'\\*fc2\\*' matches no tensor"):
+        require_matches(["*.fc1.*", "*fc2*"], names)
 
 
 def test_weights_that_are_not_finite_are_named(objects):
@@ -381,8 +412,6 @@ def test_each_matrix_loses_its_share_of_its_smallest(objects, kind, seed):
 
 
 def test_equal_shares_are_magnitude_by_layer(objects):
-    from analysis.steps.pruned import prune_checkpoint
-
     given = stored(objects, "gpt2")
     own = dict.fromkeys(scope_of(objects, "gpt2"), 0.6)
     allocated = prune_allocated(objects, **given, sparsity=0.6, sparsities=own)

@@ -5,10 +5,12 @@ import re
 import fake
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from fake import changed
 
 from analysis.paper import claims, method_figures, method_tables, series, style, text
+from analysis.paper.contests import contest
 from analysis.paper.data import Data
 
 mpl.use("agg")
@@ -113,7 +115,8 @@ def test_the_order_takes_all_four_methods(data, method):
 
 
 CONTESTED = [
-    ("correction-helps", "sparsegpt", "magnitude", True),
+    ("inputs-help", "wanda", "magnitude-row", True),
+    ("correction-helps", "sparsegpt", "wanda", True),
     ("structure-costs", "structured", "magnitude", False),
     ("distillation-helps", "magnitude, distilled", "magnitude, fine-tuned", True),
     ("allocation-helps", "magnitude-layer, by sensitivity", "magnitude-layer", True),
@@ -148,7 +151,10 @@ def test_the_contest_is_counted_the_same_whichever_stands_first(data, name, one,
 @pytest.mark.parametrize(
     ("name", "gone"),
     [
+        ("inputs-help", ["wanda/one-shot"]),
+        ("inputs-help", ["magnitude-row/"]),
         ("correction-helps", ["sparsegpt/one-shot"]),
+        ("correction-helps", ["wanda/one-shot"]),
         ("patterns-cost", ["nm-"]),
         ("patterns-cost", ["magnitude-row/", "wanda/", "sparsegpt/"]),
         ("structure-costs", ["structured/"]),
@@ -162,13 +168,103 @@ def test_without_its_variants_a_claim_is_not_tested(data, name, gone):
     assert supported(without(data, *gone), name) is None
 
 
-def test_correction_is_not_told_from_itself_nor_from_low_levels(data):
-    low = tilted(data, "sparsegpt", "magnitude", 0.0)
-    low = tilted(low, "sparsegpt", "magnitude", 0.1, lambda frame: frame["sparsity"] < 0.5)
-    assert supported(low, "correction-helps") is False
-    first = without(data, "magnitude", "random", "wanda", "nm-", "structured", "gradual")
-    assert first.methods == ["sparsegpt"]
-    assert supported(first, "correction-helps") is None
+@pytest.mark.parametrize(("name", "one", "other", "_"), CONTESTED[:2])
+def test_low_levels_do_not_tell_what_methods_know(data, name, one, other, _):
+    low = tilted(data, one, other, 0.0)
+    low = tilted(low, one, other, 0.5, lambda frame: frame["sparsity"] < 0.5)
+    assert supported(low, name) is False
+
+    def keep(frame):
+        return frame[frame["sparsity"] < 0.5]
+
+    assert supported(changed(data, "contests", keep), name) is None
+
+
+@pytest.mark.parametrize(("name", "one", "other", "better"), CONTESTED)
+def test_the_mean_over_cells_decides_not_how_many_are_won(data, name, one, other, better):
+    """A loss in one cell outweighs small gains in all others."""
+    rows = met(data, one, other)
+    variant = data["contests"].loc[rows[0] | rows[1], "variant"].iloc[-1]
+    found = tilted(data, one, other, 0.05)
+    assert supported(found, name) is better
+    found = tilted(found, one, other, -50.0, lambda frame: frame["variant"] == variant)
+    assert supported(found, name) is not better
+    assert "nan" not in claims.verdict(found, name).evidence
+
+
+@pytest.mark.parametrize(("name", "one", "other", "_"), CONTESTED)
+def test_void_cells_are_left_out_of_a_mean_and_void_alone_is_not_tested(data, name, one, other, _):
+    rows = met(data, one, other)
+    rows = rows[0] | rows[1]
+
+    def void(frame, some=True):
+        frame.loc[rows & some, ["difference", "low", "high"]] = np.nan
+
+    assert supported(changed(data, "contests", void), name) is None
+    even = tilted(data, one, other, 0.1)
+    of_one = even["contests"]["variant"].str.startswith("tiny-bert/")
+    some = changed(even, "contests", lambda frame: void(frame, of_one))
+    assert supported(some, name) is supported(even, name)
+    assert claims.verdict(some, name).evidence != claims.verdict(even, name).evidence  # fewer cells
+
+
+def unheard(wanda, by_row, level=None):
+    """The share of inputs that no weight reads, at one level or at all."""
+
+    def change(frame):
+        for method, share in (("wanda", wanda), ("magnitude-row", by_row)):
+            rows = (frame["method"] == method) & (frame["protocol"] == "one-shot")
+            rows &= True if level is None else frame["sparsity"] == level
+            frame.loc[rows, "unheard_inputs"] = share
+
+    return change
+
+
+def test_inputs_are_cut_off_if_at_each_high_level_more_of_them_are(data):
+    more = changed(data, "variants", unheard(0.3, 0.1))
+    assert supported(more, "inputs-cut-off") is True
+    assert supported(changed(data, "variants", unheard(0.1, 0.3)), "inputs-cut-off") is False
+    assert supported(changed(data, "variants", unheard(0.2, 0.2)), "inputs-cut-off") is False
+    one = changed(more, "variants", unheard(0.1, 0.1, level=0.95))
+    assert supported(one, "inputs-cut-off") is False
+    low = changed(more, "variants", unheard(0.1, 0.3, level=0.5))
+    assert supported(low, "inputs-cut-off") is True
+    assert supported(without(more, "magnitude-row/"), "inputs-cut-off") is None
+    assert supported(changed(data, "variants", unheard(np.nan, np.nan)), "inputs-cut-off") is None
+
+
+def test_a_contest_is_the_mean_with_the_means_of_the_ends():
+    columns = ["difference", "low", "high"]
+    rows = [(0.4, 0.1, 0.6), (-0.2, -0.3, -0.1), (0.1, -0.1, 0.4), (np.nan, np.nan, np.nan)]
+    found = contest(pd.DataFrame(rows, columns=columns))
+    assert (found.mean, found.low, found.high) == pytest.approx((0.1, -0.1, 0.3))
+    assert (found.better, found.worse, found.cells) == (1, 1, 3)
+    assert "better in 1, worse in 1 of 3 cells" in found.shown
+    assert contest(pd.DataFrame(rows[3:], columns=columns)) is None
+    assert contest(pd.DataFrame([], columns=columns)) is None
+
+
+def test_sparing_embeddings_and_heads_is_decided_by_the_mean_too(data):
+    pair = ("magnitude", "magnitude-all")
+    assert supported(tilted(data, *pair, 0.1), "scope-matters") is True
+    assert supported(tilted(data, *pair, 0.009), "scope-matters") is False
+    assert supported(tilted(data, *pair, -0.1), "scope-matters") is False
+    low = tilted(data, *pair, 0.0)
+    low = tilted(low, *pair, 0.9, lambda frame: frame["sparsity"] < 0.5)  # all levels count
+    assert supported(low, "scope-matters") is True
+    assert supported(without(data, "magnitude-all/"), "scope-matters") is None
+
+
+def test_one_answer_is_asked_of_the_leading_method_alone(data):
+    def collapse(method):
+        def change(frame):
+            frame["collapsed"] = frame["variant"].str.contains(f"/{method}/one-shot/0.9")
+
+        return changed(data, "quality", change)
+
+    assert supported(collapse("magnitude"), "one-answer") is True
+    assert supported(collapse("random"), "one-answer") is False
+    assert supported(fake.data("one"), "one-answer") is None  # no level is that high
 
 
 def test_a_structured_method_that_reaches_no_level_is_not_tested(data):
@@ -225,6 +321,19 @@ def test_training_recovers_if_every_classifier_is_back_at_nine_tenths(data):
     assert supported(elsewhere, "training-recovers") is True
 
 
+def test_training_is_asked_of_classifiers_that_had_fallen(data):
+    low = trained(0.5)
+    whole = keeping(low, {"magnitude": 0.9}, "0.9")
+    assert supported(whole, "training-recovers") is None
+    one = keeping(whole, {"tiny-gpt2/sentiment/magnitude": 0.899}, "0.9")
+    assert supported(one, "training-recovers") is False
+    one = keeping(one, {"tiny-gpt2/sentiment/magnitude": 0.95}, "0.9", "{}/fine-tuned")
+    assert supported(one, "training-recovers") is True
+    assert "tiny-bert" not in claims.verdict(one, "training-recovers").evidence
+    void = keeping(data, {"magnitude": np.nan}, "0.9", "{}/fine-tuned")
+    assert supported(void, "training-recovers") is None
+
+
 def test_training_says_what_it_began_with(data):
     before = keeping(data, {"magnitude": 0.123}, "0.9")
     assert "from 0.12 to" in claims.verdict(before, "training-recovers").evidence
@@ -277,6 +386,7 @@ def borne(values, model="tiny-bert", level=0.9):
         ([(0.5, 0.3, 0.7), (0.9, 0.8, 1.0)], 0.9, True),  # just apart enough
         ([(0.5, 0.3, 0.75), (0.9, 0.8, 1.0)], 0.9, False),
         ([(0.5, 0.4, 0.6)], 0.9, False),
+        ([(0.1, 0.05, 0.2), (0.899, 0.8, 1.0)], 0.9, False),  # apart, but none for little
         ([(-0.5, -0.6, -0.4), (0.05, 0.0, 0.1)], 0.9, False),  # below chance nothing is left
         ([(0.5, 0.4, 0.6)], 0.5, True),  # the highest level counts
     ],
@@ -351,6 +461,29 @@ def test_methods_that_lead_reach_every_level_and_entrants_are_all(data):
         *(f"{method} {p}" for method, _ in PATTERNS for p in ("2:4", "4:8")),
     }
     assert data.trained == ["gradual", "magnitude, fine-tuned", "magnitude, distilled"]
+
+
+def test_a_method_out_of_reach_in_one_model_only_does_not_lead_and_is_shown_where_it_is():
+    found = fake.data("other")
+    reached = found.one_shot.query("method == 'structured' and status == 'ok'")
+    top = max(found.levels)
+    assert set(reached["sparsity"]) == set(found.levels)  # by one model or another
+    assert set(reached.loc[reached["sparsity"] == top, "model"]) == {"tiny-gpt2"}
+    assert "structured" not in found.methods
+    assert found.methods == ["wanda", "magnitude-layer"]
+    body = {row[0]: row[1:] for row in cells(method_tables.means(found))}
+    assert body["structured"][-1] == "*out of reach*"
+    assert all(cell.strip("*").endswith("%") for cell in body["structured"][:-1])
+    rows = [row for row in cells(method_tables.methods_by_level(found)) if row[0] == "structured"]
+    assert len(rows) == len(found.levels)
+    missing = {
+        cell
+        for cell, shown in zip(found.cells(), rows[-1][1:], strict=True)
+        if shown == text.MISSING
+    }
+    assert missing == {cell for cell in found.cells() if cell[0] == "tiny-bert"}
+    method_tables.winners(found)
+    method_figures.retained_curves(found).canvas.draw()
 
 
 def test_contests_read_the_same_from_both_sides(data):

@@ -371,6 +371,28 @@ def test_a_folder_without_a_tokenizer_is_refused(here, name, method):
     assert not (here / "out").exists()
 
 
+@pytest.mark.parametrize("architecture", ["OPT", "GPTNeo"])
+def test_units_of_an_architecture_that_is_not_known_are_refused_before_calibration(
+    here, monkeypatch, capsys, architecture
+):
+    small = {"vocab_size": 60, "hidden_size": 16, "max_position_embeddings": 20}
+    small |= {"num_attention_heads": 2, "ffn_dim": 32, "word_embed_proj_dim": 16}
+    small |= {"num_hidden_layers": 2, "num_heads": 2, "num_layers": 2, "intermediate_size": 32}
+    if architecture == "GPTNeo":
+        small |= {"attention_types": [[["global"], 2]]}
+    config = getattr(transformers, f"{architecture}Config")(**small)
+    getattr(transformers, f"{architecture}ForCausalLM")(config).save_pretrained(here / "model")
+    tokenizer("GPT2").save_pretrained(here / "model")
+    ran = []
+    monkeypatch.setattr("analysis.calibration.moments.moments_of", lambda *_: ran.append(1))
+    capsys.readouterr()
+    asked = ["--method", "structured", *HALF, *TEXT, "--out", "out"]
+    status, stderr = called(monkeypatch, capsys, "model", *asked)
+    assert "of which no neurons and heads can be removed; allowed: bart, " in one_line(stderr)
+    assert (status, ran) == (2, [])
+    assert not (here / "out").exists()
+
+
 @pytest.mark.parametrize("damaged", ["tokenizer.json", "config.json"])
 def test_a_damaged_file_is_named(here, damaged):
     saved("bert", here / "model")

@@ -10,6 +10,7 @@ import pytest
 from analysis import scores, study
 from analysis.pruning.allocation import MOST
 from analysis.scoring.intervals import resample_counts
+from analysis.scoring.statistics import METRICS
 from analysis.variants import Scored, Variant
 
 CHANCE = {"accuracy": 0.5, "f1": 0.6, "perplexity": 100.0}
@@ -60,7 +61,7 @@ def by_hand(one, other, dense, resamples=150, confidence=0.9):
     def retained(right, weights):
         total = weights.sum()
         score, best = (right * weights).sum() / total, (dense * weights).sum() / total
-        return (score - 0.5) / (best - 0.5)
+        return max(0.0, (score - 0.5) / (best - 0.5))  # below chance nothing is left
 
     drawn = [retained(one, c) - retained(other, c) for c in counts]
     whole = np.ones(EXAMPLES)
@@ -110,6 +111,15 @@ def test_contests_are_paired():
     assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
     assert different["difference"] == pytest.approx(0)
     assert different["low"] < 0 < different["high"]
+
+
+def test_two_dead_models_are_alike_and_none_is_below_nothing():
+    """However far below chance, nothing is left of either; against a living one that is zero."""
+    group = [DENSE, scored("dead", 2), scored("worse", 0), scored("alive", 30)]
+    dead, against, other = contests(group)
+    assert (dead["difference"], dead["low"], dead["high"]) == (0, 0, 0)
+    assert against["difference"] == other["difference"] == pytest.approx(-0.625)
+    assert (against["low"], against["high"]) == (other["low"], other["high"])
 
 
 def test_a_contest_turned_round_has_the_opposite_sign():
@@ -219,8 +229,8 @@ def test_sensitivity_rows_fit_their_table(by):
 # ---------------------------------------------------------------- shares
 
 
-def measured(group, sparsity, retained, high, weights=10):
-    row = {"group": group, "sparsity": sparsity, "weights": weights}
+def measured(group, sparsity, retained, high, weights=10, value=0.5):
+    row = {"group": group, "sparsity": sparsity, "weights": weights, "value": value}
     return row | {"retained": retained, "retained_high": high}
 
 
@@ -246,6 +256,36 @@ def test_a_loss_beyond_its_interval_counts_however_small():
 def test_void_measurements_cost_nothing():
     rows = [measured("a", 0.5, None, None), measured("b", 0.5, 1.0, 1.0)]
     assert scores.shares(rows, 0.4) == pytest.approx({"a": 0.4, "b": 0.4})
+
+
+def test_an_infinite_perplexity_is_a_loss_of_all():
+    rows = [measured("dead", 0.5, None, None, value=None), measured("b", 0.5, 0.5, 0.6)]
+    alike = [measured("dead", 0.5, 0.0, 0.0), measured("b", 0.5, 0.5, 0.6)]
+    assert scores.shares(rows, 0.4) == scores.shares(alike, 0.4)
+    assert scores.shares(rows, 0.4)["dead"] < scores.shares(rows, 0.4)["b"]
+
+
+def test_a_perplexity_that_overflows_is_measured_as_infinite():
+    """From the model's log-likelihoods to the share of its group."""
+    perplexity = METRICS["perplexity"]
+
+    def answers(nats):
+        rows = np.stack([np.full(EXAMPLES, float(nats)), np.full(EXAMPLES, 10.0)], axis=1)
+        value = float(perplexity.value(rows.sum(axis=0)))
+        return {"perplexity": {"value": value, "rows": rows.tolist()}}
+
+    hurt = {"dead": answers(10_000), "well": answers(20)}
+    record = {
+        "dense": answers(20),
+        "cells": [cell(group, 0.5, 0, metrics=metrics) for group, metrics in hurt.items()],
+        "examples": EXAMPLES,
+    }
+    with np.errstate(invalid="ignore"):  # no bounds where there is no value
+        rows = scores.sensitivity_rows(
+            chosen(), variant("dense"), "language-modelling", record, CHANCE
+        )
+    assert [row["value"] is None for row in rows] == [True, False]
+    assert scores.shares(rows, 0.4) == pytest.approx({"dead": 0.0, "well": 0.8})
 
 
 def test_larger_groups_weigh_more_in_the_total():

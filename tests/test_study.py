@@ -162,6 +162,8 @@ def test_a_study_with_everything_loads(write):
         {"sensitivity": {"sparsities": [0.3]}},  # of the groups, not of the study
         {"methods": ["wanda", "magnitude", "magnitude-layer"]},
         {"patterns": ["1:2", "16:32"]},
+        {"sparsities": [0.5, 0.9, 0.979], "sensitivity": {"allocate": [0.979]}},
+        {"methods": ["magnitude", "magnitude-layer", "gradual"], "patterns": ["1:8"]},  # not used
     ],
 )
 def test_parts_of_everything_may_be_left_out_or_changed(write, changes):
@@ -196,8 +198,9 @@ def test_reading_a_study_and_planning_its_grid_imports_nothing_that_computes():
         "                  prunable_parameters=1, train_seconds=0.0)\n"
         "    dense = variants.base_variant(tiny, model, 0, record)\n"
         "    for task in model.tasks:\n"
+        "        test = {'data': {'object': 'x'}}\n"
         "        asked = {pruning_calls.prune(tiny, dense, task, m).label for m in tiny.methods}\n"
-        "        asked |= {calls.validation(tiny, task, 8).label}\n"
+        "        asked |= {calls.validation(tiny, task, test, 8).label}\n"
         "        for p in tiny.protocols:\n"
         "            asked.add(pruning_calls.recover(tiny, dense, task, p).label)\n"
         "        assert len(asked) == len(tiny.methods) + 1 + len(tiny.protocols)\n"
@@ -371,7 +374,17 @@ WRONG = {
             *("2:4 ", "2:33", "1:999", "2/4", "half", "2:4\n", "٢:٤", "²:4", "x" * 300),
         )
     },
-    "pattern of no level": (tree(patterns=["1:8"]), ["patterns: 1:8 removes 0.875", "add it"]),
+    "pattern of no level": (
+        masked_only(patterns=["1:8"]),
+        ["patterns: 1:8 removes 0.875", "add it"],
+    ),
+    **{
+        f"{key} at the most that a layer can lose": (
+            everything(sensitivity={key: [0.98]}, sparsities=[0.5, 0.9, 0.98]),
+            [f"sensitivity.{key}: below 0.98"],
+        )
+        for key in ("sparsities", "allocate")
+    },
     "pattern is a number": (tree(patterns=[0.5]), ["patterns.0", "got 0.5"]),
     "pattern as YAML reads 2:4 in base 60": (tree(patterns=[124]), ["patterns.0", "got 124"]),
     "no pattern": (tree(patterns=[]), ["patterns"]),

@@ -161,7 +161,7 @@ def test_rows_of_every_kind_of_variant_fit_the_table(tiny):
 def test_what_is_out_of_reach_has_no_size_no_score_and_no_contest(tiny):
     tables = fake.tables(tiny)
     gone = set(tables["variants"].query("status == 'unreachable'")["variant"])
-    assert len(gone) == 12  # six benchmarks, two levels
+    assert len(gone) == 10  # six benchmarks, two levels; tiny-gpt2 reaches one of them
     for table, column in (
         ("quality", "variant"),
         ("size", "variant"),

@@ -26,8 +26,8 @@ class Contest:
     def shown(self) -> str:
         """The numbers, as evidence for a claim."""
         return (
-            f"{text.fixed(self.mean, 3)} more retained on average ({text.fixed(self.low, 3)} to"
-            f" {text.fixed(self.high, 3)}); better in {self.better}, worse in {self.worse} of"
+            f"retained differs by {text.fixed(self.mean, 3)} on average"
+            f" ({text.fixed(self.low, 3)} to {text.fixed(self.high, 3)}); better in {self.better}, worse in {self.worse} of"
             f" {self.cells} cells, beyond the paired intervals"
         )
 
