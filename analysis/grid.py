@@ -51,7 +51,7 @@ def _check_patterns(study: "Study") -> None:
             raise ValueError(f"patterns: {error}") from error
         if used and sparsity not in study.sparsities:
             raise ValueError(
-                f"patterns: {text} removes {sparsity:g}, which is not among the study's sparsities;"
+                f"patterns: {text} removes {sparsity!r}, which is not among the study's sparsities;"
                 " add it"
             )
 

@@ -144,7 +144,7 @@ def _loss(row: Row) -> float:
     if row["retained"] is None:  # an infinite perplexity, or a dense model not above chance
         return 1.0 if row["value"] is None else 0.0
     surely = row["retained_high"] is None or row["retained_high"] < 1
-    return 1 - row["retained"] if surely else 0.0
+    return 1 - max(0.0, row["retained"]) if surely else 0.0
 
 
 def _bounds(prefix: str, interval: Interval) -> Row:

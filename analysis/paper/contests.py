@@ -25,10 +25,11 @@ class Contest:
     @property
     def shown(self) -> str:
         """The numbers, as evidence for a claim."""
+        ends = f"{text.fixed(self.low, 3)} to {text.fixed(self.high, 3)}"
         return (
-            f"retained differs by {text.fixed(self.mean, 3)} on average"
-            f" ({text.fixed(self.low, 3)} to {text.fixed(self.high, 3)}); better in {self.better}, worse in {self.worse} of"
-            f" {self.cells} cells, beyond the paired intervals"
+            f"retained differs by {text.fixed(self.mean, 3)} on average ({ends}); better in"
+            f" {self.better}, worse in {self.worse} of {self.cells} cells, beyond the paired"
+            " intervals"
         )
 
 

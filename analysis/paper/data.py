@@ -94,7 +94,12 @@ class Data:
         """Every score of the first seed with the model, method and level of its variant."""
         columns = ["variant", "model", "kind", "method", "series", "sparsity", "threshold"]
         of_variant = self.variants[columns]
-        return self["quality"].merge(of_variant, on="variant", validate="many_to_one")
+        merged = self["quality"].merge(of_variant, on="variant", validate="many_to_one")
+        infinite = (
+            merged["value"].isna() & merged["retained"].isna()
+        )  # a perplexity: nothing is left
+        merged.loc[infinite, "retained"] = 0.0
+        return merged
 
     @functools.cached_property
     def scores(self) -> pd.DataFrame:

@@ -56,7 +56,8 @@ def inputs_cut_off(data: Data) -> Finding:
     table = data.one_shot[data.one_shot["sparsity"] >= _RECOVERED_AT]
     table = table[table["series"].isin(["wanda", "magnitude-row"])]
     found = table.pivot_table(index="sparsity", columns="series", values="unheard_inputs")
-    if found.shape[1] < 2:
+    found = found.dropna()
+    if found.shape[1] < 2 or found.empty:
         return None, f"it takes wanda and magnitude-row from {text.level(_RECOVERED_AT)} on"
     shown = "; ".join(
         f"{text.level(float(level))}: {text.percent(row['wanda'])} against"

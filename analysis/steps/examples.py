@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from typing import Any
 
+from analysis.errors import RunError
 from analysis.objects import Objects
 from analysis.scoring.metrics import score
 from analysis.tasks import Example, Task, references, task
@@ -40,7 +41,13 @@ def make_validation(
     known = {_inputs(described, example) for example in read_examples(objects, test)}
     drawn = described.generate(2 * count + len(known), seed)
     fresh = {_inputs(described, example): example for example in drawn}  # each but once
-    return _record(objects, described, [e for key, e in fresh.items() if key not in known][:count])
+    chosen = [example for key, example in fresh.items() if key not in known][:count]
+    if len(chosen) < count:
+        raise RunError(
+            f"{task_name}: only {len(chosen)} validation examples are none of the test's; ask for"
+            " fewer"
+        )
+    return _record(objects, described, chosen)
 
 
 def _inputs(described: Task, example: Example) -> tuple[str, ...]:
