@@ -122,15 +122,14 @@ def _rows(model: str, record: Record) -> rows.Rows:
     dense = f"{model}/dense"
     listed = rows.profile_rows(model, dense, record)
     listed["models"] = [{"model": model}]
-    described = {"model": model, "task": "", "protocol": "", "seed": 0, "status": "ok"}
+    described = {"model": model, "task": "", "settings": "{}", "seed": 0, "status": "ok"}
     listed["variants"] = [
         {**described, "variant": dense, "kind": "dense", "method": "dense", "sparsity": 0.0}
     ]
     for level in _LEVELS:
         name = f"{model}/{_METHOD}/one-shot/{level:g}"
-        listed["variants"].append(
-            {**described, "variant": name, "kind": "pruned", "method": _METHOD, "sparsity": level}
-        )
+        pruned = {"kind": "pruned", "method": _METHOD, "protocol": "one-shot", "sparsity": level}
+        listed["variants"].append({**described, "variant": name, **pruned})
         listed["histogram"] += [
             {"variant": name, "scope": "model", **row} for row in _after_pruning(record, level)
         ]

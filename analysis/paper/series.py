@@ -8,12 +8,12 @@ from analysis.paper.text import is_missing
 ALLOCATED = ", by sensitivity"
 
 
-def name(method: str, protocol: Any, settings: str) -> str:
+def name(method: str, protocol: Any, settings: Any) -> str:
     """The series of a variant: `wanda`, `nm-wanda 2:4`, `magnitude, fine-tuned`.
 
     A method that trains by itself has but one protocol, which is not said.
     """
-    chosen = json.loads(settings)
+    chosen = {} if is_missing(settings) else json.loads(settings)
     pattern = f" {chosen['pattern']}" if "pattern" in chosen else ""
     allocated = ALLOCATED if "allocation" in chosen else ""
     alone = is_missing(protocol) or protocol == "one-shot" or method == "gradual"
