@@ -1,0 +1,85 @@
+"""Makes a whole model answer from its non-zeros, and back."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from analysis.errors import RequestError
+from analysis.execution.choice import Choose
+from analysis.execution.csr import Csr
+from analysis.execution.layers import SparseLinear
+from analysis.execution.names import DENSE
+
+LEAST_SPARSITY = 0.3  # no kernel gains by leaving out less
+TOKENS = (1, 16, 128, 1024)  # of one call of a layer: from generating a word to a batch of texts
+
+
+def sparsify(model: nn.Module, choose: Choose, tokens: Sequence[int] = TOKENS) -> list[str]:
+    """Replace linear layers in place by sparse ones where that is faster; returns their names.
+
+    For each layer and number of tokens `choose` names a kernel; a layer for which that is always
+    the dense one stays as it is. So do layers with few zeros, and those whose weight another module
+    shares (an output layer tied to the embeddings). The model then answers, generates and scores
+    as before, within float rounding; it cannot be trained, moved or saved until `densify`.
+
+   
+    Raises RequestError if tokens are none or below 1.
+    """
+    if not tokens or min(tokens) < 1:
+        raise RequestError("tokens must be one or more numbers of tokens, each at least 1")
+    shared = Counter(id(p) for module in model.modules() for p in module._parameters.values())
+    changed = []
+    for name, module in list(model.named_modules()):
+        # not 1: tied to another's, or made anew at each call from tensors of other names
+        if type(module) not in (nn.Linear, Conv1D) or shared[id(module.weight)] != 1 or not name:
+            continue
+        weight = module.weight.detach()
+        if (weight == 0).sum() < LEAST_SPARSITY * weight.numel():
+            continue
+        turned = type(module) is Conv1D
+        matrix = Csr.of(weight.t() if turned else weight)
+        bias = None if module.bias is None else module.bias.detach()
+        plan = {count: choose(matrix, bias, count) for count in tokens}
+        if set(plan.values()) != {DENSE}:
+            made = SparseLinear(matrix, bias, plan, turned)
+            _replace(model, name, made.train(module.training))
+            changed.append(name)
+    return changed
+
+
+def densify(model: nn.Module) -> None:
+    """Undo `sparsify`, in place: the layers have the weights that they had (−0.0 is 0.0)."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, SparseLinear):
+            _replace(model, name, _dense(module))
+
+
+def linear_bytes(model: nn.Module) -> int:
+    """Bytes of the weights of all linear layers, sparse or dense, those tied to others left out."""
+    shared = Counter(id(p) for module in model.modules() for p in module._parameters.values())
+    total = 0
+    for module in model.modules():
+        if isinstance(module, SparseLinear):
+            total += module.bytes
+        elif isinstance(module, nn.Linear | Conv1D) and shared[id(module.weight)] == 1:
+            total += module.weight.nbytes
+    return total
+
+
+def _dense(module: SparseLinear) -> nn.Module:
+    rows, columns = module.matrix.shape
+    weight, bias = module.matrix.dense(), module.bias
+    with torch.device("meta"):
+        made: Any = Conv1D(rows, columns) if module.turned else nn.Linear(columns, rows)
+    made.weight = nn.Parameter(weight.t().contiguous() if module.turned else weight)
+    made.bias = None if bias is None else nn.Parameter(bias)
+    return made.train(module.training)
+
+
+def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    path, _, own = name.rpartition(".")
+    setattr(model.get_submodule(path), own, module)
