@@ -1,27 +1,27 @@
-"""Loads a checkpoint for one form of task, whole or with units removed.
+"""Loads a checkpoint for one form of task: whole, with units removed, or as an alternative.
 
-A smaller model has what it keeps of its layers in a file of its own, as no config can say so.
+What no config can say stands in a file of its own: what a smaller model keeps of its layers, and
+what an alternative to pruning has in place of the architecture's modules.
 """
 
-import json
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    GenerationConfig,
 )
 
+from analysis.alternatives import ALTERNATIVE, int8, moe, read_alternative
 from analysis.arrays import Array, Mask
-from analysis.errors import RequestError
+from analysis.errors import RequestError, unknown
 from analysis.models import naming
+from analysis.models.filling import built, fill
 from analysis.models.weights import FILE, read_weights
 from analysis.pruning import units
 from analysis.pruning.units import KEPT, Group
@@ -42,15 +42,52 @@ _SIZES = {
 }
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of alternative.
+
+    plain     the float32 weights that the architecture knows, from the file's tensors and facts
+    attach    puts the kind's own modules into the model, filled with these
+    cpu_only  whether its modules compute on the CPU alone
+    """
+
+    plain: Callable[[Mapping[str, Array], Mapping[str, Any]], dict[str, Array]]
+    attach: Callable[[torch.nn.Module, Mapping[str, Array], Mapping[str, Any]], None]
+    cpu_only: bool = False
+
+
+_KINDS = {
+    "int8": _Kind(int8.plain, int8.attach, cpu_only=True),
+    "moe": _Kind(moe.plain, moe.attach),
+}
+
+
 def load_model(folder: Path, form: str, device: str) -> tuple[Any, Any]:
-    """The model for that form of task and its tokenizer, ready to answer, in float32."""
+    """The model for that form of task and its tokenizer, ready to answer, in float32.
+
+    Raises RequestError if the folder's files are damaged, or its kind of model cannot run on that
+    device.
+    """
+    where = resolve_device(device)
+    alternative = _alternative(folder)
+    if alternative and alternative[0].cpu_only and torch.device(where).type != "cpu":
+        raise RequestError(
+            f"{folder} holds a model of the kind {alternative[1]['kind']}, which runs on the CPU"
+            f" alone, and the device is {where!r}; ask for the device 'cpu'"
+        )
     model = open_model(folder, _LOADERS[form])
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return model.to(resolve_device(device)).eval(), tokenizer
+    return model.to(where).eval(), tokenizer
 
 
 def open_model(folder: Path, auto_class: Any) -> Any:
-    """The model of that class (an AutoModelFor…) in float32: a whole one, or a smaller one."""
+    """The model of that class (an AutoModelFor…): a whole one, a smaller one or an alternative.
+
+    In float32, but for the modules of an alternative.
+    """
+    alternative = _alternative(folder)
+    if alternative:
+        return _load_alternative(folder, auto_class, *alternative)
     if (folder / KEPT).exists():
         return load_smaller(folder, auto_class)
     return auto_class.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
@@ -62,34 +99,21 @@ def load_smaller(folder: Path, auto_class: Any) -> Any:
     Raises RequestError if its files are damaged or do not fit each other, or a parameter is
     missing or surplus.
     """
-    config, model = _built(folder, auto_class)
+    model = _smaller(folder, auto_class)
+    fill(model, read_weights(folder), folder / FILE, f"config.json and {KEPT}")
+    return model.eval()
+
+
+def _smaller(folder: Path, auto_class: Any) -> Any:
+    """The model of config.json with room for what is kept of it, and random weights."""
+    config, model = built(folder, auto_class)
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     found = units.groups(naming.weights(shapes), shapes, config)
     kept = units.read_kept(folder, found)
     for group in found:
         if group.key in kept:
             _shrink(model, group, len(kept[group.key]))
-    _fill(model, read_weights(folder), folder / FILE)
-    return model.eval()
-
-
-def _built(folder: Path, auto_class: Any) -> tuple[dict[str, Any], Any]:
-    """The parsed config.json, and the whole model that it describes, with random weights."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        described = AutoConfig.from_pretrained(folder, local_files_only=True)
-        make = getattr(auto_class, "from_config", None) or auto_class._from_config
-        model = make(described, dtype=torch.float32)
-        if (folder / "generation_config.json").is_file() and model.can_generate():
-            model.generation_config = GenerationConfig.from_pretrained(
-                folder, local_files_only=True
-            )
-    except Exception as error:  # whatever the values of a config run into
-        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
-        raise RequestError(
-            f"{folder / 'config.json'} describes no model to open as asked: {reason}"
-        ) from error
-    return config, model
+    return model
 
 
 def _shrink(model: Any, group: Group, kept: int) -> None:
@@ -108,49 +132,34 @@ def _shrink(model: Any, group: Group, kept: int) -> None:
             setattr(module, attribute, getattr(module, attribute) // group.count * kept)
 
 
-def _fill(model: Any, weights: Mapping[str, Array], path: Path) -> None:
-    """Set every parameter of the model from the file's tensors, which are all there and fit.
-
-    As where whole models are loaded, a tied parameter is set by either of its names, and is no
-    longer tied where the file has other values for the two.
-    """
-    state = model.state_dict(keep_vars=True)
-    unused = [re.compile(rule) for rule in model._keys_to_ignore_on_load_unexpected or ()]
-    names = {}
-    for stored in weights:
-        name = _name_in(model, state, stored)
-        if name is not None:
-            names[stored] = name
-        elif not naming.is_buffer(stored) and not any(rule.search(stored) for rule in unused):
-            raise RequestError(f"{path} has {stored}, which the model of config.json lacks")
-    filled: set[int] = set()  # by the parameter, which tied names share
-    # first those that others are tied to
-    for stored in sorted(names, key=lambda stored: names[stored] in model.all_tied_weights_keys):
-        tensor = state[names[stored]]
-        value = torch.from_numpy(weights[stored]).to(tensor.dtype)
-        if tensor.shape != value.shape:
-            raise RequestError(
-                f"{path}: {stored} is {tuple(value.shape)}, and {tuple(tensor.shape)} by"
-                f" config.json and {KEPT}; remove the units again"
-            )
-        if id(tensor) not in filled:
-            filled.add(id(tensor))
-            with torch.no_grad():
-                tensor.copy_(value)
-        elif not torch.equal(tensor.detach(), value):
-            module, _, own = names[stored].rpartition(".")
-            setattr(model.get_submodule(module), own, torch.nn.Parameter(value))
-    for name, tensor in state.items():
-        # what is not learned (positions in sines, buffers) is already computed
-        if tensor.requires_grad and id(tensor) not in filled:
-            raise RequestError(f"{path} lacks {name}, which the model of config.json has")
+def _alternative(folder: Path) -> tuple[_Kind, dict[str, Any]] | None:
+    """The kind of alternative that the folder holds and its facts; None if it holds none."""
+    facts = read_alternative(folder)
+    if facts is None:
+        return None
+    if facts["kind"] not in _KINDS:
+        known = unknown("kind of alternative", facts["kind"], _KINDS)
+        raise RequestError(f"{folder / ALTERNATIVE}: {known}")
+    return _KINDS[facts["kind"]], facts
 
 
-def _name_in(model: Any, state: Mapping[str, Any], stored: str) -> str | None:
-    """What the model calls a stored tensor, with or without the base model's prefix."""
-    name, prefix = naming.weight(stored).name, f"{model.base_model_prefix}."
-    spellings = (name, prefix + name, name.removeprefix(prefix))
-    return next((spelling for spelling in spellings if spelling in state), None)
+def _load_alternative(folder: Path, auto_class: Any, kind: _Kind, facts: dict[str, Any]) -> Any:
+    """The model of config.json, what is kept of it if units were removed, and the kind's modules
+    put in. Raises RequestError if the files are damaged or do not fit each other."""
+    smaller = (folder / KEPT).exists()
+    model = _smaller(folder, auto_class) if smaller else built(folder, auto_class)[1]
+    tensors = read_weights(folder)
+    try:
+        weights = kind.plain(tensors, facts)
+    except RequestError as error:
+        raise RequestError(f"{folder}: {error}") from error
+    described = f"config.json and {ALTERNATIVE}"
+    fill(model, weights, folder / FILE, f"{described} and {KEPT}" if smaller else described)
+    try:
+        kind.attach(model, tensors, facts)
+    except RequestError as error:
+        raise RequestError(f"{folder}: {error}") from error
+    return model.eval()
 
 
 def resolve_device(device: str) -> str:

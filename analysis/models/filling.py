@@ -1,0 +1,84 @@
+"""A model built from its config, and its parameters set from a file's tensors."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, GenerationConfig
+
+from analysis.arrays import Array
+from analysis.errors import RequestError
+from analysis.models import naming
+
+
+def built(folder: Path, auto_class: Any) -> tuple[dict[str, Any], Any]:
+    """The parsed config.json, and the whole model that it describes, with random weights.
+
+    Raises RequestError if the config describes no model of that class.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        described = AutoConfig.from_pretrained(folder, local_files_only=True)
+        make = getattr(auto_class, "from_config", None) or auto_class._from_config
+        model = make(described, dtype=torch.float32)
+        if (folder / "generation_config.json").is_file() and model.can_generate():
+            model.generation_config = GenerationConfig.from_pretrained(
+                folder, local_files_only=True
+            )
+    except Exception as error:  # whatever the values of a config run into
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise RequestError(
+            f"{folder / 'config.json'} describes no model to open as asked: {reason}"
+        ) from error
+    return config, model
+
+
+def fill(model: Any, weights: Mapping[str, Array], path: Path, described: str) -> None:
+    """Set every parameter of the model from the file's tensors, which are all there and fit.
+
+    As where whole models are loaded, a tied parameter is set by either of its names, and is no
+    longer tied where the file has other values for the two. `described` names, for errors, the
+    files that the model was built from.
+
+    Raises RequestError if a parameter is missing, surplus, or of another shape.
+    """
+    state = model.state_dict(keep_vars=True)
+    unused = [re.compile(rule) for rule in model._keys_to_ignore_on_load_unexpected or ()]
+    names = {}
+    for stored in weights:
+        name = name_in(model, state, stored)
+        if name is not None:
+            names[stored] = name
+        elif not naming.is_buffer(stored) and not any(rule.search(stored) for rule in unused):
+            raise RequestError(f"{path} has {stored}, which the model of config.json lacks")
+    filled: set[int] = set()  # by the parameter, which tied names share
+    # first those that others are tied to
+    for stored in sorted(names, key=lambda stored: names[stored] in model.all_tied_weights_keys):
+        tensor = state[names[stored]]
+        value = torch.from_numpy(weights[stored]).to(tensor.dtype)
+        if tensor.shape != value.shape:
+            raise RequestError(
+                f"{path}: {stored} is {tuple(value.shape)}, and {tuple(tensor.shape)} by"
+                f" {described}; make these files again"
+            )
+        if id(tensor) not in filled:
+            filled.add(id(tensor))
+            with torch.no_grad():
+                tensor.copy_(value)
+        elif not torch.equal(tensor.detach(), value):
+            module, _, own = names[stored].rpartition(".")
+            setattr(model.get_submodule(module), own, torch.nn.Parameter(value))
+    for name, tensor in state.items():
+        # what is not learned (positions in sines, buffers) is already computed
+        if tensor.requires_grad and id(tensor) not in filled:
+            raise RequestError(f"{path} lacks {name}, which the model of config.json has")
+
+
+def name_in(model: Any, state: Mapping[str, Any], stored: str) -> str | None:
+    """What the model calls a stored tensor, with or without the base model's prefix."""
+    name, prefix = naming.weight(stored).name, f"{model.base_model_prefix}."
+    spellings = (name, prefix + name, name.removeprefix(prefix))
+    return next((spelling for spelling in spellings if spelling in state), None)

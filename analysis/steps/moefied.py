@@ -1,0 +1,118 @@
+"""Models whose feed-forward layers are experts, of which each token runs some."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.numpy import save_file
+
+from analysis.alternatives import ALTERNATIVE, write_alternative
+from analysis.alternatives.feedforward import (
+    FeedForward,
+    feed_forwards,
+    require_divisor,
+    require_run,
+)
+from analysis.alternatives.learning import Experts, learn, reordered
+from analysis.alternatives.moe import KIND, LEARNED, ROUTERS, router_tensors
+from analysis.arrays import Array
+from analysis.errors import RequestError
+from analysis.machine import peak_here
+from analysis.models import naming
+from analysis.models import weights as stored
+from analysis.models.weights import FILE, read_weights, require_finite
+from analysis.objects import Objects
+from analysis.pruning.units import KEPT
+from analysis.steps.calibrated import calibration
+
+Layers = dict[str, FeedForward]
+
+
+def moefy_checkpoint(
+    objects: Objects,
+    *,
+    checkpoint: str,
+    weights_sha256: str,
+    task: str,
+    experts: int,
+    run: list[int],
+    examples: int,
+    tokens: int,
+    seed: int,
+    threads: int,
+    device: str,
+) -> dict[str, Any]:
+    """Record: for each number of experts that are run, the model with learned routers and with
+    an oracle's choice; `weights_sha256` is the key's.
+
+    run_share      share of the feed-forward weights that a token runs
+    router_share   routers' weights, as a share of the same
+    hit            share of the oracle's choices that the router makes on examples (every fourth)
+                   that neither experts nor routers were made from, in the dense model
+    train_seconds  for the experts and routers, which serve all levels
+    """
+    torch.set_num_threads(threads)
+    folder = objects.open(checkpoint)
+    if odd := next((name for name in (ALTERNATIVE, KEPT) if (folder / name).exists()), None):
+        raise RequestError(f"the checkpoint has a {odd}: only whole, dense models get experts")
+    weights = read_weights(folder)
+    require_finite(weights, [n for n, what in naming.weights(weights).items() if what.prunable])
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    layers = feed_forwards({name: array.shape for name, array in weights.items()}, config)
+    require_divisor(experts, layers)
+    if not run:
+        raise RequestError(f"no number of experts to run: give some, of 1 to {experts}")
+    for k in run:
+        require_run(k, experts)
+    loaded = calibration(folder, task, examples, tokens, seed, device)
+
+    def make() -> list[dict[str, Any]]:
+        start = time.perf_counter()
+        made = learn(layers, loaded, experts, seed)
+        spent = {"train_seconds": round(time.perf_counter() - start, 4)}
+        return [
+            _level(weights, layers, made, folder, scratch / f"{k}-{router}", k, router) | spent
+            for k in run
+            for router in ROUTERS
+        ]
+
+    with objects.scratch() as scratch:
+        found, peak = peak_here(make)
+        for level in found:
+            name = f"{level['run']}-{level['router']}"
+            level["checkpoint"] = {"object": objects.adopt(scratch / name)}
+    return {"levels": found, "peak_bytes": peak}
+
+
+def _level(
+    weights: dict[str, Array],
+    layers: Layers,
+    made: Experts,
+    folder: Path,
+    out: Path,
+    run: int,
+    router: str,
+) -> dict[str, Any]:
+    """Write one model to `out`; returns its facts."""
+    routers: dict[str, Array] = {}
+    if router == LEARNED:
+        for key, layer in layers.items():
+            routers |= router_tensors(layer.into, made.routers[key])
+    tensors = reordered(weights, layers, made.orders) | routers
+    shutil.copytree(folder, out, ignore=shutil.ignore_patterns(FILE))
+    save_file(tensors, out / FILE, metadata={"format": "pt"})
+    write_alternative(out, KIND, {"experts": made.count, "run": run, "router": router})
+    whole = sum(weights[n].size for layer in layers.values() for n in (layer.into, layer.out))
+    return {
+        "run": run,
+        "experts": made.count,
+        "router": router,
+        "weights_sha256": stored.weights_sha256(tensors),
+        "parameters": sum(tensors[name].size for name in naming.weights(tensors)),
+        "run_share": run / made.count,
+        "router_share": sum(array.size for array in routers.values()) / whole,
+        "hit": made.hit(run) if router == LEARNED else 1.0,
+    }

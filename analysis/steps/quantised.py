@@ -1,0 +1,54 @@
+"""Quantised models: the linear layers of a checkpoint in eight bits."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save_file
+
+from analysis.alternatives import ALTERNATIVE, int8, write_alternative
+from analysis.errors import RequestError
+from analysis.models import naming
+from analysis.models import weights as stored
+from analysis.models.weights import FILE, read_weights
+from analysis.objects import Objects
+
+KIND = "int8"
+_WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")  # files that the new one takes the place of
+
+
+def quantise_checkpoint(
+    objects: Objects, *, checkpoint: str, weights_sha256: str
+) -> dict[str, Any]:
+    """Record of the checkpoint (an object's digest) with its linear layers in eight bits.
+
+    `weights_sha256` is the key's; the record's is that of the new tensors. `parameters` are the
+    model's, as many as before, and `quantised_weights` those of them that are in eight bits.
+    """
+    folder = objects.open(checkpoint)
+    with objects.scratch() as scratch:
+        out = scratch / "checkpoint"
+        facts = _quantise(folder, out)
+        return facts | {"checkpoint": {"object": objects.adopt(out)}}
+
+
+def _quantise(folder: Path, out: Path) -> dict[str, Any]:
+    """Write the quantised model of a folder to `out`; what is to be said of it."""
+    if (folder / ALTERNATIVE).exists():
+        raise RequestError(f"{folder} holds an alternative already; quantise the model it is of")
+    start = time.perf_counter()
+    weights = read_weights(folder)
+    names = int8.quantisable(weights)
+    tensors, facts = int8.quantise(weights, names)
+    seconds = time.perf_counter() - start
+    shutil.copytree(folder, out, ignore=shutil.ignore_patterns(*_WEIGHTS))
+    save_file(tensors, out / FILE, metadata={"format": "pt"})
+    write_alternative(out, KIND, facts)
+    return {
+        "weights_sha256": stored.weights_sha256(tensors),
+        "parameters": sum(weights[name].size for name in naming.weights(weights)),
+        "quantised_weights": sum(weights[name].size for name in names),
+        "bytes": (out / FILE).stat().st_size,
+        "seconds": round(seconds, 4),
+    }
