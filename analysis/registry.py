@@ -1,7 +1,9 @@
 """Things found by their file: a new method or task is one new file, and no list to keep."""
 
 import ast
+import functools
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +24,11 @@ def module_name(package: str, name: str) -> str:
 
 def constants(package: str, name: str) -> dict[str, Any]:
     """The literal constants of a module, read from its text: nothing is imported for them."""
+    return dict(_constants(package, name))
+
+
+@functools.cache
+def _constants(package: str, name: str) -> Mapping[str, Any]:
     path = Path(__file__).parent.joinpath(*module_name(package, name).split(".")[1:])
     tree = ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
     return {

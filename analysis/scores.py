@@ -17,8 +17,9 @@ from analysis.results import number
 from analysis.scoring.intervals import (
     Drawn,
     Interval,
-    compare,
+    compare_drawn,
     difference,
+    drawn,
     resample_counts,
     retained_drawn,
 )
@@ -51,14 +52,8 @@ def quality_rows(study: Study, scored: Scored, task: str, chance: Row, dense: Re
 def _compared(study: Study, metric: str, evaluation: Record, dense: Record, chance: Row) -> Row:
     """A score, its difference from the dense model's and what is retained, with intervals."""
     examples = evaluation["examples"]
-    found = compare(
-        METRICS[metric],
-        np.asarray(evaluation["metrics"][metric]["rows"]),
-        np.asarray(dense["metrics"][metric]["rows"]),
-        _counts(examples, study.bootstrap.resamples),
-        chance[metric],
-        study.bootstrap.confidence,
-    )
+    score, whole = (_drawn(study, metric, record, examples) for record in (evaluation, dense))
+    found = compare_drawn(METRICS[metric], score, whole, chance[metric], study.bootstrap.confidence)
     return {
         "value": number(evaluation["metrics"][metric]["value"]),
         **_bounds("", found.score),
@@ -79,14 +74,14 @@ def contest_rows(study: Study, group: Sequence[Scored], task: str, chance: Row) 
     if dense is None:
         return []
     metric = next(iter(dense["metrics"]))
-    counts = _counts(dense["examples"], study.bootstrap.resamples)
-    dense_rows = np.asarray(dense["metrics"][metric]["rows"])
+    examples = dense["examples"]
+    whole = _drawn(study, metric, dense, examples)
     by_level: dict[float, list[tuple[Variant, Drawn]]] = {}
     for scored in group[1:]:
         if scored.evaluation is not None:
-            rows = np.asarray(scored.evaluation["metrics"][metric]["rows"])
-            drawn = retained_drawn(METRICS[metric], rows, dense_rows, counts, chance[metric])
-            by_level.setdefault(scored.variant.sparsity, []).append((scored.variant, drawn))
+            score = _drawn(study, metric, scored.evaluation, examples)
+            kept = retained_drawn(METRICS[metric], score, whole, chance[metric])
+            by_level.setdefault(scored.variant.sparsity, []).append((scored.variant, kept))
     listed = []
     for level, entrants in by_level.items():
         for (one, first), (other, second) in itertools.combinations(entrants, 2):
@@ -149,6 +144,19 @@ def _loss(row: Row) -> float:
 
 def _bounds(prefix: str, interval: Interval) -> Row:
     return {f"{prefix}low": number(interval.low), f"{prefix}high": number(interval.high)}
+
+
+def _drawn(study: Study, metric: str, evaluation: Record, examples: int) -> Drawn:
+    """The record's score on that metric, on the resamples that all of its task share."""
+    rows = np.asarray(evaluation["metrics"][metric]["rows"], np.float64)
+    return _drawn_once(metric, rows.tobytes(), len(rows), examples, study.bootstrap.resamples)
+
+
+# a dense model's score is asked for with each of its variants', a variant's with each contest
+@functools.lru_cache(maxsize=512)
+def _drawn_once(metric: str, rows: bytes, length: int, examples: int, resamples: int) -> Drawn:
+    statistics = np.frombuffer(rows).reshape(length, -1)
+    return drawn(METRICS[metric], statistics, _counts(examples, resamples))
 
 
 @functools.lru_cache(maxsize=8)

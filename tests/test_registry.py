@@ -56,3 +56,26 @@ def test_methods_and_tasks_are_found_through_it():
     assert pruning.module_name("magnitude-all") == "analysis.pruning.methods.magnitude_all"
     assert tasks.module_name("language-modelling") == "analysis.tasks.benchmarks.language_modelling"
     assert isinstance(tasks.task("sentiment"), tasks.Task)
+
+
+def test_constants_are_the_modules_own():
+    for name in pruning.names():
+        found = registry.constants(pruning.PACKAGE, name)
+        module = pruning.method(name)
+        assert found.items() <= vars(module).items()
+        assert found["KIND"] == module.KIND
+
+
+def test_who_changes_the_constants_changes_them_for_nobody_else():
+    registry.constants(pruning.PACKAGE, "magnitude")["KIND"] = "other"
+    assert registry.constants(pruning.PACKAGE, "magnitude")["KIND"] == "weights" != "other"
+
+
+def test_a_module_that_is_missing_is_not_remembered_as_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "__file__", str(tmp_path / "registry.py"))
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            registry.constants("analysis.late", "new-one")
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late" / "new_one.py").write_text('TITLE = "late"\nOTHER = [1]\n')
+    assert registry.constants("analysis.late", "new-one") == {"TITLE": "late"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.arrays import Mask
+from analysis.arrays import Array, Mask
 from analysis.pruning.kernels import Keys
 from analysis.pruning.scope import Scope
 from analysis.pruning.selection import keys_of
@@ -44,9 +44,16 @@ def keep_largest_in_rows(keys: Keys, removed: NDArray[np.int64]) -> Mask:
 def keep_largest_by_layer(scope: Scope, sparsity: float) -> dict[str, Mask]:
     """Masks that remove the smallest |w| of each tensor on its own, the total exact."""
     counts = spread(sparsity, [array.size for array in scope.weights.values()])
+    return keep_largest(scope.weights, dict(zip(scope.weights, counts.tolist(), strict=True)))
+
+
+def keep_largest(weights: Mapping[str, Array], removed: Mapping[str, int]) -> dict[str, Mask]:
+    """Masks that remove the `removed` smallest |w| of each tensor that is named there."""
     return {
-        name: keep_largest_in_rows(keys_of(array)[None], count[None]).reshape(array.shape)
-        for (name, array), count in zip(scope.weights.items(), counts, strict=True)
+        name: keep_largest_in_rows(keys_of(weights[name])[None], np.array([count])).reshape(
+            weights[name].shape
+        )
+        for name, count in removed.items()
     }
 
 

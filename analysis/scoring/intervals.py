@@ -35,56 +35,63 @@ def resample_counts(examples: int, resamples: int, seed: int) -> Rows:
     return generator.multinomial(examples, uniform, size=resamples).astype(np.float64)
 
 
-def compare(
-    metric: Metric, rows: Rows, dense_rows: Rows, counts: Rows, chance: float, confidence: float
-) -> Comparison:
-    """The variant against the dense model on the same examples.
-
-    rows, dense_rows   per-example statistics [examples, columns]
-    counts             from resample_counts, [resamples, examples]
-    """
-    if rows.shape != dense_rows.shape or counts.shape[1] != len(rows):
-        raise ValueError(
-            f"rows {rows.shape}, dense {dense_rows.shape} and counts {counts.shape} do not fit"
-        )
-    value, dense = metric.value(rows.sum(axis=0)), metric.value(dense_rows.sum(axis=0))
-    drawn, dense_drawn = metric.value(counts @ rows), metric.value(counts @ dense_rows)
-    return Comparison(
-        score=_interval(value, drawn, confidence),
-        delta=_interval(value - dense, drawn - dense_drawn, confidence),
-        retained=_interval(
-            retained(metric, value, dense, chance),
-            retained(metric, drawn, dense_drawn, chance),
-            confidence,
-        ),
-    )
-
-
 @dataclass(frozen=True)
 class Drawn:
-    """What is retained of a score: its value, and in every resample, (resamples,)."""
+    """A number on all examples, and on every resample of them, (resamples,)."""
 
     value: float
     resamples: Rows
 
 
-def retained_drawn(
-    metric: Metric, rows: Rows, dense_rows: Rows, counts: Rows, chance: float
-) -> Drawn:
-    """What a variant retains, on the resamples in which others of its task are drawn too.
+def drawn(metric: Metric, rows: Rows, counts: Rows) -> Drawn:
+    """A model's score, drawn once for all that it is compared with.
+
+    rows     per-example statistics [examples, columns]
+    counts   from resample_counts, [resamples, examples]
+    """
+    return Drawn(float(metric.value(rows.sum(axis=0))), metric.value(counts @ rows))
+
+
+def compare(
+    metric: Metric, rows: Rows, dense_rows: Rows, counts: Rows, chance: float, confidence: float
+) -> Comparison:
+    """The variant against the dense model on the same examples; rows and counts as of `drawn`."""
+    if rows.shape != dense_rows.shape or counts.shape[1] != len(rows):
+        raise ValueError(
+            f"rows {rows.shape}, dense {dense_rows.shape} and counts {counts.shape} do not fit"
+        )
+    score, dense = drawn(metric, rows, counts), drawn(metric, dense_rows, counts)
+    return compare_drawn(metric, score, dense, chance, confidence)
+
+
+def compare_drawn(
+    metric: Metric, score: Drawn, dense: Drawn, chance: float, confidence: float
+) -> Comparison:
+    """The variant's score against the dense model's, drawn with the same counts."""
+    return Comparison(
+        score=_interval(score.value, score.resamples, confidence),
+        delta=difference(score, dense, confidence),
+        retained=_interval(
+            retained(metric, score.value, dense.value, chance),
+            retained(metric, score.resamples, dense.resamples, chance),
+            confidence,
+        ),
+    )
+
+
+def retained_drawn(metric: Metric, score: Drawn, dense: Drawn, chance: float) -> Drawn:
+    """What a variant retains, its score and the dense model's drawn with the same counts.
 
     Below chance nothing is retained: two models that have died are alike.
     """
-    value, dense = metric.value(rows.sum(axis=0)), metric.value(dense_rows.sum(axis=0))
-    drawn, dense_drawn = metric.value(counts @ rows), metric.value(counts @ dense_rows)
     return Drawn(
-        float(np.maximum(retained(metric, value, dense, chance), 0)),
-        np.maximum(retained(metric, drawn, dense_drawn, chance), 0),
+        float(np.maximum(retained(metric, score.value, dense.value, chance), 0)),
+        np.maximum(retained(metric, score.resamples, dense.resamples, chance), 0),
     )
 
 
 def difference(one: Drawn, other: Drawn, confidence: float) -> Interval:
-    """What one variant retains more than another, paired by resample."""
+    """How much more the one is than the other, paired by resample."""
     return _interval(one.value - other.value, one.resamples - other.resamples, confidence)
 
 

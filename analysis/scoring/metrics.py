@@ -5,7 +5,7 @@ none. Each also gives the per-example statistics that `analysis.scoring.statisti
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -99,7 +99,8 @@ def _bleu() -> BLEU:
     return BLEU(tokenize="none", smooth_method="none", effective_order=False)
 
 
-def rouge_f(prediction: str, reference: str) -> dict[str, float]:
+@functools.lru_cache(maxsize=4096)  # each of the three is asked of the same pairs
+def rouge_f(prediction: str, reference: str) -> Mapping[str, float]:
     """F of ROUGE-1, -2 and -L of one pair, by metric name."""
     scores = _rouge().score(reference, prediction)
     return {name: float(score.fmeasure) for name, score in scores.items()}

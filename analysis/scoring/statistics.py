@@ -98,7 +98,7 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def retained(metric: Metric, value: Rows, dense: Rows, chance: float) -> Rows:
+def retained(metric: Metric, value: Rows | float, dense: Rows | float, chance: float) -> Rows:
     """How much of what the dense model has above chance is left: 1 as the dense model, 0 at chance.
 
     (value − chance) / (dense − chance), on the logarithm for perplexity. NaN where the dense model

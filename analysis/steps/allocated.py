@@ -3,16 +3,14 @@
 import time
 from typing import Any
 
-import numpy as np
-
 from analysis.models import naming
 from analysis.models.weights import read_weights, require_finite
 from analysis.objects import Objects
 from analysis.pruning.allocation import counts
 from analysis.pruning.masks import write_pruned
 from analysis.pruning.outcome import outcome
-from analysis.pruning.rows import keep_largest_in_rows
-from analysis.pruning.selection import Selection, keys_of
+from analysis.pruning.rows import keep_largest
+from analysis.pruning.selection import Selection
 
 
 def prune_allocated(
@@ -32,12 +30,7 @@ def prune_allocated(
     require_finite(weights, sparsities)
     start = time.perf_counter()
     removed = counts({name: weights[name].size for name in sparsities}, sparsities, sparsity)
-    masks = {
-        name: keep_largest_in_rows(keys_of(weights[name])[None], np.array([removed[name]])).reshape(
-            weights[name].shape
-        )
-        for name in sparsities
-    }
+    masks = keep_largest(weights, removed)
     seconds = time.perf_counter() - start
     pruned, facts = outcome(weights, sparsities, Selection(sparsity, masks, None))
     with objects.scratch() as scratch:

@@ -16,7 +16,7 @@ from analysis.progress import track
 from analysis.pruning.rows import keep_largest_by_layer
 from analysis.pruning.scope import Scope
 from analysis.scoring.metrics import score
-from analysis.scoring.predict import predict
+from analysis.scoring.predict import predict, prepare
 from analysis.steps.examples import read_examples
 from analysis.tasks import task
 
@@ -48,10 +48,11 @@ def measure_sensitivity(
     groups = grouped(named, by)
     require_finite(weights, [name for group in groups.values() for name in group])
     model, tokenizer = load_model(folder, described.form, device)
+    inputs = prepare(tokenizer, described, examples, batch_size)
 
     def scores() -> dict[str, Any]:
-        predictions, expected = predict(model, tokenizer, described, examples, batch_size)
-        return score(described.metrics, predictions, expected)
+        predictions = predict(model, tokenizer, described, inputs)
+        return score(described.metrics, predictions, inputs.expected)
 
     start = time.perf_counter()
     dense, listed = scores(), []
