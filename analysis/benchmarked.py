@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import calls, pruning, pruning_calls, rows, scores, variants
+from analysis import alternative_calls, calls, pruning, pruning_calls, rows, scores, variants
 from analysis.memo import Record
 from analysis.models.catalogue import BUILTIN
 from analysis.rows import Rows
@@ -74,7 +74,7 @@ class _Work:
         }
 
     def parts(self) -> list[Awaitable[Found]]:
-        """The variants of each method, those that are trained on, and those of sensitivity."""
+        """The variants of each method, those trained on, those of sensitivity, alternatives."""
         study = self._study
         work: list[Awaitable[Found]] = [self._pruned(method) for method in self._prunings]
         if self._trained:
@@ -83,6 +83,8 @@ class _Work:
                 work.append(self._unmasked())
         if study.sensitivity is not None and self._task in study.sensitivity.tasks:
             work.append(self._sensitive())
+        if study.alternatives is not None and self._task in study.alternatives.tasks:
+            work += [self._alternative(kind) for kind in study.alternatives.kinds]
         return work
 
     async def scored(self, variant: Variant) -> Scored:
@@ -154,6 +156,13 @@ class _Work:
 
         found = await all_of(one(level) for level in study.sensitivity.allocate)
         return found, [{"sensitivity": listed}] if self._leads else []
+
+
+    async def _alternative(self, kind: str) -> Found:
+        call = alternative_calls.make(self._study, self._dense, self._task, kind)
+        record = await self._runner.run(call)
+        found = alternative_calls.found(self._study, self._dense, kind, record)
+        return await all_of(self.scored(variant) for variant in found), []
 
 
 def _first_trained(study: Study) -> tuple[Model, str] | None:

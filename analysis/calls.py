@@ -1,19 +1,15 @@
 """What goes into each step: the one place that decides what a remembered result depends on."""
 
-from dataclasses import asdict
 from typing import Any
 
 from analysis import tasks
-from analysis.execution.timing import Schedule
 from analysis.memo import Call, Record
 from analysis.study import Model, Study
 from analysis.variants import Variant
 
 NUMPY = ("numpy", "safetensors")
 TORCH = (*NUMPY, "torch", "transformers", "tokenizers")
-OTHER_EXAMPLES = (
-    1_000  # added to seeds, where no example is to be one that was trained or tested on
-)
+OTHER_EXAMPLES = 1_000  # added to seeds, for other draws than those of training and testing
 SCORES = ("evaluate", "scikit-learn", "sacrebleu", "rouge-score")
 
 
@@ -129,7 +125,7 @@ def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Cal
             "data": examples["data"]["object"],
             "batch_size": study.compute.batch_size,
             "threads": study.compute.threads,
-            "device": study.compute.device,
+            "device": "cpu" if variant.kind == "int8" else study.compute.device,
         },
         code=(tasks.module_name(task),),
         libraries=(*TORCH, *SCORES),
@@ -147,30 +143,6 @@ def size(study: Study, variant: Variant) -> Call:
             "formats": list(study.formats),
         },
         carried={"checkpoint": variant.checkpoint},
-        libraries=(*NUMPY, "zstandard"),
+        libraries=(*NUMPY, "numba", "zstandard"),
         label=f"{variant.name}: store",
-    )
-
-
-def latency(study: Study, model: Model, variants: list[Variant]) -> Call:
-    """The latency of a model's variants, the dense one first, side by side."""
-    runtime = study.runtime
-    schedule = {name: getattr(runtime, name) for name in asdict(Schedule())}
-    dense, *pruned = variants
-    return Call(
-        "analysis.steps.latency:measure_latency",
-        {
-            "checkpoint": dense.checkpoint,
-            "masks": {v.name: v.masks for v in pruned},
-            "form": tasks.task(model.tasks[0]).form,
-            "batches": list(runtime.batches),
-            "tokens": runtime.tokens,
-            "schedule": schedule,
-            "threads": runtime.threads,
-            "device": study.compute.device,
-            "seed": 0,
-        },
-        libraries=TORCH,
-        timing=True,
-        label=f"{model.name}: latency",
     )

@@ -8,6 +8,7 @@ from analysis.models.catalogue import BUILTIN
 from analysis.pruning import patterns
 from analysis.pruning.allocation import MOST
 from analysis.sections import Model
+from analysis.storage.formats import FORMATS
 
 if TYPE_CHECKING:
     from analysis.study import Study
@@ -31,7 +32,11 @@ def check(study: "Study") -> None:
     _check_methods(study)
     _check_recovery(study)
     _check_sensitivity(study)
+    _check_alternatives(study)
+    _check_runtime(study)
     _check_patterns(study)
+    for name in study.formats:
+        _require("formats", "format", name, FORMATS)
     if "dense" not in study.formats:
         raise ValueError("formats: must contain 'dense', which the others are compared with")
     for key in ("methods", "sparsities", "patterns", "protocols", "formats", "seeds"):
@@ -98,11 +103,7 @@ def _check_recovery(study: "Study") -> None:
     _check_levels("recovery.sparsities", study, recovery.sparsities)
     if recovery.unmasked_at is not None:
         _check_levels("recovery.unmasked_at", study, (recovery.unmasked_at,))
-    for model in study.models:
-        for task in set(model.tasks) & set(recovery.tasks) & set(BUILTIN[model.name].pretrained):
-            raise ValueError(
-                f"recovery.tasks: {model.name} is not fine-tuned for {task}; name another task"
-            )
+    _check_fine_tuned("recovery.tasks", study, recovery.tasks)
 
 
 def _check_sensitivity(study: "Study") -> None:
@@ -122,6 +123,47 @@ def _check_sensitivity(study: "Study") -> None:
         if study.sensitivity.allocate:
             _require("sensitivity.allocate", "method", "magnitude-layer", study.methods)
         _require_unique("sensitivity.sparsities", study.sensitivity.sparsities)
+
+
+def _check_alternatives(study: "Study") -> None:
+    wanted = study.alternatives
+    if wanted is None:
+        return
+    _check_tasks("alternatives.tasks", study, wanted.tasks)
+    _require_unique("alternatives.kinds", wanted.kinds)
+    _require_unique("alternatives.run", wanted.run)
+    for run in wanted.run:
+        if run > wanted.experts:
+            raise ValueError(
+                f"alternatives.run: {run} of {wanted.experts} experts; run that many at most"
+            )
+    _check_fine_tuned("alternatives.tasks", study, wanted.tasks)
+
+
+def _check_runtime(study: "Study") -> None:
+    runtime = study.runtime
+    _require_unique("runtime.operations", runtime.operations)
+    if runtime.task is not None:
+        _require("runtime.task", "task", runtime.task, study.examples)
+    if ("train_step" in runtime.operations) != (runtime.masked_at is not None):
+        raise ValueError(
+            "runtime.masked_at: name it if train_step is among the operations, and only then"
+        )
+    if runtime.masked_at is not None:
+        _check_levels("runtime.masked_at", study, (runtime.masked_at,))
+    if "generate" in runtime.operations and not any(
+        tasks.task(task).form != "classification" for task in study.examples
+    ):
+        raise ValueError("runtime.operations: no task of the study writes; leave out generate")
+
+
+def _check_fine_tuned(where: str, study: "Study", tasks: tuple[str, ...]) -> None:
+    """Training goes on from a model that was fine-tuned for the task."""
+    for model in study.models:
+        for task in set(model.tasks) & set(tasks) & set(BUILTIN[model.name].pretrained):
+            raise ValueError(
+                f"{where}: {model.name} is not fine-tuned for {task}; name another task"
+            )
 
 
 def _check_tasks(where: str, study: "Study", tasks: tuple[str, ...]) -> None:

@@ -4,15 +4,13 @@ Each model's chain (pretrain, fine-tune, prune, then store and evaluate every le
 its inputs are there; timings come last and run alone.
 """
 
-from analysis import calls, rows, variants
+from analysis import calls, rows, timing_calls, timings, variants
 from analysis.benchmarked import all_of, benchmark
 from analysis.memo import Record
 from analysis.rows import Rows
 from analysis.runner import Runner
 from analysis.study import Model, Study
 from analysis.variants import Scored, Variant
-
-DENSE = "dense"
 
 
 async def run_study(study: Study, runner: Runner) -> Rows:
@@ -25,19 +23,29 @@ async def run_study(study: Study, runner: Runner) -> Rows:
         )
     )
     parts = await all_of(_model_rows(study, runner, model, examples) for model in study.models)
-    merged = rows.merge([rows.task_rows(examples), *(part for part, _ in parts)])
-    for model, (_, timed) in zip(study.models, parts, strict=True):
-        record = await runner.run_alone(calls.latency(study, model, timed))
-        merged["runtime"] += rows.runtime_rows(timed, record)
-    return merged
+    timed = [
+        await _timed(study, runner, model, g)
+        for model, (_, g) in zip(study.models, parts, strict=True)
+    ]
+    if study.runtime.replica is not None:
+        timed.append(timings.replica_rows(await runner.run_alone(timing_calls.replica(study))))
+    return rows.merge([rows.task_rows(examples), *(part for part, _ in parts), *timed])
+
+
+async def _timed(
+    study: Study, runner: Runner, model: Model, groups: dict[str, list[Variant]]
+) -> Rows:
+    """The rows of a model's timings, one after the other, when nothing else is left to do."""
+    records = [await runner.run_alone(call) for call in timing_calls.timings(study, model, groups)]
+    return rows.merge(timings.runtime_rows(record) for record in records)
 
 
 async def _model_rows(
     study: Study, runner: Runner, model: Model, examples: dict[str, Record]
-) -> tuple[Rows, list[Variant]]:
-    """A model's rows, and the variants whose latency is to be measured."""
+) -> tuple[Rows, dict[str, list[Variant]]]:
+    """A model's rows, and its variants by task, the dense one first in each."""
     collected: list[Rows] = []
-    timed: list[Variant] = []
+    groups: dict[str, list[Variant]] = {}
     for seed in study.seeds:
         record = await runner.run(calls.pretrain(model.name, seed, study.compute.threads))
         base = variants.base_variant(study, model, seed, record)
@@ -51,21 +59,18 @@ async def _model_rows(
             collected.append(rows.scored_rows(study, found.group, task, examples[task]["chance"]))
             collected += found.more
         if seed == study.seeds[0]:
-            leading = [s.variant for s in by_task[0].group]
-            timed = [v for v in leading if _in_one_shot(v, study.runtime.method)]
+            groups = {
+                task: [scored.variant for scored in found.group]
+                for task, found in zip(model.tasks, by_task, strict=True)
+            }
+            leading = groups[model.tasks[0]]
             profile = await runner.run(
                 calls.profile(model.name, base.weights_sha256, base.checkpoint)
             )
             collected.append(rows.model_rows(model, record))
             collected.append(rows.profile_rows(model.name, base.name, profile))
-            shown = [v for v in leading if _in_one_shot(v, study.methods[0])]
+            shown = [v for v in leading if timing_calls.in_one_shot(v, study.methods[0])]
             shown = [v for v in shown if v != base]  # the base has its own from the profile
             histograms = await runner.run(calls.histograms(model.name, shown))
             collected.append(rows.histogram_rows(shown, histograms))
-    return rows.merge(collected), timed
-
-
-def _in_one_shot(variant: Variant, method: str) -> bool:
-    """Whether it is the dense model, or pruned by this method and no more."""
-    plain = variant.protocol == "one-shot" and "allocation" not in variant.settings
-    return variant.method == DENSE or (variant.method == method and plain)
+    return rows.merge(collected), groups

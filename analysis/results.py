@@ -53,6 +53,10 @@ _SCHEMA = {
         "variant operation kernel device threads dtype batch tokens",
         "iterations p50_ms p95_ms tokens_per_second speedup peak_bytes samples_ms",
     ),
+    "replicas": (
+        "architecture sparsity kernel device threads dtype batch tokens",
+        "iterations p50_ms p95_ms tokens_per_second speedup linear_bytes samples_ms",
+    ),
     "profile": ("model part layer kind", _STATISTICS),
     "profile_scopes": ("model scope", f"part layer kind {_STATISTICS} ks_distance"),
     "histogram": ("variant scope scale left", "right count"),
@@ -64,22 +68,11 @@ ENVIRONMENT = "environment.json"
 
 # columns that stay text, whatever they look like: a model may be called "1" or "None"
 _TEXT = {
-    *("model", "family", "source", "revision", "weights_sha256", "dtype"),
+    *("architecture", "model", "family", "source", "revision", "weights_sha256", "dtype"),
     *("task", "metric", "split", "data_sha256", "licence", "published", "published_source"),
-    *("title", "metric_title", "unit", "measures", "sample"),
-    *(
-        "variant",
-        "other",
-        "by",
-        "group",
-        "kind",
-        "method",
-        "protocol",
-        "settings",
-        "status",
-        "reason",
-    ),
-    *("format", "operation", "kernel", "device", "samples_ms", "part", "scope", "scale"),
+    *("title", "metric_title", "unit", "measures", "sample", "variant", "other", "by", "group"),
+    *("kind", "method", "protocol", "settings", "status", "reason", "format", "operation"),
+    *("kernel", "device", "samples_ms", "part", "scope", "scale"),
 }
 
 Tables = dict[str, pd.DataFrame]

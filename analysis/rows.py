@@ -1,10 +1,7 @@
 """From records to the rows of the result tables; nothing here is slow or remembered."""
 
 import json
-import statistics
 from collections.abc import Iterable
-
-import numpy as np
 
 from analysis import tasks
 from analysis.memo import Record
@@ -156,35 +153,3 @@ def _scope_columns(scope: str) -> Row:
         part, layer = which.split(":")
         return {"part": part, "layer": int(layer)}
     return {what: which} if which else {}
-
-
-def runtime_rows(variants: list[Variant], record: Record) -> list[Row]:
-    """The rows of table `runtime`: latency of each variant and batch against the dense model's."""
-    names = {"dense": variants[0].name} | {v.name: v.name for v in variants[1:]}
-    medians = {
-        (cell["variant"], cell["batch"]): statistics.median(cell["samples_ms"])
-        for cell in record["cells"]
-    }
-    listed = []
-    for cell in record["cells"]:
-        median = medians[cell["variant"], cell["batch"]]
-        listed.append(
-            {
-                "variant": names[cell["variant"]],
-                "operation": "forward",
-                "kernel": record["kernel"],
-                "device": record["device"],
-                "threads": record["threads"],
-                "dtype": record["dtype"],
-                "batch": cell["batch"],
-                "tokens": record["tokens"],
-                "iterations": len(cell["samples_ms"]),
-                "p50_ms": median,
-                "p95_ms": float(np.quantile(cell["samples_ms"], 0.95)),
-                "tokens_per_second": 1e3 * cell["batch"] * record["tokens"] / median,
-                "speedup": medians["dense", cell["batch"]] / median,
-                "peak_bytes": cell["peak_bytes"],
-                "samples_ms": json.dumps(cell["samples_ms"]),
-            }
-        )
-    return listed

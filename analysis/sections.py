@@ -26,12 +26,26 @@ class Model(Section):
 
 
 class Runtime(Section):
-    """How latency is measured (facts: warm up, interleave, keep the raw samples)."""
+    """What is timed, and how.
 
-    operations: Annotated[tuple[Literal["forward"], ...], Field(min_length=1)] = ("forward",)
+    task        its variants are timed; of a model that is not put to it, those of its first task
+    method      every level of it is timed with every kernel, other variants with the fastest
+    operations  `forward`; `generate`, by models and variants of a task that writes; `train_step`
+    tokens      of each text of a batch, `new_tokens` of them generated
+    masked_at   the level at which a training step with masks is held against one without
+    replica     a model of true size with random weights, pruned to the study's levels
+    """
+
+    operations: Annotated[
+        tuple[Literal["forward", "generate", "train_step"], ...], Field(min_length=1)
+    ] = ("forward",)
+    task: str | None = None
     method: str = "magnitude"
     batches: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 8)
     tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 16
+    new_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 16
+    masked_at: Level | None = None
+    replica: Literal["bert-base"] | None = None
     min_runs: Annotated[int, Field(ge=3)] = 10
     min_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
     warmup_runs: Count = 10
@@ -99,3 +113,22 @@ class Sensitivity(Section):
     sparsities: Annotated[tuple[Level, ...], Field(min_length=1)] = (0.5, 0.9)
     examples: Count = 256
     allocate: tuple[Level, ...] = ()
+
+
+class Alternatives(Section):
+    """Other ways to a smaller or faster model, beside pruning, for the dense models of some tasks.
+
+    tasks     for each model, those of its tasks that are in this list
+    student   how a model of half the depth is distilled
+    experts   of each feed-forward layer, of which a token runs some: as many as stand in `run`
+    """
+
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    kinds: Annotated[tuple[Literal["int8", "student", "moe"], ...], Field(min_length=1)] = (
+        "int8",
+        "student",
+        "moe",
+    )
+    student: Training = Training(examples=6000, learning_rate=5e-4)
+    experts: Annotated[int, Field(ge=2, strict=True)] = 16
+    run: Annotated[tuple[Count, ...], Field(min_length=1)] = (8, 4)

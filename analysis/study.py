@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from analysis import grid, project
 from analysis.errors import RequestError, unknown
 from analysis.sections import (
+    Alternatives,
     Bootstrap,
     Calibration,
     Compute,
@@ -52,10 +53,8 @@ class Study(Section):
     calibration: Calibration = Calibration()
     recovery: Recovery | None = None
     sensitivity: Sensitivity | None = None
-    formats: Annotated[tuple[Literal["dense", "dense+zstd"], ...], Field(min_length=1)] = (
-        "dense",
-        "dense+zstd",
-    )
+    alternatives: Alternatives | None = None
+    formats: Annotated[tuple[str, ...], Field(min_length=1)] = ("dense", "dense+zstd", "auto")
     runtime: Runtime = Runtime()
     bootstrap: Bootstrap = Bootstrap()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
@@ -182,6 +181,7 @@ def _fields_at(location: list[str | int]) -> list[str]:
         "calibration": Calibration,
         "recovery": Recovery,
         "sensitivity": Sensitivity,
+        "alternatives": Alternatives,
         "bootstrap": Bootstrap,
         "compute": Compute,
     }

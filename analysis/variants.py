@@ -25,6 +25,7 @@ class Variant:
     prunable: int
     train_seconds: float
     masks: str | None = None
+    kind: str = "dense"
     method: str = "dense"
     protocol: str = ""
     sparsity: float = 0.0
@@ -90,6 +91,7 @@ def pruned_variant(
         parameters=level.get("parameters", None if unreachable else dense.parameters),
         train_seconds=level.get("train_seconds", 0.0),
         masks=level["masks"]["object"] if "masks" in level else None,
+        kind="pruned",
         method=method,
         protocol=protocol,
         sparsity=level["sparsity"],
@@ -136,6 +138,26 @@ def allocated_variant(
     )
 
 
+def alternative_variant(
+    study: Study, dense: Variant, kind: str, record: Record, settings: Mapping[str, Any]
+) -> Variant:
+    """Another model made of the dense one, by a method that its kind is named after."""
+    detail = "".join(f"/{settings[key]}" for key in ("shown", "router") if key in settings)
+    return replace(
+        dense,
+        name=f"{dense.model}/{dense.task}/{kind}{detail}{_suffix(study, dense.seed)}",
+        checkpoint=record["checkpoint"]["object"],
+        weights_sha256=record["weights_sha256"],
+        parameters=record["parameters"],
+        prunable=record.get("prunable_parameters", dense.prunable),
+        train_seconds=record.get("train_seconds", 0.0),
+        kind=kind,
+        method=kind,
+        protocol="distilled" if kind == "student" else "",
+        settings={key: value for key, value in settings.items() if key != "shown"},
+    )
+
+
 def variant_row(variant: Variant) -> Row:
     """The row of table `variants`; a dense model removes nothing of its prunable weights."""
     level = variant.level or {"achieved": 0.0, "scope_weights": variant.prunable, "whole_model": 0}
@@ -143,7 +165,7 @@ def variant_row(variant: Variant) -> Row:
         "variant": variant.name,
         "model": variant.model,
         "task": variant.task,
-        "kind": "dense" if variant.level is None else "pruned",
+        "kind": variant.kind,
         "method": variant.method,
         "protocol": variant.protocol,
         "sparsity": variant.sparsity,

@@ -1,0 +1,93 @@
+"""What goes into the steps that make alternatives to a pruned model; see `calls`."""
+
+from typing import Any
+
+from analysis import calls, tasks
+from analysis.memo import Call, Record
+from analysis.sections import Alternatives
+from analysis.study import Study
+from analysis.variants import Variant, alternative_variant
+
+
+def make(study: Study, dense: Variant, task: str, kind: str) -> Call:
+    """All variants of one kind, of the dense model of that task."""
+    assert study.alternatives is not None  # the study has been validated
+    return _MAKE[kind](study, study.alternatives, dense, task)
+
+
+def found(study: Study, dense: Variant, kind: str, record: Record) -> list[Variant]:
+    """The variants that came of it."""
+    return [
+        alternative_variant(study, dense, kind, made, settings)
+        for made, settings in _MADE[kind](record)
+    ]
+
+
+def _quantise(study: Study, wanted: Alternatives, dense: Variant, task: str) -> Call:
+    return Call(
+        "analysis.steps.quantised:quantise_checkpoint",
+        {"checkpoint": dense.checkpoint, "weights_sha256": dense.weights_sha256},
+        libraries=calls.NUMPY,
+        label=f"{dense.name}: quantise to int8",
+    )
+
+
+def _distil(study: Study, wanted: Alternatives, dense: Variant, task: str) -> Call:
+    return Call(
+        "analysis.steps.student:distil_student",
+        {
+            "checkpoint": dense.checkpoint,
+            "weights_sha256": dense.weights_sha256,
+            "task": task,
+            **wanted.student.model_dump(),
+            "seed": dense.seed,
+            "threads": study.compute.threads,
+        },
+        code=(tasks.module_name(task),),
+        libraries=calls.TORCH,
+        label=f"{dense.name}: distil a student",
+    )
+
+
+def _moefy(study: Study, wanted: Alternatives, dense: Variant, task: str) -> Call:
+    return Call(
+        "analysis.steps.moefied:moefy_checkpoint",
+        {
+            "checkpoint": dense.checkpoint,
+            "weights_sha256": dense.weights_sha256,
+            "task": task,
+            "experts": wanted.experts,
+            "run": list(wanted.run),
+            "examples": study.calibration.examples,
+            "tokens": study.calibration.tokens,
+            "seed": dense.seed + calls.OTHER_EXAMPLES,
+            "threads": study.compute.threads,
+            "device": study.compute.device,
+        },
+        code=(tasks.module_name(task),),
+        libraries=(*calls.TORCH, "scipy"),
+        label=f"{dense.name}: cut into experts",
+    )
+
+
+Made = list[tuple[Record, dict[str, Any]]]  # records, and what is to be said of each
+
+
+def _quantised(record: Record) -> Made:
+    return [(record, {"quantised_weights": record["quantised_weights"]})]
+
+
+def _distilled(record: Record) -> Made:
+    return [(record, {"layers": record["layers"], "flush_denormal": record["flush_denormal"]})]
+
+
+def _moefied(record: Record) -> Made:
+    said = ("run", "experts", "router", "run_share", "hit")
+    return [
+        (level, {"shown": f"{level['run']}-of-{level['experts']}", **{k: level[k] for k in said}})
+        for level in record["levels"]
+    ]
+
+
+_MAKE = {"int8": _quantise, "student": _distil, "moe": _moefy}
+_MADE = {"int8": _quantised, "student": _distilled, "moe": _moefied}

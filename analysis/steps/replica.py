@@ -1,0 +1,86 @@
+"""Latency at true size: a model of a published shape with random weights, pruned to some levels.
+
+How long a model takes does not depend on what its weights are, only on how many are zero: so the
+times are those of the published model, pruned as far.
+"""
+
+import copy
+import functools
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import BertConfig, BertModel
+
+from analysis.errors import RequestError, unknown
+from analysis.execution.choice import always
+from analysis.execution.convert import linear_bytes, sparsify
+from analysis.execution.names import DENSE, TILED_CSR, TORCH_CSR
+from analysis.execution.timing import Schedule, interleaved_samples
+from analysis.models import naming
+from analysis.progress import track
+from analysis.steps.timed import facts, in_ms
+
+_CONFIGS = {"bert-base": BertConfig}  # the defaults are the published shape
+_BATCH, _TOKENS = 1, 128
+
+
+def measure_replica(
+    objects: object,
+    *,
+    architecture: str,
+    sparsities: list[float],
+    schedule: dict[str, Any],
+    threads: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Record: for each sparsity and kernel the raw samples in ms of a forward pass of one text of
+    128 tokens, on the CPU, and the bytes of the linear layers as they run."""
+    if architecture not in _CONFIGS:
+        raise RequestError(unknown("architecture", architecture, _CONFIGS))
+    torch.set_num_threads(threads)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = BertModel(_CONFIGS[architecture]()).eval()
+    ids = torch.randint(0, 1000, (_BATCH, _TOKENS), generator=torch.Generator().manual_seed(seed))
+    cells = []
+    for sparsity in track(sorted(sparsities), "measuring at true size"):
+        _prune(model, sparsity)  # what a lower level removed is removed at a higher one
+        models = {DENSE: model} | {k: _converted(model, k) for k in (TORCH_CSR, TILED_CSR)}
+        runs = {kernel: functools.partial(_run, m, ids) for kernel, m in models.items()}
+        for kernel, seconds in interleaved_samples(runs, Schedule(**schedule)).items():
+            cells.append(
+                {
+                    "sparsity": sparsity,
+                    "kernel": kernel,
+                    "batch": _BATCH,
+                    "linear_bytes": linear_bytes(models[kernel]),
+                    "samples_ms": in_ms(seconds),
+                }
+            )
+    return {"architecture": architecture, "cells": cells, **facts("cpu", threads, _TOKENS)}
+
+
+def _prune(model: nn.Module, sparsity: float) -> None:
+    """Remove the smallest weights of each prunable matrix."""
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    named = naming.weights(shapes)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if named[name].prunable:
+                sizes = parameter.abs().flatten()
+                last = sizes.kthvalue(round(sparsity * sizes.numel())).values
+                parameter.masked_fill_(parameter.abs() <= last, 0.0)
+
+
+def _converted(model: nn.Module, kernel: str) -> nn.Module:
+    """The same model, its weights shared but for what is made sparse."""
+    shared = {id(parameter): parameter for parameter in model.parameters()}
+    converted = copy.deepcopy(model, shared)
+    sparsify(converted, always(kernel), [_BATCH * _TOKENS])
+    return converted
+
+
+def _run(model: nn.Module, ids: torch.Tensor) -> None:
+    with torch.inference_mode():
+        model(ids)
