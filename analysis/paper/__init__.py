@@ -1,7 +1,7 @@
 """All that report.qmd asks for: a figure, a table, a value, a claim, each by its name.
 
     figure("retained_curves")     a matplotlib figure, from one of the modules of figures
-    table("baseline")             a Markdown table, from tables or method_tables
+    table("baseline")             a Markdown table, from one of the modules of tables
     value("levels")               a number or name for running text, from values
     claim("cliff")                a checked claim, from claims
 
@@ -18,9 +18,10 @@ from matplotlib.figure import Figure
 from analysis.errors import RequestError, unknown
 from analysis.paper import (
     claims,
-    figures,
     method_figures,
     method_tables,
+    saving_figures,
+    saving_tables,
     style,
     tables,
     values,
@@ -40,12 +41,12 @@ def start() -> None:
 
 def figure(name: str) -> Figure:
     """The figure of that name."""
-    return _named("figure", name, figures, weight_figures, method_figures)(load())
+    return _named("figure", name, saving_figures, weight_figures, method_figures)(load())
 
 
 def table(name: str) -> Md:
     """The table of that name."""
-    return _named("table", name, tables, method_tables)(load())
+    return _named("table", name, tables, method_tables, saving_tables)(load())
 
 
 def value(name: str, *arguments: Any) -> Md:

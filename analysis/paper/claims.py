@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from analysis.errors import RequestError, unknown
-from analysis.paper import findings, method_findings, text
+from analysis.paper import findings, method_findings, saving_findings, text
 from analysis.paper.data import Data
 from analysis.paper.findings import Finding
 from analysis.paper.text import Md, escape
@@ -53,21 +53,60 @@ CLAIMS = {
             "dense-bytes",
             "Zeroing weights leaves the dense file as large as before.",
             "In this run some dense files changed their size when weights were zeroed.",
-            findings.dense_bytes,
+            saving_findings.dense_bytes,
         ),
         Claim(
             "compressor-finds-zeros",
             "A general compressor finds the zeros: from 90 % sparsity on it writes at most half"
             " of the dense file.",
             "A general compressor does not halve the file even at high sparsity.",
-            findings.zstd_finds_zeros,
+            saving_findings.zstd_finds_zeros,
+        ),
+        Claim(
+            "sparse-files-shrink",
+            "A sparse file is smaller than the dense one from the lowest level on, and from 50 % on"
+            " comes near the entropy bound.",
+            "Not every sparse file is smaller than the dense one and, from 50 % on, near the"
+            " entropy bound.",
+            saving_findings.sparse_files_shrink,
         ),
         Claim(
             "no-speed",
             "Zeros alone do not make dense kernels faster.",
             "Some pruned variant ran faster than the dense model on the same dense kernels, which"
             " calls for an explanation before it is believed.",
-            findings.no_speed,
+            saving_findings.no_speed,
+        ),
+        Claim(
+            "sparse-kernels-pay",
+            "At true size, a kernel that skips zeros makes a model faster from 90 % on, and three"
+            " times as fast from 95 % on.",
+            "At true size, kernels that skip zeros did not make the model faster from 90 % on and"
+            " three times as fast from 95 % on.",
+            saving_findings.sparse_kernels_pay,
+        ),
+        Claim(
+            "small-models-gain-less",
+            "What is gained grows with the model: at the same sparsity, small models gain less"
+            " speed than one of true size.",
+            "Small models gained as much speed as one of true size.",
+            saving_findings.small_models_gain_less,
+        ),
+        Claim(
+            "alternatives-win",
+            "Eight bits, and a distilled student, keep more quality than any model pruned in one"
+            " shot to a file as small.",
+            "Eight bits or a distilled student did not always keep more quality, beyond chance,"
+            " than every model pruned in one shot to a file as small.",
+            saving_findings.alternatives_win,
+        ),
+        Claim(
+            "routers-find-experts",
+            "A small learned router chooses experts as well as an oracle would, as far as these"
+            " examples can tell.",
+            "Somewhere an oracle's choice of experts kept more than the learned router's, beyond"
+            " chance.",
+            saving_findings.experts_near_oracle,
         ),
         Claim(
             "cliff",

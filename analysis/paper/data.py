@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis import project, results, study
 from analysis.errors import RequestError, RunError
+from analysis.execution.names import DENSE
 from analysis.paper import series
 
 
@@ -171,9 +172,20 @@ class Data:
 
     @functools.cached_property
     def runtime(self) -> pd.DataFrame:
-        """Table `runtime` with the model and level of each variant."""
-        of_variant = self["variants"][["variant", "model", "sparsity"]]
+        """Table `runtime` with the model, series and level of each variant."""
+        of_variant = self.variants[["variant", "model", "kind", "method", "series", "sparsity"]]
         return self["runtime"].merge(of_variant, on="variant").sort_values("sparsity")
+
+    @functools.cached_property
+    def latency(self) -> pd.DataFrame:
+        """Of it the forward passes of the dense models and of one method, kernel by kernel.
+
+        It is the method that was timed with every kernel.
+        """
+        table = self.runtime[self.runtime["operation"] == "forward"]
+        timed = table.loc[(table["kind"] == "pruned") & (table["kernel"] == DENSE), "series"]
+        masked = [name for name in dict.fromkeys(timed) if name in self.methods]
+        return table[table["series"].isin(["dense", *masked[:1]])]
 
     @staticmethod
     def one(table: pd.DataFrame, **where: Any) -> pd.Series:

@@ -10,46 +10,11 @@ from analysis.paper.text import escape
 # whether the claim holds (None: this study cannot tell), and the numbers, as safe Markdown
 Finding = tuple[bool | None, str]
 
-_FASTER = 1.10  # a median at least this many times faster counts as faster
 _APART = 0.1  # retained quality that far apart, beyond the intervals, counts as different
-_SAME_BYTES = 0.001  # files within 0.1 % are as large: a header may differ by a few bytes
 _MARGIN = 1.25  # a variance at least this many times larger counts as larger
 _CLIFF = (0.5, 0.9)
 _HALF = 0.5
 _HIGH = 0.9  # levels from here on count as high sparsity
-
-
-def dense_bytes(data: Data) -> Finding:
-    """Of the models whose weights were zeroed; those that are smaller in shape are none."""
-    settings = data["variants"].set_index("variant")["settings"]
-    zeroed = settings[~settings.str.contains('"kept"', regex=False)].index
-    sizes = data["size"]
-    ratios = sizes.loc[(sizes["format"] == "dense") & sizes["variant"].isin(zeroed), "ratio"]
-    shown = text.between(ratios, lambda r: text.percent(r, 2))
-    return bool((ratios.sub(1).abs() <= _SAME_BYTES).all()), (
-        f"{len(ratios)} files, {shown} of the dense model's bytes; as large means within"
-        f" {text.percent(_SAME_BYTES)}"
-    )
-
-
-def zstd_finds_zeros(data: Data) -> Finding:
-    rows = pd.concat([data.sizes_of(model) for model in data.models])
-    rows = rows[(rows["format"] == "dense+zstd") & (rows["sparsity"] >= _HIGH)]
-    if rows.empty:
-        return None, f"no file compressed by zstd from {text.level(_HIGH)} on"
-    bounds = rows["bytes"] / rows["bound_bytes"]
-    return bool((rows["ratio"] <= 0.5).all()), (
-        f"from {text.level(_HIGH)} on, {text.between(rows['ratio'], text.percent)} of the dense"
-        f" file, {text.between(bounds, text.times)} the entropy bound"
-    )
-
-
-def no_speed(data: Data) -> Finding:
-    pruned = data.runtime[data.runtime["sparsity"] > 0]
-    return bool((pruned["speedup"] < _FASTER).all()), (
-        f"{len(pruned)} medians, {text.between(pruned['speedup'], text.times)} the dense speed;"
-        f" faster would be {text.times(_FASTER)} or more"
-    )
 
 
 def _retained(data: Data, level: float) -> pd.Series:

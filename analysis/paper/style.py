@@ -14,6 +14,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
 HOLLOW = ("s", "D", "o", "^", "v", "<", ">", "p")  # markers of what is no line
 LINES = ("-", "--", "-.", ":")
+INK = "black"
 FULL_WIDTH = 6.4  # inches: the text width of the PDF
 
 
@@ -48,15 +49,19 @@ def use() -> None:
 def panels(count: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
     """Panels over the full width, three at most in a row, and rows as even as can be."""
     columns = columns_of(count)
-    rows = -(-count // columns)
+    figure, flat = grid(-(-count // columns), columns, height, **options)
+    for axis in flat[count:]:
+        axis.set_visible(False)
+    return figure, flat[:count]
+
+
+def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """So many panels each way over the full width, listed row by row."""
     figure, axes = plt.subplots(
         rows, columns, figsize=(FULL_WIDTH, height * rows), squeeze=False, **options
     )
     plt.close(figure)  # else a notebook shows it twice: as an open figure and as the chunk's value
-    flat = list(axes.flat)
-    for axis in flat[count:]:
-        axis.set_visible(False)
-    return figure, flat[:count]
+    return figure, list(axes.flat)
 
 
 def nothing(why: str) -> Figure:
@@ -87,6 +92,11 @@ def ordinal(index: int) -> dict[str, Any]:
         "marker": MARKERS[index % len(MARKERS)],
         "linestyle": LINES[index % len(LINES)],
     }
+
+
+def mark(index: int) -> dict[str, Any]:
+    """Colour and marker of the nth group of points."""
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
 def level_axis(axis: Axes, levels: list[float]) -> None:

@@ -189,50 +189,6 @@ def differences(data: Data) -> Md:
     return text.table(header, body, "lllrrrrr")
 
 
-def sizes(data: Data) -> Md:
-    """Bytes of each format at each level under the leading method, as a share of the dense file."""
-    body = []
-    for model in data.models:
-        rows = data.sizes_of(model)
-        dense_bytes = rows.loc[(rows["format"] == "dense") & (rows["sparsity"] == 0), "bytes"]
-        columns = [0.0, *data.levels]
-        for name in dict.fromkeys(rows["format"]):
-            part = rows[rows["format"] == name].set_index("sparsity")
-            shares = [text.percent(part.loc[level, "ratio"]) for level in columns]
-            body.append([escape(model), escape(name), *shares])
-        part = rows[rows["format"] == "dense"].set_index("sparsity")
-        bounds = [
-            text.percent(part.loc[level, "bound_bytes"] / dense_bytes.iloc[0]) for level in columns
-        ]
-        body.append([escape(model), "*entropy bound*", *bounds])
-    header = ["Model", "Format", "Dense", *(text.level(level) for level in data.levels)]
-    return text.table(header, body, "ll" + "r" * (len(data.levels) + 1))
-
-
-def latencies(data: Data) -> Md:
-    """Median and 95th percentile of the latency of each variant and batch size."""
-    body = [
-        [
-            escape(row["model"]),
-            text.count(row["batch"]),
-            "dense" if row["sparsity"] == 0 else text.level(row["sparsity"]),
-            text.number(row["p50_ms"]),
-            text.number(row["p95_ms"]),
-            text.count(row["iterations"]),
-            text.times(row["speedup"]),
-            text.megabytes(row["peak_bytes"]),
-        ]
-        for _, row in _in_study_order(data).iterrows()
-    ]
-    header = ["Model", "Batch", "Level", "p50 (ms)", "p95 (ms)", "Runs", "Speed-up", "Peak memory"]
-    return text.table(header, body, "lrrrrrrr")
-
-
-def _in_study_order(data: Data) -> pd.DataFrame:
-    order = data.runtime["model"].map(data.models.index)
-    return data.runtime.assign(order=order).sort_values(["order", "batch", "sparsity"])
-
-
 def environment(data: Data) -> Md:
     """The machine, the system, the commit, the seeds."""
     env = data.environment

@@ -5,6 +5,7 @@ None of them names a model, a task or a level of its own: they hold for any stud
 
 import pandas as pd
 
+from analysis.execution.names import AUTO, DENSE
 from analysis.paper import claims, text, weights
 from analysis.paper.data import Data
 from analysis.paper.text import escape
@@ -156,7 +157,12 @@ def safe_level(data: Data) -> str:
 
 
 def stored_share(data: Data) -> str:
-    """The compressed file at the highest level, as a share of the dense file, over models."""
+    """The sparse file at the highest level, as a share of the dense file, over models."""
+    return _size(data, "auto", "ratio")
+
+
+def compressed_share(data: Data) -> str:
+    """The dense file, compressed, at the highest level, as a share of it, over models."""
     return _size(data, "dense+zstd", "ratio")
 
 
@@ -178,14 +184,60 @@ def _size(data: Data, name: str, column: str) -> str:
 
 
 def speedup_range(data: Data) -> str:
-    """The range of the speed-ups of all pruned variants over dense."""
-    pruned = data.runtime[data.runtime["sparsity"] > 0]
+    """The range of the speed-ups over dense that zeros alone bring."""
+    table = data.latency
+    pruned = table[(table["sparsity"] > 0) & (table["kernel"] == DENSE)]
     return text.between(pruned["speedup"], text.times)
+
+
+def sparse_speedup(data: Data) -> str:
+    """The speed-up of the models studied at the highest level, by the kernel chosen for each."""
+    table = data.latency
+    top = table[(table["sparsity"] == data.levels[-1]) & (table["kernel"] == AUTO)]
+    return text.between(top["speedup"], text.times)
+
+
+def replica_speedup(data: Data) -> str:
+    """The speed-up at true size at the highest level, by the fastest sparse kernel."""
+    table = data["replicas"]
+    sparse = table[(table["kernel"] != DENSE) & (table["sparsity"] == table["sparsity"].max())]
+    return text.times(sparse["speedup"].max()) if len(sparse) else "an unknown number of times"
+
+
+def crossover(data: Data) -> str:
+    """The lowest level at which a sparse kernel is faster at true size."""
+    table = data["replicas"]
+    best = table[table["kernel"] != DENSE].groupby("sparsity")["speedup"].max()
+    faster = best[best >= 1].index
+    return text.level(min(faster)) if len(faster) else "none of the levels"
+
+
+def replica_memory(data: Data) -> str:
+    """What its linear layers take in memory at the highest level, as a share of the dense ones."""
+    table = data["replicas"]
+    if table.empty:
+        return text.MISSING
+    sparse = table[table["sparsity"] == table["sparsity"].max()]
+    return text.percent(sparse["linear_bytes"].min() / sparse["linear_bytes"].max())
+
+
+def masked_step(data: Data) -> str:
+    """How the time of a training step with masks kept compares with the dense model's."""
+    table = data.runtime
+    steps = table[(table["operation"] == "train_step") & (table["sparsity"] > 0)]
+    return text.between(1 / steps["speedup"], text.times)
+
+
+def generation_speedup(data: Data) -> str:
+    """The speed-up of writing at the highest level, by the kernel chosen for each layer."""
+    table = data.runtime
+    rows = table[(table["operation"] == "generate") & (table["kernel"] == AUTO)]
+    return text.between(rows.loc[rows["sparsity"] == rows["sparsity"].max(), "speedup"], text.times)
 
 
 def runtime_settings(data: Data) -> str:
     """Threads, tokens, type and device of the timings."""
-    row = data["runtime"].iloc[0]
+    row = data.latency.iloc[0]
     return escape(
         f"{row['tokens']} tokens, {row['dtype']}, {row['threads']} threads, {row['device']}"
     )

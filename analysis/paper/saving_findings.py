@@ -1,0 +1,144 @@
+"""What the results say about claims on bytes and milliseconds."""
+
+import pandas as pd
+
+from analysis.execution.names import DENSE
+from analysis.paper import series, text, tradeoff
+from analysis.paper.data import Data
+from analysis.paper.findings import Finding
+from analysis.paper.text import escape
+
+_FASTER = 1.10  # a median at least this many times faster counts as faster
+_SAME_BYTES = 0.001  # files within 0.1 % are as large: a header may differ by a few bytes
+_NEAR_BOUND = 1.05
+_MIDDLE = 0.5
+_HIGH = 0.9
+_VERY_HIGH = 0.95
+
+
+def dense_bytes(data: Data) -> Finding:
+    """Of the models whose weights were zeroed; those that are smaller in shape are none."""
+    variants = data["variants"]
+    zeroed = variants[variants["kind"].isin(["dense", "pruned"])]
+    zeroed = zeroed[~zeroed["settings"].str.contains('"kept"', regex=False)]
+    sizes = data["size"]
+    chosen = (sizes["format"] == "dense") & sizes["variant"].isin(zeroed["variant"])
+    ratios = sizes.loc[chosen, "ratio"]
+    shown = text.between(ratios, lambda r: text.percent(r, 2))
+    return bool((ratios.sub(1).abs() <= _SAME_BYTES).all()), (
+        f"{len(ratios)} files, {shown} of the dense model's bytes; as large means within"
+        f" {text.percent(_SAME_BYTES)}"
+    )
+
+
+def zstd_finds_zeros(data: Data) -> Finding:
+    rows = _files(data, "dense+zstd", _HIGH)
+    if rows.empty:
+        return None, f"no file compressed by zstd from {text.level(_HIGH)} on"
+    bounds = rows["bytes"] / rows["bound_bytes"]
+    return bool((rows["ratio"] <= 0.5).all()), (
+        f"from {text.level(_HIGH)} on, {text.between(rows['ratio'], text.percent)} of the dense"
+        f" file, {text.between(bounds, text.times)} the entropy bound"
+    )
+
+
+def sparse_files_shrink(data: Data) -> Finding:
+    """Whether every file is smaller than dense, and from the middle on near the bound."""
+    rows = _files(data, "auto", 0.0)
+    rows = rows[rows["sparsity"] > 0]
+    if rows.empty:
+        return None, "no sparse file was written"
+    high = rows[rows["sparsity"] >= _MIDDLE]
+    bounds = high["bytes"] / high["bound_bytes"]
+    return bool((rows["ratio"] < 1).all() and (bounds <= _NEAR_BOUND).all()), (
+        f"from {text.level(rows['sparsity'].min())} on, {text.between(rows['ratio'], text.percent)}"
+        f" of the dense file; from {text.level(_MIDDLE)} on, {text.between(bounds, text.times)} the"
+        f" entropy bound, near meaning {text.times(_NEAR_BOUND)} at most"
+    )
+
+
+def _files(data: Data, name: str, least: float) -> pd.DataFrame:
+    rows = pd.concat([data.sizes_of(model) for model in data.models])
+    return rows[(rows["format"] == name) & (rows["sparsity"] >= least)]
+
+
+def no_speed(data: Data) -> Finding:
+    """Zeroed weights on torch's dense kernels."""
+    table = data.latency
+    pruned = table[(table["sparsity"] > 0) & (table["kernel"] == DENSE)]
+    if pruned.empty:
+        return None, "no pruned model was timed on a dense kernel"
+    return bool((pruned["speedup"] < _FASTER).all()), (
+        f"{len(pruned)} medians, {text.between(pruned['speedup'], text.times)} the dense speed;"
+        f" faster would be {text.times(_FASTER)} or more"
+    )
+
+
+def sparse_kernels_pay(data: Data) -> Finding:
+    """At true size: faster from 90 % on, and three times as fast from 95 % on."""
+    table = data["replicas"]
+    best = table[table["kernel"] != DENSE].groupby("sparsity")["speedup"].max()
+    if not (best.index >= _VERY_HIGH).any():
+        return None, "no model of true size was timed at a high sparsity"
+    high, very = best[best.index >= _HIGH], best[best.index >= _VERY_HIGH]
+    shown = text.listing([f"{text.times(v)} at {text.level(level)}" for level, v in best.items()])
+    return bool((high >= _FASTER).all() and (very >= 3).all()), (
+        f"{escape(table['architecture'].iloc[0])}, the fastest sparse kernel against torch's dense"
+        f" one: {shown}"
+    )
+
+
+def small_models_gain_less(data: Data) -> Finding:
+    """The same at the size of the models studied."""
+    table, true_size = data.latency, data["replicas"]
+    large = true_size[true_size["kernel"] != DENSE].groupby("sparsity")["speedup"].max()
+    small = table[(table["kernel"] != DENSE) & (table["sparsity"] > 0)]
+    small = small.groupby("sparsity")["speedup"].max()
+    both = pd.DataFrame({"small": small, "large": large}).dropna()
+    both = both[both.index >= _HIGH]
+    if both.empty:
+        return None, "it takes models of both sizes at the same level"
+    shown = "; ".join(
+        f"{text.level(level)}: {text.times(row['small'])} here, {text.times(row['large'])} there"
+        for level, row in both.iterrows()
+    )
+    return bool(
+        (both["small"] < both["large"]).all()
+    ), f"the best of all models and batches: {shown}"
+
+
+def alternatives_win(data: Data) -> Finding:
+    """Whether some alternative beats every one-shot pruned model of its size in quality."""
+    variants = tradeoff.table(data)
+    found = []
+    for model in data.models:
+        own = variants[variants["model"] == model]
+        pruned = own[own["group"].isin(["one-shot", "N:M", "structured"])]
+        for _, row in own[own["group"].isin(["int8", "student"])].iterrows():
+            as_small = pruned[pruned["bytes"] <= row["bytes"]]
+            if len(as_small):
+                found.append(row["retained_low"] > as_small["retained"].max())
+    if not found:
+        return None, "it takes an alternative and a pruned model that is as small"
+    return all(found), (
+        f"in {sum(found)} of {len(found)} cases the alternative's lower bound lies above the best"
+        " model pruned in one shot to a file as small"
+    )
+
+
+def experts_near_oracle(data: Data) -> Finding:
+    """Whether learned routers keep what an oracle's choice keeps, within the interval."""
+    scores = data.scores[data.scores["kind"] == "moe"].set_index(["model", "series"])
+    learned = [key for key in scores.index if not key[1].endswith(series.ORACLE)]
+    gaps, near = [], []
+    for model, name in learned:
+        row = scores.loc[(model, name)]
+        oracle = scores.loc[(model, name + series.ORACLE)]
+        gaps.append(oracle["retained"] - row["retained"])
+        near.append(row["retained_high"] >= oracle["retained"])
+    if not gaps:
+        return None, "no model was cut into experts"
+    return all(near), (
+        f"in {sum(near)} of {len(near)} cases the oracle lies within the router's interval; it"
+        f" keeps {text.between(gaps, lambda x: text.number(x, 2))} more"
+    )

@@ -1,0 +1,178 @@
+"""Tables of what pruning and its alternatives save."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from analysis.paper import series, text, tradeoff
+from analysis.paper.data import Data
+from analysis.paper.text import Md, escape
+
+LOSSES = (0.01, 0.05, 0.10)
+_WHAT = {
+    "int8": "quantised to eight bits",
+    "student": "distilled into half the depth",
+    "moe": "cut into experts",
+    "structured": "units removed",
+}
+
+
+def sizes(data: Data) -> Md:
+    """Bytes of each format at each level under the leading method, as a share of the dense file."""
+    body = []
+    for model in data.models:
+        rows = data.sizes_of(model)
+        dense_bytes = rows.loc[(rows["format"] == "dense") & (rows["sparsity"] == 0), "bytes"]
+        columns = [0.0, *data.levels]
+        for name in dict.fromkeys(rows["format"]):
+            part = rows[rows["format"] == name].set_index("sparsity")
+            shares = [text.percent(part.loc[level, "ratio"]) for level in columns]
+            body.append([escape(model), escape(name), *shares])
+        part = rows[rows["format"] == "dense"].set_index("sparsity")
+        bounds = [
+            text.percent(part.loc[level, "bound_bytes"] / dense_bytes.iloc[0]) for level in columns
+        ]
+        body.append([escape(model), "*entropy bound*", *bounds])
+    header = ["Model", "Format", "Dense", *(text.level(level) for level in data.levels)]
+    return text.table(header, body, "ll" + "r" * (len(data.levels) + 1))
+
+
+def latencies(data: Data) -> Md:
+    """Median and 95th percentile of the latency of each level, kernel and batch size."""
+    order = data.latency["model"].map(data.models.index)
+    keys = ["order", "batch", "kernel", "sparsity"]
+    body = [
+        [
+            escape(row["model"]),
+            text.count(row["batch"]),
+            "dense" if row["sparsity"] == 0 else text.level(row["sparsity"]),
+            escape(row["kernel"]),
+            text.number(row["p50_ms"]),
+            text.number(row["p95_ms"]),
+            text.count(row["iterations"]),
+            text.times(row["speedup"]),
+            text.megabytes(row["peak_bytes"]),
+        ]
+        for _, row in data.latency.assign(order=order).sort_values(keys).iterrows()
+    ]
+    header = ["Model", "Batch", "Level", "Kernel", "p50 (ms)", "p95 (ms)", "Runs", "Speed-up",
+              "Peak memory"]  # fmt: skip
+    return text.table(header, body, "lrrlrrrrr")
+
+
+def alternatives(data: Data) -> Md:
+    """What the alternatives keep, weigh and take, over all models that were put to them."""
+    variants = tradeoff.table(data)
+    leading = data.trained[:1] or data.methods[:1]
+    shown = variants[~variants["group"].isin(["dense", "N:M"])]
+    shown = shown[~shown["group"].isin(["one-shot", "trained"]) | shown["series"].isin(leading)]
+    body = []
+    for (name, level), rows in shown.groupby(["series", "sparsity"], sort=False):
+        what = _WHAT.get(rows["group"].iloc[0], "weights removed")
+        body.append(
+            [
+                escape(name) + (f" {text.level(level)}" if level else ""),
+                what,
+                _between(rows["retained"], lambda x: text.number(x, 2)),
+                _between(rows["bytes_share"], text.percent),
+                _between(1 / rows["p50_ms_share"], text.times),
+                text.count(len(rows)),
+            ]
+        )
+    header = ["Variant", "What is done", "Retained", "File", "Speed-up", "Models"]
+    return text.table(header, body, "llrrrr")
+
+
+def alternatives_by_model(data: Data) -> Md:
+    """The same model by model, with intervals, and the oracle's choice as the upper bound."""
+    scores = data.scores
+    other = scores[~scores["kind"].isin(["dense", "pruned"])]
+    timed = tradeoff.table(data).set_index("variant")
+    body = []
+    for _, row in other.iterrows():
+        found = timed.loc[row["variant"]] if row["variant"] in timed.index else None
+        oracle = row["series"].endswith(series.ORACLE)
+        body.append(
+            [
+                escape(row["model"]),
+                escape(row["series"]),
+                text.number(row["retained"], 3),
+                f"{text.number(row['retained_low'], 3)} to {text.number(row['retained_high'], 3)}",
+                text.MISSING if found is None else text.percent(found["bytes_share"]),
+                text.MISSING if found is None or oracle else text.number(found["p50_ms"]),
+            ]
+        )
+    header = ["Model", "Variant", "Retained", "Interval", "File", "p50 (ms)"]
+    return text.table(header, body, "llrrrr")
+
+
+def operations(data: Data) -> Md:
+    """Writing and training: the dense model beside the levels of the method that was timed."""
+    table = data.runtime[data.runtime["operation"] != "forward"]
+    order = table["model"].map(data.models.index)
+    body = [
+        [
+            escape(row["model"]),
+            {"generate": "generate", "train_step": "training step"}[row["operation"]],
+            "dense" if row["sparsity"] == 0 else text.level(row["sparsity"]),
+            escape(row["kernel"]),
+            text.number(row["p50_ms"]),
+            text.number(row["tokens_per_second"]),
+            text.times(row["speedup"]),
+        ]
+        for _, row in table.assign(order=order)
+        .sort_values(["operation", "order", "kernel", "sparsity"])
+        .iterrows()
+    ]
+    header = ["Model", "Operation", "Level", "Kernel", "p50 (ms)", "Tokens/s", "Speed-up"]
+    return text.table(header, body, "llrlrrr")
+
+
+def recommended(data: Data) -> Md:
+    """For each model and each loss that one is ready to bear, the variant to take."""
+    variants = tradeoff.table(data)
+    body = []
+    for model in data.models:
+        own = variants[variants["model"] == model]
+        for loss in LOSSES:
+            row = tradeoff.recommended(own, loss)
+            if row is not None:
+                body.append([escape(model), f"{text.percent(loss, 0)}", *_advice(row)])
+    header = ["Model", "Loss", "Variant", "Retained", "File", "Format", "Speed-up", "Kernel"]
+    return text.table(header, body, "lrlrrlrl")
+
+
+def _advice(row: pd.Series) -> list[str]:
+    level = f" {text.level(row['sparsity'])}" if row["sparsity"] else ""
+    return [
+        escape(row["series"]) + level,
+        text.number(row["retained"], 2),
+        text.percent(row["bytes_share"]),
+        escape(row["format"]),
+        text.times(1 / row["p50_ms_share"]),
+        escape(row["kernel"]),
+    ]
+
+
+def replicas(data: Data) -> Md:
+    """Latency at true size by level and kernel."""
+    body = [
+        [
+            escape(row["architecture"]),
+            text.level(row["sparsity"]),
+            escape(row["kernel"]),
+            text.number(row["p50_ms"]),
+            text.number(row["p95_ms"]),
+            text.count(row["iterations"]),
+            text.times(row["speedup"]),
+            text.megabytes(row["linear_bytes"]),
+        ]
+        for _, row in data["replicas"].sort_values(["sparsity", "kernel"]).iterrows()
+    ]
+    header = ["Model", "Level", "Kernel", "p50 (ms)", "p95 (ms)", "Runs", "Speed-up",
+              "Linear layers"]  # fmt: skip
+    return text.table(header, body, "lrlrrrrr")
+
+
+def _between(values: Iterable[float], shown: object) -> str:
+    return text.between(values, shown)

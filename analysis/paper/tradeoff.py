@@ -1,0 +1,80 @@
+"""Quality, bytes and milliseconds of every variant that was timed, in one table.
+
+A variant's bytes are those of its smallest file, its milliseconds those of its fastest kernel for
+the largest batch. What computes with an oracle's choice is no model that could be run.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.paper import series
+from analysis.paper.data import Data
+
+GROUPS = ("dense", "one-shot", "trained", "N:M", "structured", "int8", "student", "moe")
+MEASURES = ("retained", "bytes", "p50_ms")
+
+
+def table(data: Data) -> pd.DataFrame:
+    """A row a variant: model, task, series, group, sparsity, retained (with its interval), bytes
+    and format, p50_ms and kernel, and both as a share of the dense model's; whether it is among
+    the best of its model (see `best`)."""
+    batch = data.runtime.loc[data.runtime["operation"] == "forward", "batch"].max()
+    timed = data.runtime[
+        (data.runtime["operation"] == "forward") & (data.runtime["batch"] == batch)
+    ]
+    fastest = _least(timed, "p50_ms")[["variant", "p50_ms", "kernel"]]
+    smallest = _least(data["size"], "bytes")[["variant", "bytes", "format"]]
+    columns = ["variant", "model", "task", "kind", "method", "series", "sparsity", "retained",
+               "retained_low", "retained_high"]  # fmt: skip
+    found = data.scores[columns].merge(fastest, on="variant").merge(smallest, on="variant")
+    found = found[~found["series"].str.endswith(series.ORACLE) & found["retained"].notna()]
+    dense = found[found["kind"] == "dense"].set_index("model")
+    for column in ("bytes", "p50_ms"):
+        found[f"{column}_share"] = found[column] / found["model"].map(dense[column])
+    found["group"] = [_group(*row) for row in zip(found["kind"], found["series"], strict=True)]
+    found["best"] = False
+    for _, own in found.groupby("model"):
+        found.loc[own.index, "best"] = best(own)
+    return found.reset_index(drop=True)
+
+
+def best(variants: pd.DataFrame) -> pd.Series:
+    """Whether no other variant is as good in quality, bytes and milliseconds, and better in one:
+    the Pareto set."""
+    points = variants[list(MEASURES)].to_numpy(float) * np.array([-1, 1, 1])  # less is better
+    as_good = (points[:, None] <= points[None]).all(axis=2)
+    better = (points[:, None] < points[None]).any(axis=2)
+    return pd.Series(~(as_good & better).any(axis=0), variants.index)
+
+
+def recommended(variants: pd.DataFrame, loss: float) -> pd.Series | None:
+    """Of one model's variants that surely lose no more than this share of the dense quality, the
+    one with the least bytes times milliseconds; None if none is as good."""
+    good = variants[(variants["retained_low"] >= 1 - loss) | (variants["kind"] == "dense")]
+    if good.empty:
+        return None
+    return good.loc[(good["bytes"] * good["p50_ms"]).idxmin()]
+
+
+def _least(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """For each variant the row with the least there."""
+    return rows.loc[rows.groupby("variant", sort=False)[column].idxmin()]
+
+
+def _group(kind: str, name: str) -> str:
+    """What the variant is shown as."""
+    if kind != "pruned":
+        return kind
+    if name == "structured":
+        return "structured"
+    if series.is_trained(name):
+        return "trained"
+    return "N:M" if name.startswith("nm-") else "one-shot"
+
+
+def groups(variants: pd.DataFrame) -> Sequence[str]:
+    """The groups that there are, in order."""
+    present = set(variants["group"])
+    return [group for group in GROUPS if group in present]
