@@ -161,6 +161,32 @@ def prune_command(
     prune.prune(model, revision, request, out)
 
 
+@app.command("compress")
+def compress_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a saved model.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the sparse files.")],
+    format: Annotated[
+        str,
+        typer.Option(help="dense, bitmask, csr16, csr32 or auto, the smallest; each also +zstd."),
+    ] = "auto",
+) -> None:
+    """Write a saved model's safetensors without their zeros; `decompress` gives them back."""
+    from analysis.commands.compress import compress
+
+    compress(folder, out, format)
+
+
+@app.command("decompress")
+def decompress_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that compress wrote.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the model.")],
+) -> None:
+    """Give back, bit for bit, the folder that `compress` was given."""
+    from analysis.commands.compress import decompress
+
+    decompress(folder, out)
+
+
 @cache.command("status")
 def cache_status() -> None:
     """Say what the cache holds: entries and bytes by step. Changes nothing."""

@@ -7,14 +7,22 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def replace_text(path: Path, text: str) -> None:
     """Write a text file in one piece."""
+    with replaced_file(path) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+@contextlib.contextmanager
+def replaced_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of `path` when the block ends well."""
     descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
-        with open(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with open(descriptor, "wb") as stream:
+            yield stream
         Path(new).chmod(0o644)  # others may share the folder
         os.replace(new, path)
     except BaseException:

@@ -1,17 +1,15 @@
 """Masks come back from their files as they went in, and fit the tensors they are put on."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from safetensors import safe_open
 
 from analysis.pruning.masks import Pruned, applied, read_pruned, remove, write_pruned
 from analysis.pruning.outcome import unheard_inputs
 from analysis.pruning.selection import smallest_magnitudes
+from analysis.storage.reading import opened
 
 SHA = "0123456789abcdef" * 4
 
@@ -42,10 +40,37 @@ def test_a_file_of_masks_takes_one_bit_a_weight(tmp_path):
     assert 100_001 <= (tmp_path / "masks").stat().st_size < 100_001 + 1000
 
 
+def test_a_mask_that_keeps_little_takes_less_than_a_bit_a_weight(tmp_path):
+    mask = np.zeros((1000, 800), bool)
+    mask[:, 7] = True
+    write_pruned(tmp_path / "masks", Pruned({"a": mask}), SHA)
+    assert (tmp_path / "masks").stat().st_size < 2 * 1000 + 4 * 1001 + 1000
+    np.testing.assert_array_equal(read_pruned(tmp_path / "masks").masks["a"], mask)
+
+
+@given(
+    masks=masks_of_any_shape, dtype=st.sampled_from([np.float16, np.float32]), seed=st.integers(0)
+)
+def test_values_come_back_where_the_mask_keeps(tmp_path_factory, masks, dtype, seed):
+    """Kept zeros of either sign stay kept, and a tensor without a mask comes back whole."""
+    path = tmp_path_factory.getbasetemp() / "valued"
+    choices = np.array([0.0, -0.0, np.nan, 1.5], dtype)
+    generator = np.random.default_rng(seed)
+    values = {name: generator.choice(choices, mask.shape) for name, mask in masks.items()}
+    values["bias:"] = generator.choice(choices, 5)
+    write_pruned(path, Pruned(masks, values), SHA)
+    back = read_pruned(path)
+    assert back.values.keys() == values.keys()
+    for name, value in values.items():
+        kept = np.where(masks[name], value, dtype(0)) if name in masks else value
+        assert back.values[name].shape == value.shape
+        assert back.values[name].tobytes() == kept.astype(dtype).tobytes()
+
+
 def test_a_file_of_masks_names_the_weights_it_belongs_to(tmp_path):
     write_pruned(tmp_path / "masks", Pruned({"a": np.ones(3, bool)}), SHA)
-    with safe_open(tmp_path / "masks", framework="numpy") as file:
-        assert json.loads(file.metadata()["masks"])["weights_sha256"] == SHA
+    with opened(tmp_path / "masks") as stored:
+        assert stored.metadata["weights_sha256"] == SHA
 
 
 def test_the_same_masks_make_the_same_bytes(tmp_path):

@@ -17,10 +17,17 @@ def at_work(model: str) -> Iterator[tuple[Memo, Display]]:
     processes.quiet_libraries()
     memo = Memo(project.CACHE)
     memo.prepare()
+    with shown_progress(model) as shown:
+        yield memo, shown
+
+
+@contextlib.contextmanager
+def shown_progress(model: str) -> Iterator[Display]:
+    """A display that shows this process's progress under the model's name."""
     with display() as shown:
         progress.send_to(lambda what, done, total: shown.advanced(model, what, done, total))
         try:
-            yield memo, shown
+            yield shown
         finally:
             progress.send_to(None)
             shown.cleared(model)

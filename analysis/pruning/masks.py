@@ -1,27 +1,23 @@
-"""Pruned models as files: a bit a weight, and values only where pruning changed what it kept.
+"""Pruned models as files: which weights stay, and values only where pruning changed these.
 
-It is a safetensors file that names the dense weights it belongs to.
+It is a file of `analysis.storage` that names the dense weights it belongs to.
 """
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from analysis import threads
 from analysis.arrays import Array, Mask
 from analysis.pruning import kernels
-from analysis.pruning.bitmaps import packed, unpacked
+from analysis.pruning.bitmaps import packed
+from analysis.storage.reading import opened
+from analysis.storage.writing import Writer
 
-_HEADER = "masks"
-_VALUES = ":values"  # behind a tensor's name; no tensor's own name has a colon
+WEIGHTS = "weights_sha256"
+_MASK, _VALUES = ":mask", ":values"  # behind a tensor's name, so that the two differ
 
 
 @dataclass(frozen=True)
@@ -37,35 +33,28 @@ class Pruned:
 
 
 def write_pruned(path: Path, pruned: Pruned, weights_sha256: str) -> None:
-    """Write the masks, bit-packed, and what is kept of the values, beside the digest of the dense
-    weights they belong to."""
-    arrays: dict[str, NDArray[Any]] = {}
-    shapes = {}
-    for name, mask in sorted(pruned.masks.items()):  # once: it may be made as it is asked for
-        arrays[name], shapes[name] = np.packbits(mask.reshape(-1)), list(mask.shape)
-        if name in pruned.values:
-            arrays[name + _VALUES] = pruned.values[name][mask]
-    for name, value in pruned.values.items():
-        if name not in shapes:
-            arrays[name + _VALUES] = np.ascontiguousarray(value)
-    header = {"weights_sha256": weights_sha256, "shapes": shapes}
-    # one key: safetensors writes several in random order, and equal masks are to be equal files
-    save_file(arrays, path, metadata={_HEADER: json.dumps(header, sort_keys=True)})
+    """Write where the masks keep, and what is kept of the values, beside the digest of the dense
+    weights they belong to. Equal masks and values make equal files."""
+    with Writer(path, metadata={WEIGHTS: weights_sha256}) as writer:
+        for name in sorted(pruned.masks.keys() | pruned.values.keys()):
+            mask = pruned.masks.get(name)  # once: it may be made as it is asked for
+            if mask is not None:
+                writer.add(name + _MASK, mask)
+            if name in pruned.values:
+                value = pruned.values[name]
+                writer.add(name + _VALUES, value if mask is None else value[mask])
 
 
 def read_pruned(path: Path) -> Pruned:
     """What `write_pruned` wrote; values are zero where the mask removes."""
-    with safe_open(path, framework="numpy") as file:
-        shapes = json.loads(file.metadata()[_HEADER])["shapes"]
-        masks = {
-            name: unpacked(file.get_tensor(name), math.prod(shape)).reshape(shape)
-            for name, shape in shapes.items()
-        }
-        values = {}
-        for key in file.keys():  # noqa: SIM118
-            if key.endswith(_VALUES):
-                name, kept = key.removesuffix(_VALUES), file.get_tensor(key)
-                values[name] = _spread_out(kept, masks[name]) if name in masks else kept
+    masks, values = {}, {}
+    with opened(path) as stored:
+        for name in stored.names:  # a mask comes before its values
+            if name.endswith(_MASK):
+                masks[name.removesuffix(_MASK)] = stored.tensor(name)
+            else:
+                of, kept = name.removesuffix(_VALUES), stored.tensor(name)
+                values[of] = _spread_out(kept, masks[of]) if of in masks else kept
     return Pruned(masks, values)
 
 

@@ -1,0 +1,148 @@
+"""Sparse weight files, written tensor by tensor: one is in memory at a time, and the file is whole
+or not there."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from analysis import files
+from analysis.errors import RunError
+from analysis.models.tensors import Bytes
+from analysis.storage import container, zstd
+from analysis.storage.dtypes import BITS, Spec, from_array
+from analysis.storage.formats import ZSTD
+from analysis.storage.layouts import encoded, parts_of, require_format
+
+_IN_MEMORY = 1 << 25  # bytes of parts that wait in memory for the header, which comes before them
+_BLOCK = 1 << 22
+
+
+def write(
+    weights: Mapping[str, NDArray[Any]],
+    path: Path,
+    format: str = "auto",
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write the arrays to a file in one of `FORMATS`; equal arrays make equal bytes.
+
+    Each is asked for once, in the order of their names, and not kept. Raises RequestError if
+    there is no such format or safetensors lacks a type, RunError if the disk refuses.
+    """
+    with Writer(path, format, metadata) as writer:
+        for name in sorted(weights):
+            writer.add(name, weights[name])
+
+
+def write_plain(weights: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Write the safetensors file that `save_pretrained` writes, zeros stored like any number."""
+    save_file({name: np.asarray(array, order="C") for name, array in weights.items()}, path)
+
+
+class Writer:
+    """A sparse file in the making; a context manager: it is there once the block ends well.
+
+    metadata   strings that the file keeps
+    """
+
+    def __init__(self, path: Path, format: str = "auto", metadata: Mapping[str, str] | None = None):
+        require_format(format)
+        self._path, self._format, self._metadata = path, format, dict(metadata or {})
+        self._entries: dict[str, Spec] = {}
+        self._tensors: dict[str, dict[str, Any]] = {}
+        self._original: Mapping[str, Any] | None = None
+        folder = str(path.parent)
+        self._parts = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder)  # noqa: SIM115
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._parts:
+            if kind is None:
+                try:
+                    self._finish()
+                except OSError as refused:
+                    raise unwritable(self._path, refused) from refused
+
+    def add(self, name: str, array: NDArray[Any]) -> None:
+        """Write an array."""
+        self.add_raw(name, *from_array(name, array))
+
+    def add_raw(self, name: str, spec: Spec, raw: Bytes) -> int:
+        """Write a tensor of contiguous bytes; returns its number of non-zero elements."""
+        if name in self._tensors:
+            raise ValueError(f"{name} is written twice")
+        if raw.size != spec.bytes:
+            raise ValueError(f"{name} has {raw.size} bytes in place of {spec.bytes}")
+        made = encoded(name, spec, raw, self._format)
+        wanted = parts_of(spec, made.layout, made.nonzeros)
+        stored = {part: self._stored(content) for part, content in made.parts.items()}
+        for part, (content, short) in stored.items():
+            place = container.part_name(name, part)
+            self._entries[place] = _bytes_spec(content) if short else wanted[part]
+            self._put(content)
+        shortened = [part for part, (_, short) in stored.items() if short]
+        self._tensors[name] = {
+            "layout": made.layout,
+            "dtype": spec.dtype,
+            "shape": spec.shape,
+            **({} if spec.dtype in BITS else {"bytes": spec.bytes}),
+            **({} if made.layout == "dense" else {"nonzeros": made.nonzeros}),
+            **({"zstd": shortened} if shortened else {}),
+            "checksum": container.digest(content.data for content, _ in stored.values()),
+        }
+        return made.nonzeros
+
+    def add_header(self, text: bytes) -> None:
+        """Keep the header of the safetensors file that this one is made of."""
+        content, short = self._stored(np.frombuffer(text, np.uint8))
+        self._entries[container.part_name("", container.ORIGINAL_PART)] = _bytes_spec(content)
+        self._put(content)
+        self._original = {
+            "bytes": len(text),
+            **({"zstd": [container.ORIGINAL_PART]} if short else {}),
+            "checksum": container.digest([content.data]),
+        }
+
+    def _stored(self, part: Bytes) -> tuple[Bytes, bool]:
+        """A part as it is stored, and whether zstd made it shorter."""
+        short = zstd.compressed(part) if self._format.endswith(ZSTD) else None
+        return (part, False) if short is None else (short, True)
+
+    def _put(self, content: Bytes) -> None:
+        try:
+            self._parts.write(content.data)
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+
+    def _finish(self) -> None:
+        metadata = container.own_metadata(self._tensors, self._metadata, self._original)
+        text = container.header_text(self._entries, metadata)
+        self._parts.seek(0)
+        with files.replaced_file(self._path) as stream:
+            stream.write(len(text).to_bytes(8, "little") + text)
+            shutil.copyfileobj(self._parts, stream, _BLOCK)
+
+
+def _bytes_spec(content: Bytes) -> Spec:
+    return Spec("U8", (content.size,), content.size)
+
+
+def unwritable(path: Path, error: OSError) -> RunError:
+    """The error for a disk that refuses."""
+    return RunError(
+        f"cannot write {path}: {error.strerror or error}; make room or give this user the right to"
+        " write there"
+    )
