@@ -12,10 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import llvmlite
+import numba
 import torch
 from torch import Tensor
 
 from analysis import code, files, machine
+from analysis.execution import pool
 from analysis.execution.csr import Csr
 from analysis.execution.names import DENSE
 from analysis.execution.products import SPARSE, Dense, possible
@@ -97,14 +100,21 @@ def _rounded(density: float) -> float:
 
 def _conditions(matrix: Csr) -> list[object]:
     values = matrix.values
-    return [str(values.dtype), str(values.device), torch.get_num_threads(), _code()]
+    return [
+        str(values.dtype),
+        str(values.device),
+        torch.get_num_threads(),
+        pool.kind(),
+        _code(),
+    ]
 
 
 @functools.cache
 def _code() -> str:
     """What else decides how fast a kernel is."""
     own = code.digest(["analysis.execution.products"])
-    text = json.dumps([own, torch.__version__, machine.identity()], sort_keys=True)
+    compilers = [torch.__version__, numba.__version__, llvmlite.__version__]
+    text = json.dumps([own, compilers, machine.identity()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -26,16 +26,14 @@ def sparsify(model: nn.Module, choose: Choose, tokens: Sequence[int] = TOKENS) -
     shares (an output layer tied to the embeddings). The model then answers, generates and scores
     as before, within float rounding; it cannot be trained, moved or saved until `densify`.
 
-   
     Raises RequestError if tokens are none or below 1.
     """
     if not tokens or min(tokens) < 1:
         raise RequestError("tokens must be one or more numbers of tokens, each at least 1")
-    shared = Counter(id(p) for module in model.modules() for p in module._parameters.values())
+    left = _left_alone(model)
     changed = []
     for name, module in list(model.named_modules()):
-        # not 1: tied to another's, or made anew at each call from tensors of other names
-        if type(module) not in (nn.Linear, Conv1D) or shared[id(module.weight)] != 1 or not name:
+        if type(module) not in (nn.Linear, Conv1D) or id(module) in left:
             continue
         weight = module.weight.detach()
         if (weight == 0).sum() < LEAST_SPARSITY * weight.numel():
@@ -45,10 +43,27 @@ def sparsify(model: nn.Module, choose: Choose, tokens: Sequence[int] = TOKENS) -
         bias = None if module.bias is None else module.bias.detach()
         plan = {count: choose(matrix, bias, count) for count in tokens}
         if set(plan.values()) != {DENSE}:
-            made = SparseLinear(matrix, bias, plan, turned)
+            made = SparseLinear(matrix, bias, plan, turned, module.weight.requires_grad)
             _replace(model, name, made.train(module.training))
             changed.append(name)
     return changed
+
+
+def _left_alone(model: nn.Module) -> set[int]:
+    """The modules (by id) that have to stay what they are."""
+    shared = Counter(id(p) for module in model.modules() for p in module._parameters.values())
+    places = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
+    # torch's own encoder layer hands its layers' weights, not their answers, to one fast kernel
+    fast = [m for m in model.modules() if isinstance(m, nn.TransformerEncoderLayer)]
+    inside = {id(module) for layer in fast for module in layer.modules()}
+    return {
+        id(module)
+        for module in model.modules()
+        # not 1: tied to another's, or made anew at each call from tensors of other names
+        if module is model
+        or shared[id(getattr(module, "weight", None))] != 1
+        or places[id(module)] > 1
+    } | inside
 
 
 def densify(model: nn.Module) -> None:
@@ -56,6 +71,16 @@ def densify(model: nn.Module) -> None:
     for name, module in list(model.named_modules()):
         if isinstance(module, SparseLinear):
             _replace(model, name, _dense(module))
+
+
+def kernels_of(model: nn.Module, tokens: int) -> dict[str, int]:
+    """How many linear layers answer an input of so many tokens by each kernel."""
+    found = Counter(
+        module.kernel(tokens) if isinstance(module, SparseLinear) else DENSE
+        for module in model.modules()
+        if isinstance(module, SparseLinear | nn.Linear | Conv1D)
+    )
+    return dict(sorted(found.items()))
 
 
 def linear_bytes(model: nn.Module) -> int:
@@ -75,8 +100,9 @@ def _dense(module: SparseLinear) -> nn.Module:
     weight, bias = module.matrix.dense(), module.bias
     with torch.device("meta"):
         made: Any = Conv1D(rows, columns) if module.turned else nn.Linear(columns, rows)
-    made.weight = nn.Parameter(weight.t().contiguous() if module.turned else weight)
-    made.bias = None if bias is None else nn.Parameter(bias)
+    asks = module.trainable
+    made.weight = nn.Parameter(weight.t().contiguous() if module.turned else weight, asks)
+    made.bias = None if bias is None else nn.Parameter(bias, asks)
     return made.train(module.training)
 
 

@@ -29,8 +29,8 @@ _PIECES = 4  # of work for each thread, so that none waits long for another
 _FEWEST_ROWS = 64  # of a piece: each lays its tile out for itself
 
 _NEXT, _POINTERS, _COLUMNS, _VALUES, _BIAS, _X, _OUT = range(7)
-_HEIGHT, _WIDTH, _TOKENS, _VECTORS, _ROWS = range(7, 12)
-_FIELDS = 12
+_HEIGHT, _WIDTH, _TOKENS, _VECTORS, _ROWS, _DONE = range(7, 13)
+_FIELDS = 13
 
 
 @_intrinsic
@@ -203,6 +203,7 @@ def _work(task):  # type: ignore[no-untyped-def]
                 else:
                     _row_of_1(values, columns, start, end, tile, bias[r], sums, place)
             _turn(sums, 0, size, last - first, count, out, low * height + first, height)
+        _taken(fields[_DONE:])
 
 
 def multiply(
@@ -216,7 +217,7 @@ def multiply(
 ) -> None:
     """out [tokens, rows] = x [tokens, columns] Wᵀ + bias, W in CSR, on torch's threads.
 
-    All arrays are contiguous.
+    All arrays are contiguous. Raises MemoryError if there is no room for the tiles.
     """
     if not out.size:
         return
@@ -230,9 +231,11 @@ def multiply(
     rows = -(-rows // _STRIP) * _STRIP
     task = (ctypes.c_int64 * _FIELDS)(
         0, pointers.ctypes.data, columns.ctypes.data, values.ctypes.data, bias.ctypes.data,
-        x.ctypes.data, out.ctypes.data, height, width, tokens, vectors, rows,
+        x.ctypes.data, out.ctypes.data, height, width, tokens, vectors, rows, 0,
     )  # fmt: skip
     pool.run(_work, ctypes.addressof(task))
+    if task[_DONE] < tiles * -(-height // rows):  # what fails in such a function is not raised
+        raise MemoryError("no memory for the activations of a sparse product; take smaller batches")
 
 
 def _vectors(tokens: int, width: int) -> int:

@@ -16,17 +16,24 @@ from analysis.execution.products import SPARSE, Dense, Product
 class SparseLinear(nn.Module):
     """In place of a linear layer, for inference: y = x Wᵀ + b for x of any batch shape.
 
-    plan    for numbers of tokens, the kernel to use; other numbers go by the nearest in proportion
-    turned  the layer that it stands for keeps its weight as [in, out], as GPT-2's do
+    plan       the kernel for numbers of tokens; other numbers go by the nearest in proportion
+    turned     the layer that it stands for keeps its weight as [in, out], as GPT-2's do
+    trainable  the weights of that layer ask for gradients
 
     It holds W once in CSR, and once more dense if the plan names the dense kernel for some input.
     """
 
     def __init__(
-        self, matrix: Csr, bias: Tensor | None, plan: Mapping[int, str], turned: bool = False
+        self,
+        matrix: Csr,
+        bias: Tensor | None,
+        plan: Mapping[int, str],
+        turned: bool = False,
+        trainable: bool = True,
     ):
         super().__init__()
-        self.matrix, self.bias, self.plan, self.turned = matrix, bias, dict(plan), turned
+        self.matrix, self.bias, self.plan = matrix, bias, dict(plan)
+        self.turned, self.trainable = turned, trainable
         self.out_features, self.in_features = self.nf, self.nx = matrix.shape
         self._products: dict[str, Product] = {
             name: Dense(matrix.dense(), bias) if name == DENSE else SPARSE[name](matrix, bias)
@@ -43,7 +50,10 @@ class SparseLinear(nn.Module):
         """y [..., out] of x [..., in]. Raises RunError if x is of another type or width, or if
         gradients are asked of it."""
         if torch.is_grad_enabled() and x.requires_grad:
-            raise RunError("a sparse layer cannot be trained; convert the model back first")
+            raise RunError(
+                "a sparse layer cannot be trained; call the model within torch.inference_mode(), or"
+                " convert it back first"
+            )
         if x.dtype != self.weight.dtype or x.shape[-1] != self.in_features:
             raise RunError(
                 f"a sparse layer takes {self.weight.dtype} of width {self.in_features}, not"
@@ -78,6 +88,9 @@ class SparseLinear(nn.Module):
                 " make it sparse again"
             )
         return self
+
+    def _save_to_state_dict(self, *_: Any) -> None:
+        raise RunError("a sparse model cannot be saved; convert it back with densify first")
 
     def extra_repr(self) -> str:
         rows, columns = self.matrix.shape

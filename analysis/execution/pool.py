@@ -7,6 +7,7 @@ where that is not GNU's, a few threads of ours are used.
 
 import ctypes
 import functools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,7 +49,7 @@ def _parallel() -> Callable[[Any, int, int], None]:
 
 def _gnu_openmp() -> ctypes.CDLL | None:
     """torch's own GNU OpenMP runtime, of the several that a process may have loaded."""
-    folder = str(Path(torch.__file__).parent)
+    folder = str(Path(torch.__file__).resolve().parent)
     try:
         lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
@@ -66,6 +67,15 @@ def _on_own_threads(function: Any, task: int, threads: int) -> None:
         other.result()
 
 
+def kind() -> str:
+    """Which threads are used: what is measured on one says little about the other."""
+    return "threads of its own" if _parallel() is _on_own_threads else "torch's OpenMP"
+
+
 @functools.cache
 def _helpers(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count)
+
+
+# a forked process has none of its parent's threads
+os.register_at_fork(after_in_child=_helpers.cache_clear)

@@ -3,8 +3,10 @@
 Each product takes x [tokens, columns] and gives x Wᵀ + bias, [tokens, rows]. None is for training.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +37,15 @@ class TorchCsr:
     matrix: Csr
     bias: Tensor | None
 
+    @functools.cached_property
+    def _tensor(self) -> Tensor:
+        return self.matrix.torch()
+
+    def __reduce__(self) -> Any:  # torch's tensor cannot be copied, and is made anew
+        return TorchCsr, (self.matrix, self.bias)
+
     def __call__(self, x: Tensor) -> Tensor:
-        out = torch.mm(self.matrix.torch(), x.t()).t()
+        out = torch.mm(self._tensor, x.t()).t()
         return out if self.bias is None else out + self.bias
 
 
