@@ -157,7 +157,6 @@ class _Work:
         found = await all_of(one(level) for level in study.sensitivity.allocate)
         return found, [{"sensitivity": listed}] if self._leads else []
 
-
     async def _alternative(self, kind: str) -> Found:
         call = alternative_calls.make(self._study, self._dense, self._task, kind)
         record = await self._runner.run(call)

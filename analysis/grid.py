@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from analysis import pruning, tasks
 from analysis.errors import RequestError, unknown
-from analysis.models.catalogue import BUILTIN
+from analysis.models.catalogue import BUILTIN, MAX_TOKENS
 from analysis.pruning import patterns
 from analysis.pruning.allocation import MOST
 from analysis.sections import Model
@@ -155,6 +155,12 @@ def _check_runtime(study: "Study") -> None:
         tasks.task(task).form != "classification" for task in study.examples
     ):
         raise ValueError("runtime.operations: no task of the study writes; leave out generate")
+    length = runtime.tokens + runtime.new_tokens
+    if "generate" in runtime.operations and length > MAX_TOKENS:
+        raise ValueError(
+            f"runtime.new_tokens: {runtime.new_tokens} after {runtime.tokens} are {length} tokens,"
+            f" and models take {MAX_TOKENS}; ask for fewer"
+        )
 
 
 def _check_fine_tuned(where: str, study: "Study", tasks: tuple[str, ...]) -> None:

@@ -83,8 +83,13 @@ def beside_others() -> contextlib.AbstractContextManager[None]:
     return _flock(fcntl.LOCK_SH)
 
 
-def peak_of(function: Callable[[], Any]) -> tuple[Any, int]:
+def peak_of(
+    function: Callable[..., Any], prepare: Callable[[], Any] | None = None
+) -> tuple[Any, int]:
     """The function's result, and the bytes of anonymous memory that it added at its peak.
+
+    If there is something to prepare, the function is given that: the memory that it holds counts,
+    what it took to make it does not.
 
     It runs in a forked process, since a process's own high-water mark never falls; pages of mapped
     files do not count. The result has to be picklable. Call this before the process has started
@@ -92,7 +97,7 @@ def peak_of(function: Callable[[], Any]) -> tuple[Any, int]:
     """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_measure, args=(function, sender))
+    child = context.Process(target=_measure, args=(function, prepare, sender))
     child.start()
     sender.close()
     try:
@@ -106,7 +111,9 @@ def peak_of(function: Callable[[], Any]) -> tuple[Any, int]:
     return result, peak
 
 
-def peak_here(function: Callable[[], Any]) -> tuple[Any, int]:
+def peak_here(
+    function: Callable[..., Any], prepare: Callable[[], Any] | None = None
+) -> tuple[Any, int]:
     """The same in this process, for a function that needs its threads.
 
     What earlier work has freed and the allocator kept is given back first; what it cannot give
@@ -114,7 +121,9 @@ def peak_here(function: Callable[[], Any]) -> tuple[Any, int]:
     """
     _give_back_freed_memory()
     start = _anonymous_bytes()
-    peak = start
+    given = () if prepare is None else (prepare(),)
+    _give_back_freed_memory()
+    peak = _anonymous_bytes()
     done = threading.Event()
 
     def sample() -> None:
@@ -126,17 +135,17 @@ def peak_here(function: Callable[[], Any]) -> tuple[Any, int]:
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
     try:
-        result = function()
+        result = function(*given)
     finally:
         done.set()
         sampler.join()
     return result, max(peak, _anonymous_bytes()) - start
 
 
-def _measure(function: Callable[[], Any], sender: Any) -> None:
+def _measure(function: Callable[..., Any], prepare: Callable[[], Any] | None, sender: Any) -> None:
     error = None
     try:
-        result, peak = peak_here(function)
+        result, peak = peak_here(function, prepare)
     except Exception as caught:
         result, peak, error = None, 0, caught
     sender.send((result, peak, error) if _survives((result, error)) else _told(result, error))

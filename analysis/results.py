@@ -51,7 +51,7 @@ _SCHEMA = {
     "size": ("variant format", "bytes ratio bound_bytes"),
     "runtime": (
         "variant operation kernel device threads dtype batch tokens",
-        "iterations p50_ms p95_ms tokens_per_second speedup peak_bytes samples_ms",
+        "iterations p50_ms p95_ms tokens_per_second speedup peak_bytes samples_ms chosen",
     ),
     "replicas": (
         "architecture sparsity kernel device threads dtype batch tokens",
@@ -72,7 +72,7 @@ _TEXT = {
     *("task", "metric", "split", "data_sha256", "licence", "published", "published_source"),
     *("title", "metric_title", "unit", "measures", "sample", "variant", "other", "by", "group"),
     *("kind", "method", "protocol", "settings", "status", "reason", "format", "operation"),
-    *("kernel", "device", "samples_ms", "part", "scope", "scale"),
+    *("kernel", "device", "samples_ms", "chosen", "part", "scope", "scale"),
 }
 
 Tables = dict[str, pd.DataFrame]

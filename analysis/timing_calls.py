@@ -14,7 +14,7 @@ from analysis.variants import Variant
 ORACLE = "oracle"  # computes everything in order to know what to leave out: its time means nothing
 _EACH = (DENSE, TORCH_CSR, TILED_CSR, AUTO)
 _AS_THEY_ARE = {"dense": DENSE, "int8": INT8, "student": DENSE, "moe": EXPERTS}
-_LIBRARIES = (*calls.TORCH, "numba")
+_LIBRARIES = (*calls.TORCH, "numba", "llvmlite")
 
 
 def timings(study: Study, model: Model, groups: dict[str, list[Variant]]) -> list[Call]:

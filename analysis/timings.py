@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.execution.names import DENSE
+from analysis.execution.names import DENSE, INT8
 from analysis.memo import Record
 from analysis.rows import Rows
 from analysis.variants import Row
@@ -27,6 +27,7 @@ def runtime_rows(record: Record) -> Rows:
                 "operation": cell["operation"],
                 **_measured(cell, record, whole[cell["batch"]]),
                 "peak_bytes": cell["peak_bytes"],
+                "chosen": json.dumps(cell["chosen"]) if cell.get("chosen") else None,
             }
             for cell in record["cells"]
         ]
@@ -59,7 +60,8 @@ def _measured(cell: Row, record: Record, dense: float) -> dict[str, Any]:
     median = statistics.median(samples)
     return {
         "kernel": cell["kernel"],
-        **{column: record[column] for column in ("device", "threads", "dtype", "tokens")},
+        **{column: record[column] for column in ("device", "threads", "tokens")},
+        "dtype": "int8" if cell["kernel"] == INT8 else record["dtype"],
         "batch": cell["batch"],
         "iterations": len(samples),
         "p50_ms": median,

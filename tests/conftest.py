@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import mini
 import pytest
 from hypothesis import settings
 
@@ -56,3 +57,10 @@ def read_only_folder(public_folder):
     public_folder.chmod(0o555)
     with _unprivileged():
         yield public_folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A project whose mini study has been run once, and what that run printed."""
+    folder = mini.make_project(tmp_path_factory.mktemp("finished"))
+    return folder, mini.analysis(folder, "run")

@@ -1,5 +1,6 @@
 """A study small enough for tests, and a cache in which its models already lie, barely trained."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from analysis import calls, study, variants
+from analysis import calls, results, study, timing_calls, variants
 from analysis.memo import Memo
 from analysis.models.catalogue import BUILTIN
 
@@ -33,17 +34,37 @@ recovery:
   training: {examples: 8, epochs: 2.0, batch_size: 4}
   gradual: {examples: 8, epochs: 1.0, batch_size: 4}
 sensitivity: {tasks: [paraphrase], sparsities: [0.9], examples: 8, allocate: [0.5]}
-runtime: {batches: [1], tokens: 8, min_runs: 3, min_seconds: 0.0, warmup_runs: 1, threads: 1}
+alternatives:
+  tasks: [paraphrase]
+  student: {examples: 8, batch_size: 4}
+  experts: 4
+  run: [2]
+formats: [dense, dense+zstd, bitmask, bitmask+zstd, csr16, csr16+zstd, csr32, csr32+zstd, auto,
+          auto+zstd]
+runtime:
+  operations: [forward, generate, train_step]
+  batches: [1]
+  tokens: 8
+  new_tokens: 2
+  masked_at: 0.5
+  replica: bert-base
+  min_runs: 3
+  min_seconds: 0.0
+  warmup_runs: 1
+  threads: 1
 bootstrap: {resamples: 200}
 compute: {jobs: 1, threads: 1}
 """
 
 
 def make_project(folder: Path) -> Path:
-    """A project folder with the mini study and its barely trained models in the cache."""
+    """A project folder with the mini study, its barely trained models and a small replica in the
+    cache."""
     (folder / "studies").mkdir(parents=True)
     (folder / "studies" / "mini.yml").write_text(STUDY, encoding="utf-8")
-    remember_models(folder / "cache", study.load("mini", folder / "studies"))
+    chosen = study.load("mini", folder / "studies")
+    remember_models(folder / "cache", chosen)
+    remember_replica(folder / "cache", chosen)
     return folder
 
 
@@ -67,6 +88,22 @@ def remember_models(cache: Path, chosen: study.Study) -> None:
                 if task not in BUILTIN[model.name].pretrained:
                     call = calls.fine_tune(chosen, model, base, task)
                     memo.store(call, fine_tune(memo.objects, **call.arguments), 1.0)
+
+
+def remember_replica(cache: Path, chosen: study.Study) -> None:
+    """Store the timings of a small model under the key of the one of true size."""
+    from transformers import BertConfig
+
+    from analysis.steps import replica
+
+    small = functools.partial(
+        BertConfig, hidden_size=64, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=128, vocab_size=1000,
+    )  # fmt: skip
+    memo, call = Memo(cache), timing_calls.replica(chosen)
+    memo.prepare()
+    with patch.dict(replica._CONFIGS, {"bert-base": small}):
+        memo.store(call, replica.measure_replica(memo.objects, **call.arguments), 1.0)
 
 
 _SPECIAL = ["<pad>", "</s>", "<s>", "[SEP]", "<unk>"]
@@ -116,6 +153,11 @@ def analysis(
         text=True,
         timeout=timeout,
     )
+
+
+def tables(folder: Path) -> results.Tables:
+    """The tables that a run in the project wrote."""
+    return results.read(folder / "_output" / "mini" / "results")[0]
 
 
 def environment_for(**more: str) -> dict[str, str]:

@@ -78,6 +78,16 @@ def test_what_is_kept_counts_as_well():
     assert peak >= 31 * MB
 
 
+def test_what_was_prepared_counts_and_its_making_does_not():
+    def prepare():
+        allocate(96)
+        return np.ones(32 * MB, dtype=np.uint8)
+
+    result, peak = machine.peak_of(lambda held: allocate(16) + int(held[-1]), prepare)
+    assert result == 2
+    assert peak == pytest.approx(48 * MB, abs=6 * MB)
+
+
 def test_the_caller_is_not_changed():
     state = []
     machine.peak_of(lambda: state.append(1))

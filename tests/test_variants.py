@@ -149,7 +149,7 @@ def test_an_allocated_variant_stands_beside_the_uniform_one(tiny, dense):
 
 def test_rows_of_every_kind_of_variant_fit_the_table(tiny):
     table = fake.tables(tiny)["variants"]
-    assert set(table["kind"]) == {"dense", "pruned"}
+    assert set(table["kind"]) == {"dense", "pruned", "int8", "student", "moe"}
     assert set(table["status"]) == {"ok", "unreachable"}
     assert set(table["protocol"]) == {"", "one-shot", "fine-tuned", "distilled"}
     for settings in table["settings"]:

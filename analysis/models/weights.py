@@ -4,10 +4,12 @@ A file holds what is tied once, so what is read here is counted, pruned and stor
 """
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from analysis.arrays import Array
 from analysis.errors import RequestError, RunError
@@ -16,6 +18,7 @@ from analysis.models.content import combined
 from analysis.models.tensors import Reader, Tensor
 
 FILE = SAFETENSORS  # what the project itself writes
+_HOLD_WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
 
 
 def read_weights(folder: Path) -> dict[str, Array]:
@@ -38,6 +41,13 @@ def _array(tensor: Tensor, reader: Reader) -> Array:
         ) from error
     reader.read(tensor, 0, array.reshape(-1).view(np.uint8))
     return array
+
+
+def write_in_place_of(folder: Path, out: Path, tensors: Mapping[str, Array]) -> None:
+    """Write to `out` the checkpoint in `folder` with these tensors, in one file, in place of its
+    own, whatever files they lie in; its other files are copied."""
+    shutil.copytree(folder, out, ignore=shutil.ignore_patterns(*_HOLD_WEIGHTS))
+    save_file(dict(tensors), out / FILE, metadata={"format": "pt"})
 
 
 def weights_sha256(weights: Mapping[str, Array]) -> str:

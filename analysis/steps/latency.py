@@ -1,5 +1,6 @@
 """Latency of a forward pass of a model's variants, measured side by side."""
 
+import copy
 import functools
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,14 @@ from typing import Any
 import torch
 
 from analysis.execution.choice import Chooser, always
-from analysis.execution.convert import sparsify
-from analysis.execution.names import AUTO, TILED_CSR
+from analysis.execution.convert import kernels_of, sparsify
+from analysis.execution.names import AUTO, TILED_CSR, TORCH_CSR
 from analysis.execution.timing import Schedule, interleaved_samples
 from analysis.machine import peak_of
 from analysis.models.loading import resolve_device
 from analysis.objects import Objects
 from analysis.progress import track
-from analysis.steps.timed import Entry, Loader, facts, finished, in_ms, random_inputs
+from analysis.steps.timed import CONVERTED, Entry, Loader, facts, finished, in_ms, random_inputs
 
 
 def measure_latency(
@@ -33,26 +34,27 @@ def measure_latency(
     """Record: for each variant, kernel and batch size the raw samples in ms.
 
     `variants` are entries (see `timed`), the dense model first; they take turns. Peak memory is
-    measured for the first batch size, before threads are started. `kernels` is the file that
-    remembers which kernel was fastest. Runs in a fresh process.
+    measured for the first batch size, with the default kernel and with the chosen ones, before
+    threads are started. `kernels` is the file that remembers which kernel was fastest. Runs in a
+    fresh process.
     """
     entries = [Entry(**variant) for variant in variants]
     device = resolve_device(device)
     loader = Loader(objects, form, device)
     inputs = functools.partial(random_inputs, form=form, tokens=tokens, seed=seed)
+    sizes = [batch * tokens for batch in batches]
     peaks = {}
     if device == "cpu":
         torch.set_num_threads(1)  # no OpenMP threads before the forks of peak_of
         for entry in track([e for e in entries if e.measured], "measuring memory"):
             model = loader.model(entry)
             given = inputs(model, loader.tokenizer(entry), batch=batches[0])
-            for kernel in entry.kernels:
-                run = functools.partial(_run_on_own_copy, model, given, threads, kernel)
-                peaks[entry.name, kernel, batches[0]] = peak_of(run)[1]
+            for kernel in sorted({*entry.kernels} - {TORCH_CSR, TILED_CSR}):  # AUTO is one of them
+                own = functools.partial(_own_copy, model, threads, kernel, Path(kernels), sizes)
+                run = functools.partial(_run_copy, given)
+                peaks[entry.name, kernel, batches[0]] = peak_of(run, own)[1]
     torch.set_num_threads(threads)
-    choose = Chooser(Path(kernels))
-    sizes = [batch * tokens for batch in batches]
-    runs = {}
+    choose, runs, chosen = Chooser(Path(kernels)), {}, {}
     for entry in track(entries, "loading variants"):
         for kernel in entry.kernels:
             runnable = loader.runnable(entry, kernel, choose, sizes)
@@ -61,13 +63,23 @@ def measure_latency(
                     given = inputs(runnable, loader.tokenizer(entry), batch=batch)
                     run = functools.partial(_run, runnable, given, device)
                     runs[entry.name, kernel, batch] = run
+                    chosen[entry.name, kernel, batch] = kernels_of(runnable, batch * tokens)
     cells = []
     for batch in track(batches, "measuring latency"):
         turn = {cell: run for cell, run in runs.items() if cell[2] == batch}
         for cell, seconds in interleaved_samples(turn, Schedule(**schedule)).items():
             name, kernel, _ = cell
-            told = {"variant": name, "kernel": kernel, "batch": batch, "operation": "forward"}
-            cells.append(told | {"peak_bytes": peaks.get(cell), "samples_ms": in_ms(seconds)})
+            cells.append(
+                {
+                    "variant": name,
+                    "kernel": kernel,
+                    "batch": batch,
+                    "operation": "forward",
+                    "peak_bytes": peaks.get(cell),
+                    "chosen": chosen[cell] if kernel == AUTO else None,
+                    "samples_ms": in_ms(seconds),
+                }
+            )
     return {"cells": cells, **facts(device, threads, tokens)}
 
 
@@ -78,16 +90,21 @@ def _run(model: Any, inputs: dict[str, torch.Tensor], device: str) -> None:
     finished(device)
 
 
-def _run_on_own_copy(
-    model: Any, inputs: dict[str, torch.Tensor], threads: int, kernel: str
-) -> None:
-    """One forward pass on a copy of the weights, so that they count: as loaded, those never
-    touched are still the mapped file's. The originals are kept, or freeing them would hide it."""
+def _own_copy(
+    model: Any, threads: int, kernel: str, memory: Path, sizes: list[int]
+) -> tuple[Any, Any]:
+    """The model as the kernel runs it, on weights of its own, so that they count: as loaded, those
+    never touched are still the mapped file's. And what it held before: freeing that would hide it.
+    """
     torch.set_num_threads(threads)
-    originals = [parameter.data for parameter in model.parameters()]
-    if kernel in (AUTO, TILED_CSR):
-        sparsify(model, always(TILED_CSR))
+    if kernel not in CONVERTED:
+        return copy.deepcopy(model), model  # all of it, as int8's weights are no parameters
+    before = [parameter.data for parameter in model.parameters()]
+    sparsify(model, Chooser(memory) if kernel == AUTO else always(kernel), sizes)
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()
-    _run(model, inputs, "cpu")
-    del originals
+    return model, before
+
+
+def _run_copy(inputs: dict[str, torch.Tensor], own: tuple[Any, Any]) -> None:
+    _run(own[0], inputs, "cpu")

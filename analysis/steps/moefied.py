@@ -1,13 +1,11 @@
 """Models whose feed-forward layers are experts, of which each token runs some."""
 
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.numpy import save_file
 
 from analysis.alternatives import ALTERNATIVE, write_alternative
 from analysis.alternatives.feedforward import (
@@ -23,7 +21,7 @@ from analysis.errors import RequestError
 from analysis.machine import peak_here
 from analysis.models import naming
 from analysis.models import weights as stored
-from analysis.models.weights import FILE, read_weights, require_finite
+from analysis.models.weights import read_weights, require_finite, write_in_place_of
 from analysis.objects import Objects
 from analysis.pruning.units import KEPT
 from analysis.steps.calibrated import calibration
@@ -102,8 +100,7 @@ def _level(
         for key, layer in layers.items():
             routers |= router_tensors(layer.into, made.routers[key])
     tensors = reordered(weights, layers, made.orders) | routers
-    shutil.copytree(folder, out, ignore=shutil.ignore_patterns(FILE))
-    save_file(tensors, out / FILE, metadata={"format": "pt"})
+    write_in_place_of(folder, out, tensors)
     write_alternative(out, KIND, {"experts": made.count, "run": run, "router": router})
     whole = sum(weights[n].size for layer in layers.values() for n in (layer.into, layer.out))
     return {

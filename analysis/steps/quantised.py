@@ -1,21 +1,17 @@
 """Quantised models: the linear layers of a checkpoint in eight bits."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any
-
-from safetensors.numpy import save_file
 
 from analysis.alternatives import ALTERNATIVE, int8, write_alternative
 from analysis.errors import RequestError
 from analysis.models import naming
 from analysis.models import weights as stored
-from analysis.models.weights import FILE, read_weights
+from analysis.models.weights import FILE, read_weights, write_in_place_of
 from analysis.objects import Objects
 
 KIND = "int8"
-_WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")  # files that the new one takes the place of
 
 
 def quantise_checkpoint(
@@ -42,8 +38,7 @@ def _quantise(folder: Path, out: Path) -> dict[str, Any]:
     names = int8.quantisable(weights)
     tensors, facts = int8.quantise(weights, names)
     seconds = time.perf_counter() - start
-    shutil.copytree(folder, out, ignore=shutil.ignore_patterns(*_WEIGHTS))
-    save_file(tensors, out / FILE, metadata={"format": "pt"})
+    write_in_place_of(folder, out, tensors)
     write_alternative(out, KIND, facts)
     return {
         "weights_sha256": stored.weights_sha256(tensors),

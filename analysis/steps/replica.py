@@ -1,7 +1,7 @@
 """Latency at true size: a model of a published shape with random weights, pruned to some levels.
 
-How long a model takes does not depend on what its weights are, only on how many are zero: so the
-times are those of the published model, pruned as far.
+How long a model takes depends on how many weights are zero, and a little on where, not on what the
+others are: so the times stand for the published model, each of its matrices pruned as far.
 """
 
 import copy
@@ -35,7 +35,11 @@ def measure_replica(
     seed: int,
 ) -> dict[str, Any]:
     """Record: for each sparsity and kernel the raw samples in ms of a forward pass of one text of
-    128 tokens, on the CPU, and the bytes of the linear layers as they run."""
+    128 tokens, on the CPU, and the bytes of the linear layers as they run.
+
+    A kernel that can do nothing at a sparsity has no cell there. Raises RequestError if there is no
+    such architecture.
+    """
     if architecture not in _CONFIGS:
         raise RequestError(unknown("architecture", architecture, _CONFIGS))
     torch.set_num_threads(threads)
@@ -46,7 +50,8 @@ def measure_replica(
     cells = []
     for sparsity in track(sorted(sparsities), "measuring at true size"):
         _prune(model, sparsity)  # what a lower level removed is removed at a higher one
-        models = {DENSE: model} | {k: _converted(model, k) for k in (TORCH_CSR, TILED_CSR)}
+        sparse = {kernel: _converted(model, kernel) for kernel in (TORCH_CSR, TILED_CSR)}
+        models = {DENSE: model} | {k: made for k, made in sparse.items() if made is not None}
         runs = {kernel: functools.partial(_run, m, ids) for kernel, m in models.items()}
         for kernel, seconds in interleaved_samples(runs, Schedule(**schedule)).items():
             cells.append(
@@ -73,12 +78,11 @@ def _prune(model: nn.Module, sparsity: float) -> None:
                 parameter.masked_fill_(parameter.abs() <= last, 0.0)
 
 
-def _converted(model: nn.Module, kernel: str) -> nn.Module:
-    """The same model, its weights shared but for what is made sparse."""
+def _converted(model: nn.Module, kernel: str) -> nn.Module | None:
+    """The same model, its weights shared but for what is made sparse; None if nothing is."""
     shared = {id(parameter): parameter for parameter in model.parameters()}
     converted = copy.deepcopy(model, shared)
-    sparsify(converted, always(kernel), [_BATCH * _TOKENS])
-    return converted
+    return converted if sparsify(converted, always(kernel), [_BATCH * _TOKENS]) else None
 
 
 def _run(model: nn.Module, ids: torch.Tensor) -> None:

@@ -1,19 +1,17 @@
 """Smaller models: whole neurons and heads removed, a checkpoint of its own for each level."""
 
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.numpy import save_file
 
 from analysis.calibration.moments import moments_of
 from analysis.machine import peak_here
 from analysis.models import naming
 from analysis.models import weights as stored
-from analysis.models.weights import FILE, read_weights, require_finite
+from analysis.models.weights import read_weights, require_finite, write_in_place_of
 from analysis.objects import Objects
 from analysis.pruning.calibrated import Calibration
 from analysis.pruning.structured import Unreachable, projections, remove_units, write_kept
@@ -67,8 +65,7 @@ def _shrink(
             continue
         seconds = time.perf_counter() - start
         out = scratch / str(i)
-        shutil.copytree(folder, out, ignore=shutil.ignore_patterns(FILE))
-        save_file(smaller.weights, out / FILE, metadata={"format": "pt"})
+        write_in_place_of(folder, out, smaller.weights)
         write_kept(out, smaller.kept)
         parameters = sum(smaller.weights[name].size for name in named)
         facts |= {

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoTokenizer
 
 from analysis.execution.choice import Choose, always
 from analysis.execution.convert import sparsify
-from analysis.execution.names import AUTO, INT8, SEMI_STRUCTURED, TILED_CSR, TORCH_CSR
+from analysis.execution.names import AUTO, INT8, TILED_CSR, TORCH_CSR
 from analysis.models.loading import load_model, put, resolve_device
 from analysis.objects import Objects
 from analysis.pruning.masks import read_pruned
 
-_CONVERTED = (AUTO, TORCH_CSR, TILED_CSR, SEMI_STRUCTURED)
+CONVERTED = (AUTO, TORCH_CSR, TILED_CSR)
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,23 @@ class Loader:
         return model
 
     def tokenizer(self, entry: Entry) -> Any:
-        return _loaded(self.objects.open(entry.checkpoint), self.form, self.device)[1]
+        return _tokenizer(self.objects.open(entry.checkpoint))
 
     def runnable(self, entry: Entry, kernel: str, choose: Choose, tokens: list[int]) -> Any | None:
         """The variant as that kernel runs it; None if the kernel can do nothing for it here."""
         if kernel == INT8 and self.device != "cpu":
             return None
         model = self.model(entry)
-        if kernel in _CONVERTED:
+        if kernel in CONVERTED:
             converted = sparsify(model, choose if kernel == AUTO else always(kernel), tokens)
             if not converted and kernel != AUTO:
                 return None
         return model
+
+
+@functools.lru_cache(maxsize=64)
+def _tokenizer(folder: Path) -> Any:
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 @functools.lru_cache(maxsize=2)
