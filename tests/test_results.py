@@ -32,6 +32,8 @@ CONTRACT = {
     "size": "*variant *format bytes ratio bound_bytes",
     "runtime": "*variant *operation *kernel *device *threads *dtype *batch *tokens iterations"
     " p50_ms p95_ms tokens_per_second speedup peak_bytes",
+    "replicas": "*architecture *sparsity *kernel *device *threads *dtype *batch *tokens iterations"
+    " p50_ms p95_ms tokens_per_second speedup linear_bytes",
     "profile": "*model *part *layer *kind parameters zeros not_finite mean_abs std skew kurtosis"
     " q01 q05 q25 q50 q75 q95 q99 below_1e-3 below_1e-2 below_1e-1 below_1",
     "profile_scopes": "*model *scope part layer kind parameters zeros not_finite mean_abs std skew"

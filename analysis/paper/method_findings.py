@@ -109,7 +109,7 @@ def structure_costs(data: Data) -> Finding:
 def training_recovers(data: Data) -> Finding:
     """Whether every classifier that fell below nine tenths is back there after fine-tuning."""
     rows = data.scores[
-        data.scores["series"].isin([name for name in data.trained if "fine-tuned" in name])
+        data.scores["series"].isin([name for name in data.trained if _is_tuned(data, name)])
         & (data.scores["sparsity"] == _RECOVERED_AT)
         & data.scores["task"].map(lambda task: data.primary[task] in ("accuracy", "f1"))
     ]
@@ -124,6 +124,11 @@ def training_recovers(data: Data) -> Finding:
         for _, row in fallen.iterrows()
     )
     return bool((fallen["retained"] >= _RECOVERED).all()), f"retained: {shown}"
+
+
+def _is_tuned(data: Data, name: str) -> bool:
+    """Whether it was fine-tuned after pruning; what trains by itself began with nothing."""
+    return "fine-tuned" in name and series.untrained(name) in data.entrants
 
 
 def _before(data: Data, row: pd.Series) -> float:

@@ -38,6 +38,8 @@ def bytes_by_level(data: Data) -> Figure:
 def speedups(data: Data) -> Figure:
     """Speed-up over the dense model by level and kernel: a row a batch size, a panel a model."""
     table = data.latency
+    if table.empty:
+        return style.nothing("This study times no forward pass.")
     batches = sorted(table["batch"].unique())
     places = [(batch, model) for batch in batches for model in data.models]
     figure, axes = style.grid(len(batches), len(data.models), 2.1)
@@ -65,7 +67,7 @@ def replica_speedups(data: Data) -> Figure:
     for i, kernel in enumerate(_KERNELS):
         rows = table[table["kernel"] == kernel].set_index("sparsity")["linear_bytes"]
         if len(rows):
-            shares = [rows.get(level) / dense for level in levels]
+            shares = rows.reindex(levels).astype(float) / dense
             memory.plot(range(len(levels)), shares, label=kernel, **style.ordinal(i))
     memory.set_ylim(bottom=0)
     memory.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -92,6 +94,8 @@ def _by_kernel(axis: Axes, rows: pd.DataFrame, levels: list[float]) -> None:
 def tradeoff_map(data: Data) -> Figure:
     """Quality against bytes and against milliseconds: a row a model, a mark a variant."""
     variants = tradeoff.table(data)
+    if variants.empty:
+        return style.nothing("This study times no variant that it scores.")
     groups = tradeoff.groups(variants)
     figure, axes = style.grid(len(data.models), 2, 2.2, sharey=True)
     for row, model in enumerate(data.models):

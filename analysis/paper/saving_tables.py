@@ -1,15 +1,16 @@
 """Tables of what pruning and its alternatives save."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 
+from analysis.execution.names import AUTO, DENSE
 from analysis.paper import series, text, tradeoff
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
 
 LOSSES = (0.01, 0.05, 0.10)
 _WHAT = {
+    "one-shot": "weights removed",
+    "trained": "weights removed, then trained",
     "int8": "quantised to eight bits",
     "student": "distilled into half the depth",
     "moe": "cut into experts",
@@ -38,8 +39,9 @@ def sizes(data: Data) -> Md:
 
 
 def latencies(data: Data) -> Md:
-    """Median and 95th percentile of the latency of each level, kernel and batch size."""
-    order = data.latency["model"].map(data.models.index)
+    """Latency of each level and batch size, on the default kernel and on each layer's fastest."""
+    table = data.latency[data.latency["kernel"].isin([DENSE, AUTO])]
+    order = table["model"].map(data.models.index)
     keys = ["order", "batch", "kernel", "sparsity"]
     body = [
         [
@@ -53,7 +55,7 @@ def latencies(data: Data) -> Md:
             text.times(row["speedup"]),
             text.megabytes(row["peak_bytes"]),
         ]
-        for _, row in data.latency.assign(order=order).sort_values(keys).iterrows()
+        for _, row in table.assign(order=order).sort_values(keys).iterrows()
     ]
     header = ["Model", "Batch", "Level", "Kernel", "p50 (ms)", "p95 (ms)", "Runs", "Speed-up",
               "Peak memory"]  # fmt: skip
@@ -63,19 +65,21 @@ def latencies(data: Data) -> Md:
 def alternatives(data: Data) -> Md:
     """What the alternatives keep, weigh and take, over all models that were put to them."""
     variants = tradeoff.table(data)
-    leading = data.trained[:1] or data.methods[:1]
+    trained = [name for name in data.trained if name in set(variants["series"])]
+    tuned = [name for name in trained if series.untrained(name) == data.methods[0]] or trained
+    pruned = [*data.methods[:1], *tuned[:1]]
     shown = variants[~variants["group"].isin(["dense", "N:M"])]
-    shown = shown[~shown["group"].isin(["one-shot", "trained"]) | shown["series"].isin(leading)]
+    shown = shown[~shown["group"].isin(["one-shot", "trained"]) | shown["series"].isin(pruned)]
     body = []
     for (name, level), rows in shown.groupby(["series", "sparsity"], sort=False):
-        what = _WHAT.get(rows["group"].iloc[0], "weights removed")
+        what = _WHAT[rows["group"].iloc[0]]
         body.append(
             [
                 escape(name) + (f" {text.level(level)}" if level else ""),
                 what,
-                _between(rows["retained"], lambda x: text.number(x, 2)),
-                _between(rows["bytes_share"], text.percent),
-                _between(1 / rows["p50_ms_share"], text.times),
+                text.between(rows["retained"], lambda x: text.number(x, 2)),
+                text.between(rows["bytes_share"], text.percent),
+                text.between(1 / rows["p50_ms_share"], text.times),
                 text.count(len(rows)),
             ]
         )
@@ -91,25 +95,26 @@ def alternatives_by_model(data: Data) -> Md:
     body = []
     for _, row in other.iterrows():
         found = timed.loc[row["variant"]] if row["variant"] in timed.index else None
-        oracle = row["series"].endswith(series.ORACLE)
         body.append(
             [
                 escape(row["model"]),
+                escape(data.task_title(row["task"])),
                 escape(row["series"]),
                 text.number(row["retained"], 3),
                 f"{text.number(row['retained_low'], 3)} to {text.number(row['retained_high'], 3)}",
                 text.MISSING if found is None else text.percent(found["bytes_share"]),
-                text.MISSING if found is None or oracle else text.number(found["p50_ms"]),
+                text.MISSING if found is None else text.number(found["p50_ms"]),
             ]
         )
-    header = ["Model", "Variant", "Retained", "Interval", "File", "p50 (ms)"]
-    return text.table(header, body, "llrrrr")
+    header = ["Model", "Task", "Variant", "Retained", "Interval", "File", "p50 (ms)"]
+    return text.table(header, body, "lllrrrr")
 
 
 def operations(data: Data) -> Md:
     """Writing and training: the dense model beside the levels of the method that was timed."""
     table = data.runtime[data.runtime["operation"] != "forward"]
     order = table["model"].map(data.models.index)
+    chosen = table["kernel"] != DENSE
     body = [
         [
             escape(row["model"]),
@@ -120,8 +125,8 @@ def operations(data: Data) -> Md:
             text.number(row["tokens_per_second"]),
             text.times(row["speedup"]),
         ]
-        for _, row in table.assign(order=order)
-        .sort_values(["operation", "order", "kernel", "sparsity"])
+        for _, row in table.assign(order=order, chosen=chosen)
+        .sort_values(["operation", "order", "chosen", "sparsity"])
         .iterrows()
     ]
     header = ["Model", "Operation", "Level", "Kernel", "p50 (ms)", "Tokens/s", "Speed-up"]
@@ -172,7 +177,3 @@ def replicas(data: Data) -> Md:
     header = ["Model", "Level", "Kernel", "p50 (ms)", "p95 (ms)", "Runs", "Speed-up",
               "Linear layers"]  # fmt: skip
     return text.table(header, body, "lrlrrrrr")
-
-
-def _between(values: Iterable[float], shown: object) -> str:
-    return text.between(values, shown)

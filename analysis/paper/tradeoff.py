@@ -1,14 +1,17 @@
 """Quality, bytes and milliseconds of every variant that was timed, in one table.
 
-A variant's bytes are those of its smallest file, its milliseconds those of its fastest kernel for
-the largest batch. What computes with an oracle's choice is no model that could be run.
+A variant's bytes are those of its smallest file, its milliseconds those of the largest batch, with
+the kernel that was chosen for each layer where there was a choice. What computes with an oracle's
+choice is no model that could be run.
 """
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from analysis.execution.names import AUTO
 from analysis.paper import series
 from analysis.paper.data import Data
 
@@ -20,11 +23,11 @@ def table(data: Data) -> pd.DataFrame:
     """A row a variant: model, task, series, group, sparsity, retained (with its interval), bytes
     and format, p50_ms and kernel, and both as a share of the dense model's; whether it is among
     the best of its model (see `best`)."""
-    batch = data.runtime.loc[data.runtime["operation"] == "forward", "batch"].max()
-    timed = data.runtime[
-        (data.runtime["operation"] == "forward") & (data.runtime["batch"] == batch)
-    ]
-    fastest = _least(timed, "p50_ms")[["variant", "p50_ms", "kernel"]]
+    timed = data.runtime[data.runtime["operation"] == "forward"]
+    timed = timed[timed["batch"] == timed["batch"].max()]
+    # one kernel each: the least of several medians would be lower by chance alone
+    chosen = timed["variant"].isin(timed.loc[timed["kernel"] == AUTO, "variant"])
+    fastest = timed.loc[~chosen | (timed["kernel"] == AUTO), ["variant", "p50_ms", "kernel"]]
     smallest = _least(data["size"], "bytes")[["variant", "bytes", "format"]]
     columns = ["variant", "model", "task", "kind", "method", "series", "sparsity", "retained",
                "retained_low", "retained_high"]  # fmt: skip
@@ -32,8 +35,11 @@ def table(data: Data) -> pd.DataFrame:
     found = found[~found["series"].str.endswith(series.ORACLE) & found["retained"].notna()]
     dense = found[found["kind"] == "dense"].set_index("model")
     for column in ("bytes", "p50_ms"):
-        found[f"{column}_share"] = found[column] / found["model"].map(dense[column])
-    found["group"] = [_group(*row) for row in zip(found["kind"], found["series"], strict=True)]
+        whole = found["model"].map(dense[column]).astype(float)  # of no rows it would be text
+        found[f"{column}_share"] = found[column] / whole
+    settings = found["variant"].map(data.variants.set_index("variant")["settings"])
+    described = zip(found["kind"], found["series"], settings, strict=True)
+    found["group"] = [_group(*row) for row in described]
     found["best"] = False
     for _, own in found.groupby("model"):
         found.loc[own.index, "best"] = best(own)
@@ -50,8 +56,8 @@ def best(variants: pd.DataFrame) -> pd.Series:
 
 
 def recommended(variants: pd.DataFrame, loss: float) -> pd.Series | None:
-    """Of one model's variants that surely lose no more than this share of the dense quality, the
-    one with the least bytes times milliseconds; None if none is as good."""
+    """Of one model's variants that by the lower end of their interval lose no more than this share
+    of the dense quality, the one with the least bytes times milliseconds; None of no variants."""
     good = variants[(variants["retained_low"] >= 1 - loss) | (variants["kind"] == "dense")]
     if good.empty:
         return None
@@ -63,15 +69,16 @@ def _least(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     return rows.loc[rows.groupby("variant", sort=False)[column].idxmin()]
 
 
-def _group(kind: str, name: str) -> str:
-    """What the variant is shown as."""
+def _group(kind: str, name: str, settings: str) -> str:
+    """What the variant is shown as; a method may have any name, so its settings tell what it is."""
     if kind != "pruned":
         return kind
-    if name == "structured":
-        return "structured"
     if series.is_trained(name):
         return "trained"
-    return "N:M" if name.startswith("nm-") else "one-shot"
+    chosen = json.loads(settings)
+    if "kept" in chosen:
+        return "structured"
+    return "N:M" if "pattern" in chosen else "one-shot"
 
 
 def groups(variants: pd.DataFrame) -> Sequence[str]:

@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.execution.names import AUTO, DENSE
 from analysis.paper import claims, text, weights
 from analysis.paper.data import Data
+from analysis.paper.saving_findings import FASTER
 from analysis.paper.text import escape
 
 
@@ -190,35 +191,35 @@ def speedup_range(data: Data) -> str:
     return text.between(pruned["speedup"], text.times)
 
 
-def sparse_speedup(data: Data) -> str:
-    """The speed-up of the models studied at the highest level, by the kernel chosen for each."""
-    table = data.latency
-    top = table[(table["sparsity"] == data.levels[-1]) & (table["kernel"] == AUTO)]
-    return text.between(top["speedup"], text.times)
-
-
 def replica_speedup(data: Data) -> str:
     """The speed-up at true size at the highest level, by the fastest sparse kernel."""
+    found = _fastest_replica(data)
+    return text.times(found["speedup"]) if found is not None else "an unknown number of times"
+
+
+def _fastest_replica(data: Data) -> pd.Series | None:
+    """The row of the fastest sparse kernel at the highest level; None if none was measured."""
     table = data["replicas"]
     sparse = table[(table["kernel"] != DENSE) & (table["sparsity"] == table["sparsity"].max())]
-    return text.times(sparse["speedup"].max()) if len(sparse) else "an unknown number of times"
+    return None if sparse.empty else sparse.loc[sparse["speedup"].idxmax()]
 
 
 def crossover(data: Data) -> str:
-    """The lowest level at which a sparse kernel is faster at true size."""
+    """Where sparse kernels begin to gain at true size: "gains from 80 % on"."""
     table = data["replicas"]
     best = table[table["kernel"] != DENSE].groupby("sparsity")["speedup"].max()
-    faster = best[best >= 1].index
-    return text.level(min(faster)) if len(faster) else "none of the levels"
+    slow = best[best < FASTER].index
+    gaining = best[best.index > (max(slow) if len(slow) else 0)].index
+    return f"gains from {text.level(min(gaining))} on" if len(gaining) else "gains at no level"
 
 
 def replica_memory(data: Data) -> str:
-    """What its linear layers take in memory at the highest level, as a share of the dense ones."""
-    table = data["replicas"]
-    if table.empty:
+    """What its linear layers take in memory with that kernel, as a share of the dense ones."""
+    found, table = _fastest_replica(data), data["replicas"]
+    if found is None:
         return text.MISSING
-    sparse = table[table["sparsity"] == table["sparsity"].max()]
-    return text.percent(sparse["linear_bytes"].min() / sparse["linear_bytes"].max())
+    dense = table.loc[table["kernel"] == DENSE, "linear_bytes"].max()
+    return text.percent(found["linear_bytes"] / dense)
 
 
 def masked_step(data: Data) -> str:
@@ -236,10 +237,14 @@ def generation_speedup(data: Data) -> str:
 
 
 def runtime_settings(data: Data) -> str:
-    """Threads, tokens, type and device of the timings."""
+    """Threads, tokens, type and device of the timings, and how often each was repeated."""
+    if data.latency.empty:
+        return "no forward pass was timed"
     row = data.latency.iloc[0]
+    runs = text.between(data.latency["iterations"], text.count)
     return escape(
-        f"{row['tokens']} tokens, {row['dtype']}, {row['threads']} threads, {row['device']}"
+        f"{row['tokens']} tokens, {row['dtype']}, {row['threads']} threads, {row['device']},"
+        f" {runs} runs each"
     )
 
 
