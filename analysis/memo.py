@@ -40,6 +40,7 @@ class Call:
     code       further modules whose code counts: those the step loads by name
     libraries  distributions whose versions count
     timing     the step measures time: the machine counts, and nothing runs beside it
+    fresh      the step measures memory: it gets a process in which nothing ran before
     label      what a person calls it
     """
 
@@ -49,6 +50,7 @@ class Call:
     code: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     timing: bool = False
+    fresh: bool = False
     label: str = ""
 
     @property

@@ -28,7 +28,7 @@ async def run_study(study: Study, runner: Runner) -> Rows:
         for model, (_, g) in zip(study.models, parts, strict=True)
     ]
     if study.runtime.replica is not None:
-        timed.append(timings.replica_rows(await runner.run_alone(timing_calls.replica(study))))
+        timed.append(timings.replica_rows(await runner.run(timing_calls.replica(study))))
     return rows.merge([rows.task_rows(examples), *(part for part, _ in parts), *timed])
 
 
@@ -36,7 +36,7 @@ async def _timed(
     study: Study, runner: Runner, model: Model, groups: dict[str, list[Variant]]
 ) -> Rows:
     """The rows of a model's timings, one after the other, when nothing else is left to do."""
-    records = [await runner.run_alone(call) for call in timing_calls.timings(study, model, groups)]
+    records = [await runner.run(call) for call in timing_calls.timings(study, model, groups)]
     return rows.merge(timings.runtime_rows(record) for record in records)
 
 

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import queue
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -60,19 +60,15 @@ class Runner:
         os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
 
     async def run(self, call: Call) -> Record:
-        """The record of the call, remembered or computed on a worker."""
-        return (await self._outcome(call, self._workers)).record
+        """The record of the call, remembered or computed: on a worker, or in a fresh process."""
+        return (await self._outcome(call)).record
 
-    async def run_alone(self, call: Call) -> Record:
-        """The same, in a fresh process of its own: for what measures time and memory."""
-        return (await self._outcome(call, self._fresh)).record
-
-    async def _outcome(self, call: Call, executor: Callable[[], Executor]) -> Outcome:
+    async def _outcome(self, call: Call) -> Outcome:
         outcome = self.memo.lookup(call)
         if outcome is None:
             if self.memo.has_entry(call):
                 self.display.say(f"damaged in the cache, computing again: {call.label}")
-            outcome = await self._compute(call, executor())
+            outcome = await self._compute(call, self._fresh() if call.fresh else self._workers())
             self.display.finished(call.label, outcome.seconds)
         tally = self.tallies.setdefault(call.step, Tally())
         setattr(tally, outcome.how, getattr(tally, outcome.how) + 1)

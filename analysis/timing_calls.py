@@ -73,6 +73,7 @@ def _forward(study: Study, model: Model, task: str, group: Sequence[Variant]) ->
         carried=_memory(),
         libraries=_LIBRARIES,
         timing=True,
+        fresh=True,
         label=f"{model.name}: latency",
     )
 

@@ -125,11 +125,26 @@ def test_a_cell_is_done_as_soon_as_it_may_be(second, min_runs, min_seconds, max_
 # ---------------------------------------------------------------- taking turns
 
 
+def rounds(log, size):
+    """The log in rounds of so many runs."""
+    return [log[i : i + size] for i in range(0, len(log), size)]
+
+
 def test_cells_take_turns():
     clock = Clock()
     cells = {name: clock.cell(name, 1.0) for name in "abc"}
     interleaved_samples(cells, replace(SHORT, warmup_runs=1), clock)
-    assert "".join(clock.log) == "abc" + "abc" * 5
+    assert len(clock.log) == 3 + 5 * 3
+    assert all(sorted(turn) == ["a", "b", "c"] for turn in rounds(clock.log, 3))
+
+
+def test_no_cell_always_comes_after_the_same_one():
+    clock = Clock()
+    cells = {name: clock.cell(name, 1.0) for name in "abcd"}
+    interleaved_samples(cells, replace(SHORT, warmup_runs=1, min_runs=40), clock)
+    before = list(zip(clock.log, clock.log[1:], strict=False))
+    for name in "abcd":
+        assert len({first for first, second in before if second == name}) >= 3
 
 
 def test_a_cell_that_is_done_sits_out():
@@ -137,7 +152,8 @@ def test_a_cell_that_is_done_sits_out():
     cells = {"slow": clock.cell("s", 10.0), "quick": clock.cell("q", 1.0)}
     schedule = replace(SHORT, warmup_runs=1, min_runs=3, min_seconds=6)
     samples = interleaved_samples(cells, schedule, clock)
-    assert "".join(clock.log) == "sq" + "sq" * 3 + "qqq"
+    assert all(sorted(turn) == ["q", "s"] for turn in rounds(clock.log[:8], 2))
+    assert "".join(clock.log[8:]) == "qqq"
     assert samples == {"slow": [10.0] * 3, "quick": [1.0] * 6}
 
 

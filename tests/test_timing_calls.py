@@ -219,6 +219,9 @@ def test_timings_run_alone_and_the_replica_at_the_studys_levels():
     for call in [*timings(asked, "tiny-gpt2").values(), replica]:
         assert call.timing
         assert "machine" in call.key
+    assert {step for step, call in timings(asked, "tiny-gpt2").items() if call.fresh} == {
+        "measure_latency"  # it measures memory, too
+    }
 
 
 # ---------------------------------------------------------------- keys

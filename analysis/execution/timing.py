@@ -1,5 +1,6 @@
 """Timing that can be believed: warmed up, interleaved, every raw sample kept."""
 
+import random
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -40,13 +41,15 @@ def interleaved_samples(
 ) -> dict[Cell, list[float]]:
     """Seconds of each run of each cell.
 
-    The cells take turns, so that a slow minute of the machine falls on all of them; a cell that has
-    been measured enough sits out.
+    The cells take turns, in another order each time: a slow minute of the machine falls on all of
+    them, and none always comes after the same one. A cell that has been measured enough sits out.
     """
     for run in cells.values():
         _warm_up(run, schedule, clock)
     samples: dict[Cell, list[float]] = {cell: [] for cell in cells}
+    order = random.Random(0)
     while waiting := [cell for cell in cells if not schedule.done(samples[cell])]:
+        order.shuffle(waiting)
         for cell in waiting:
             start = clock()
             cells[cell]()

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, PercentFormatter
 
 from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
 from analysis.paper import style, tradeoff
@@ -42,7 +42,7 @@ def speedups(data: Data) -> Figure:
         return style.nothing("This study times no forward pass.")
     batches = sorted(table["batch"].unique())
     places = [(batch, model) for batch in batches for model in data.models]
-    figure, axes = style.grid(len(batches), len(data.models), 2.1)
+    figure, axes = style.grid(len(batches), len(data.models), 1.75)
     for axis, (batch, model) in zip(axes, places, strict=True):
         rows = table[(table["batch"] == batch) & (table["model"] == model)]
         _by_kernel(axis, rows, [0.0, *data.levels])
@@ -88,6 +88,7 @@ def _by_kernel(axis: Axes, rows: pd.DataFrame, levels: list[float]) -> None:
             axis.plot(*zip(*at, strict=True), label=kernel, **style.ordinal(i))
     axis.axhline(1, color=style.INK, linewidth=0.8)
     axis.set_yscale("log", base=2)
+    axis.yaxis.set_major_locator(LogLocator(base=2, subs=(1.0, 1.5)))
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 

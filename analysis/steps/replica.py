@@ -8,6 +8,7 @@ import copy
 import functools
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import BertConfig, BertModel
@@ -73,9 +74,10 @@ def _prune(model: nn.Module, sparsity: float) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if named[name].prunable:
-                sizes = parameter.abs().flatten()
-                last = sizes.kthvalue(round(sparsity * sizes.numel())).values
-                parameter.masked_fill_(parameter.abs() <= last, 0.0)
+                sizes = parameter.abs()
+                removed = round(sparsity * sizes.numel())
+                last = np.partition(sizes.numpy().reshape(-1), removed - 1)[removed - 1]
+                parameter.masked_fill_(sizes <= last, 0.0)
 
 
 def _converted(model: nn.Module, kernel: str) -> nn.Module | None:
