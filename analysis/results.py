@@ -51,11 +51,13 @@ _SCHEMA = {
     "size": ("variant format", "bytes ratio bound_bytes"),
     "runtime": (
         "variant operation kernel device threads dtype batch tokens",
-        "iterations p50_ms p95_ms tokens_per_second speedup peak_bytes samples_ms chosen",
+        "iterations p50_ms p95_ms tokens_per_second speedup peak_bytes samples_ms chosen"
+        " speedup_low speedup_high",
     ),
     "replicas": (
         "architecture sparsity kernel device threads dtype batch tokens",
-        "iterations p50_ms p95_ms tokens_per_second speedup linear_bytes samples_ms",
+        "iterations p50_ms p95_ms tokens_per_second speedup linear_bytes samples_ms"
+        " speedup_low speedup_high",
     ),
     "profile": ("model part layer kind", _STATISTICS),
     "profile_scopes": ("model scope", f"part layer kind {_STATISTICS} ks_distance"),

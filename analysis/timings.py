@@ -1,24 +1,26 @@
 """From records of timings to the rows of the tables `runtime` and `replicas`."""
 
+import functools
 import json
 import statistics
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.execution.names import DENSE, INT8
 from analysis.memo import Record
 from analysis.rows import Rows
 from analysis.variants import Row
 
+_RESAMPLES = 500  # of the runs of a cell
+
 
 def runtime_rows(record: Record) -> Rows:
     """Each variant, kernel and batch against the dense model, the first of the record's."""
     dense = record["cells"][0]["variant"]
     whole = {
-        cell["batch"]: statistics.median(cell["samples_ms"])
-        for cell in record["cells"]
-        if cell["variant"] == dense
+        cell["batch"]: cell["samples_ms"] for cell in record["cells"] if cell["variant"] == dense
     }
     return {
         "runtime": [
@@ -37,9 +39,7 @@ def runtime_rows(record: Record) -> Rows:
 def replica_rows(record: Record) -> Rows:
     """Each level and kernel against torch's dense one on the same weights."""
     whole = {
-        cell["sparsity"]: statistics.median(cell["samples_ms"])
-        for cell in record["cells"]
-        if cell["kernel"] == DENSE
+        cell["sparsity"]: cell["samples_ms"] for cell in record["cells"] if cell["kernel"] == DENSE
     }
     return {
         "replicas": [
@@ -54,10 +54,11 @@ def replica_rows(record: Record) -> Rows:
     }
 
 
-def _measured(cell: Row, record: Record, dense: float) -> dict[str, Any]:
-    """A cell's times, and how many times faster than `dense` (ms) it is."""
+def _measured(cell: Row, record: Record, dense: list[float]) -> dict[str, Any]:
+    """A cell's times, and how many times faster than the `dense` samples (ms) it is."""
     samples = cell["samples_ms"]
     median = statistics.median(samples)
+    low, high = _interval(samples, dense)
     return {
         "kernel": cell["kernel"],
         **{column: record[column] for column in ("device", "threads", "tokens")},
@@ -67,6 +68,23 @@ def _measured(cell: Row, record: Record, dense: float) -> dict[str, Any]:
         "p50_ms": median,
         "p95_ms": float(np.quantile(samples, 0.95)),
         "tokens_per_second": 1e3 * cell["batch"] * record["tokens"] / median,
-        "speedup": dense / median,
+        "speedup": statistics.median(dense) / median,
+        "speedup_low": low,
+        "speedup_high": high,
         "samples_ms": json.dumps(samples),
     }
+
+
+def _interval(samples: list[float], dense: list[float]) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the ratio of the medians; of the dense samples it is 1."""
+    if samples is dense:
+        return 1.0, 1.0
+    ratios = _medians(tuple(dense)) / _medians(tuple(samples))[::-1]  # other draws for each
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(low), float(high)
+
+
+@functools.lru_cache(maxsize=32)
+def _medians(samples: tuple[float, ...]) -> NDArray[np.float64]:
+    drawn = np.random.default_rng(0).choice(np.array(samples), (_RESAMPLES, len(samples)))
+    return np.asarray(np.median(drawn, axis=1))

@@ -5,10 +5,10 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import results
+from analysis import results, timings
 from analysis.timings import replica_rows, runtime_rows
 
 FACTS = {"device": "cpu", "device_name": "", "dtype": "float32", "threads": 2, "tokens": 32}
@@ -161,3 +161,22 @@ def test_a_machine_faster_by_some_factor_changes_no_speed_up(dense, others, fact
         assert faster["p50_ms"] == factor * row["p50_ms"]
     assert rows(record(1.0))[0]["speedup"] == 1.0
     assert rows(record(1.0))[0]["p50_ms"] == statistics.median(dense)
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(st.floats(1, 2), min_size=5, max_size=40),
+    st.lists(st.floats(1, 2), min_size=5, max_size=40),
+)
+def test_the_interval_of_a_speed_up_holds_no_more_than_the_samples_allow(dense, samples):
+    low, high = timings._interval(samples, dense)
+    assert min(dense) / max(samples) <= low <= high <= max(dense) / min(samples)
+
+
+def test_the_interval_of_a_speed_up_tells_a_difference_from_noise():
+    noise = [1 + 0.02 * (i % 7) for i in range(25)]
+    low, high = timings._interval([x / 2 for x in noise], noise)
+    assert 1.9 < low <= 2 <= high < 2.1
+    low, high = timings._interval(list(reversed(noise)), noise)
+    assert low <= 1 <= high
+    assert timings._interval(noise, noise) == (1, 1)
