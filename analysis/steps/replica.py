@@ -75,8 +75,9 @@ def _prune(model: nn.Module, sparsity: float) -> None:
         for name, parameter in model.named_parameters():
             if named[name].prunable:
                 sizes = parameter.abs()
-                removed = round(sparsity * sizes.numel())
-                last = np.partition(sizes.numpy().reshape(-1), removed - 1)[removed - 1]
+                left = sizes[sizes > 0].numpy()  # finding a rank among equal numbers takes long
+                more = round(sparsity * sizes.numel()) - (sizes.numel() - left.size)
+                last = np.partition(left, more - 1)[more - 1]
                 parameter.masked_fill_(sizes <= last, 0.0)
 
 
