@@ -42,7 +42,7 @@ def speedups(data: Data) -> Figure:
         return style.nothing("This study times no forward pass.")
     batches = sorted(table["batch"].unique())
     places = [(batch, model) for batch in batches for model in data.models]
-    figure, axes = style.grid(len(batches), len(data.models), 1.75)
+    figure, axes = style.grid(len(batches), len(data.models), 1.55)
     for axis, (batch, model) in zip(axes, places, strict=True):
         rows = table[(table["batch"] == batch) & (table["model"] == model)]
         _by_kernel(axis, rows, [0.0, *data.levels])
