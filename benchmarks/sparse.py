@@ -21,7 +21,7 @@ _PERCENT = [50, 80, 90, 95, 99]
 _INPUTS = {"": (8, 128), "-1x16": (1, 16)}  # texts and tokens of each, by the end of a row's name
 _BESIDE_INT8 = 95
 _THREADS = 2
-_SCHEDULE = Schedule(warmup_runs=1, min_runs=5, min_seconds=0.5, max_seconds=4.0)
+_SCHEDULE = Schedule(warmup_runs=1, min_runs=9, min_seconds=0.5, max_seconds=9.0)
 
 
 def measure() -> Iterator[dict]:
