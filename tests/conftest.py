@@ -8,9 +8,11 @@ from pathlib import Path
 
 import mini
 import pytest
+import torch
 from hypothesis import settings
 
 from analysis import machine
+from analysis.objects import Objects
 
 _NOBODY = 65534
 # the same examples each time, and no deadline on a machine that others use
@@ -64,3 +66,18 @@ def finished(tmp_path_factory):
     """A project whose mini study has been run once, and what that run printed."""
     folder = mini.make_project(tmp_path_factory.mktemp("finished"))
     return folder, mini.analysis(folder, "run")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Steps set the number of threads, for good: afterwards it is what it was."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory):
+    """A store of objects, one for a test module."""
+    return Objects(tmp_path_factory.mktemp("objects"))

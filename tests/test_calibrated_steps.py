@@ -19,7 +19,6 @@ from analysis.models import naming
 from analysis.models.loading import load_model
 from analysis.models.objectives import TASKS
 from analysis.models.weights import read_weights, weights_sha256
-from analysis.objects import Objects
 from analysis.pruning.calibrated import Calibration, prune_in_place
 from analysis.pruning.choice import require_matches
 from analysis.pruning.masks import applied, read_pruned
@@ -52,18 +51,7 @@ SECONDS = ("prune_seconds", "seconds", "peak_bytes")
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The steps set the number of threads, for good."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def objects(tmp_path_factory):
-    return Objects(tmp_path_factory.mktemp("objects"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @functools.cache

@@ -54,18 +54,7 @@ words = st.lists(
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The step sets the number of threads, for good."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def objects(tmp_path_factory):
-    return Objects(tmp_path_factory.mktemp("objects"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,6 @@ from analysis.execution.names import AUTO, DENSE, EXPERTS, INT8, TILED_CSR, TORC
 from analysis.models import naming
 from analysis.models.loading import load_model
 from analysis.models.weights import read_weights
-from analysis.objects import Objects
 from analysis.pruning.masks import applied, read_pruned
 from analysis.steps import latency
 from analysis.steps.moefied import moefy_checkpoint
@@ -25,18 +24,7 @@ from analysis.steps.timed import Entry, Loader, random_inputs
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The steps set the number of threads, for good."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def objects(tmp_path_factory):
-    return Objects(tmp_path_factory.mktemp("objects"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def variants(objects, measured=False):

@@ -21,7 +21,6 @@ from analysis.models import naming
 from analysis.models.loading import load_model
 from analysis.models.objectives import TASKS
 from analysis.models.weights import read_weights, weights_sha256
-from analysis.objects import Objects
 from analysis.steps.calibrated import calibration
 from analysis.steps.moefied import moefy_checkpoint
 
@@ -42,18 +41,7 @@ TEXTS = {"examples": 16, "tokens": 16, "seed": 3, "threads": 1, "device": "cpu"}
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The step sets the number of threads, for good."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def objects(tmp_path_factory):
-    return Objects(tmp_path_factory.mktemp("objects"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @functools.cache

@@ -12,7 +12,6 @@ from analysis.errors import RequestError
 from analysis.execution.convert import linear_bytes
 from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
 from analysis.models import naming
-from analysis.objects import Objects
 from analysis.pruning.masks import read_pruned
 from analysis.steps import generation, replica, train_time
 
@@ -20,18 +19,7 @@ writers = pytest.mark.parametrize("kind", ["gpt2", "bart"])
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The steps set the number of threads, for good."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def objects(tmp_path_factory):
-    return Objects(tmp_path_factory.mktemp("objects"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def two_levels(objects, kind, *kernels):
