@@ -8,6 +8,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet install
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export SPARSITY_STUDY := $(STUDY)
+export SPARSITY_REHEARSE := $(or $(REHEARSE),$(SPARSITY_REHEARSE))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup report test bench check clean

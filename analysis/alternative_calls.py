@@ -3,16 +3,18 @@
 from typing import Any
 
 from analysis import calls, tasks
+from analysis.data_calls import Data
 from analysis.memo import Call, Record
+from analysis.pruning_calls import training
 from analysis.sections import Alternatives
 from analysis.study import Study
 from analysis.variants import Variant, alternative_variant
 
 
-def make(study: Study, dense: Variant, task: str, kind: str) -> Call:
-    """All variants of one kind, of the dense model of that task."""
+def make(study: Study, dense: Variant, data: Data, kind: str) -> Call:
+    """All variants of one kind, of the dense model of the task of these data."""
     assert study.alternatives is not None  # the study has been validated
-    return _MAKE[kind](study, study.alternatives, dense, task)
+    return _MAKE[kind](study, study.alternatives, dense, data)
 
 
 def found(study: Study, dense: Variant, kind: str, record: Record) -> list[Variant]:
@@ -23,7 +25,7 @@ def found(study: Study, dense: Variant, kind: str, record: Record) -> list[Varia
     ]
 
 
-def _quantise(study: Study, wanted: Alternatives, dense: Variant, task: str) -> Call:
+def _quantise(study: Study, wanted: Alternatives, dense: Variant, data: Data) -> Call:
     return Call(
         "analysis.steps.quantised:quantise_checkpoint",
         {"checkpoint": dense.checkpoint, "weights_sha256": dense.weights_sha256},
@@ -32,30 +34,28 @@ def _quantise(study: Study, wanted: Alternatives, dense: Variant, task: str) -> 
     )
 
 
-def _distil(study: Study, wanted: Alternatives, dense: Variant, task: str) -> Call:
+def _distil(study: Study, wanted: Alternatives, dense: Variant, data: Data) -> Call:
     return Call(
         "analysis.steps.student:distil_student",
         {
             "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
-            "task": task,
-            **wanted.student.model_dump(),
-            "seed": dense.seed,
-            "threads": study.compute.threads,
+            **training(study, dense, data, wanted.student),
         },
-        code=(tasks.module_name(task),),
+        code=(tasks.module_name(data.task),),
         libraries=calls.TORCH,
         label=f"{dense.name}: distil a student",
     )
 
 
-def _moefy(study: Study, wanted: Alternatives, dense: Variant, task: str) -> Call:
+def _moefy(study: Study, wanted: Alternatives, dense: Variant, data: Data) -> Call:
     return Call(
         "analysis.steps.moefied:moefy_checkpoint",
         {
             "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
-            "task": task,
+            "task": data.task,
+            "training": data.training_object,
             "experts": wanted.experts,
             "run": list(wanted.run),
             "examples": study.calibration.examples,
@@ -64,7 +64,7 @@ def _moefy(study: Study, wanted: Alternatives, dense: Variant, task: str) -> Cal
             "threads": study.compute.threads,
             "device": study.compute.device,
         },
-        code=(tasks.module_name(task),),
+        code=(tasks.module_name(data.task),),
         libraries=(*calls.TORCH, "scipy"),
         label=f"{dense.name}: cut into experts",
     )

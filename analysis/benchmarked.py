@@ -4,15 +4,25 @@ Every variant goes on as soon as it is there: a level is scored while others are
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import alternative_calls, calls, pruning, pruning_calls, rows, scores, variants
-from analysis.memo import Record
-from analysis.models.catalogue import BUILTIN
+from analysis import (
+    alternative_calls,
+    calls,
+    data_calls,
+    model_calls,
+    pruning,
+    pruning_calls,
+    rows,
+    scores,
+    variants,
+)
+from analysis.data_calls import Data
 from analysis.rows import Rows
-from analysis.runner import Runner
+from analysis.runner import Runs
 from analysis.study import Model, Study
 from analysis.variants import Scored, Variant
 
@@ -31,17 +41,61 @@ class Benchmark:
     more: list[Rows]
 
 
-async def benchmark(
-    study: Study, runner: Runner, model: Model, base: Variant, task: str, examples: Record
+class Prunings:
+    """The prunings of one dense checkpoint; each is begun once, whoever needs it.
+
+    `data` is the task's that is calibrated and trained on.
+    """
+
+    def __init__(self, study: Study, runner: Runs, dense: Variant, data: Data):
+        self._study, self._runner, self._dense, self._data = study, runner, dense, data
+        self._begun: dict[str, asyncio.Future[Any]] = {}
+
+    async def levels(self, method: str) -> list[Variant]:
+        """The method's variants of the dense model: failed ones if its step failed."""
+        study, dense = self._study, self._dense
+        protocol = "fine-tuned" if pruning.kind(method) == "trained" else "one-shot"
+        if method not in self._begun:
+            call = pruning_calls.prune(study, dense, self._data, method)
+            self._begun[method] = asyncio.ensure_future(self._runner.attempt(call))
+        record, reason = await self._begun[method]
+        if record is None:
+            return [
+                variants.failed_variant(study, dense, method, protocol, level, str(reason))
+                for level in pruning_calls.levels(study, method)
+            ]
+        return [
+            variants.pruned_variant(study, dense, method, protocol, record, level)
+            for level in record["levels"]
+        ]
+
+
+async def fine_tuned(
+    study: Study, runner: Runs, model: Model, base: Variant, data: Data
 ) -> Benchmark:
-    """The dense model of one task and all its variants."""
-    dense = base
-    if task not in BUILTIN[model.name].pretrained:
-        tuned = await runner.run(calls.fine_tune(study, model, base, task))
-        dense = variants.dense_variant(study, model, task, base.seed, tuned)
-    work = _Work(study, runner, model, dense, task, examples)
-    parts = await all_of(work.parts())
-    scored = await work.scored(dense)
+    """A copy of the model fine-tuned for the task, and all variants of that.
+
+    Where it cannot be had there is nothing to compare with, and it stands alone, as failed.
+    """
+    call = model_calls.fine_tune(study, model, base, data.task, data.training)
+    tuned, reason = await runner.attempt(call)
+    if tuned is None:
+        lost = variants.failed_dense(study, model, data.task, base.seed, str(reason))
+        return Benchmark([Scored(lost, {})], [])
+    dense = variants.dense_variant(study, model, data.task, base.seed, tuned)
+    prunings = Prunings(study, runner, dense, data)
+    return await benchmark(study, runner, model, dense, data, prunings)
+
+
+async def benchmark(
+    study: Study, runner: Runs, model: Model, dense: Variant, data: Data, prunings: Prunings
+) -> Benchmark:
+    """The dense model and all its variants on a task.
+
+    What fails is a variant with that status, and nothing else is lost by it.
+    """
+    work = _Work(study, runner, model, dense, data, prunings)
+    *parts, scored = await all_of([*work.parts(), work.scored(dense)])
     return Benchmark(
         [scored, *(variant for group, _ in parts for variant in group)],
         [more for _, listed in parts for more in listed],
@@ -49,63 +103,54 @@ async def benchmark(
 
 
 class _Work:
-    """What is to be done on one dense model; each pruning is begun once, whoever needs it."""
+    """What is to be done on one dense model and task."""
 
     def __init__(
         self,
         study: Study,
-        runner: Runner,
+        runner: Runs,
         model: Model,
         dense: Variant,
-        task: str,
-        examples: Record,
+        data: Data,
+        prunings: Prunings,
     ):
         self._study, self._runner, self._model = study, runner, model
-        self._dense, self._task, self._examples = dense, task, examples
+        self._dense, self._data, self._levels = dense, data, prunings.levels
         self._leads = dense.seed == study.seeds[0]  # what is shown once is shown of this seed
         recovery = study.recovery
-        self._trained = recovery is not None and task in recovery.tasks
-        self._prunings = {
-            method: asyncio.ensure_future(
-                runner.run(pruning_calls.prune(study, dense, task, method))
-            )
-            for method in study.methods
-            if self._trained or pruning.kind(method) != "trained"
-        }
+        self._trained = recovery is not None and data.task in recovery.tasks
+        self._methods = [
+            method for method in study.methods if self._trained or pruning.kind(method) != "trained"
+        ]
 
     def parts(self) -> list[Awaitable[Found]]:
         """The variants of each method, those trained on, those of sensitivity, alternatives."""
         study = self._study
-        work: list[Awaitable[Found]] = [self._pruned(method) for method in self._prunings]
+        work: list[Awaitable[Found]] = [self._pruned(method) for method in self._methods]
         if self._trained:
             work += [self._recovered(p) for p in study.protocols if p != "one-shot"]
-            if (self._model, self._task) == _first_trained(study) and self._leads:
+            if (self._model, self._data.task) == _first_trained(study) and self._leads:
                 work.append(self._unmasked())
-        if study.sensitivity is not None and self._task in study.sensitivity.tasks:
+        if study.sensitivity is not None and self._data.task in study.sensitivity.tasks:
             work.append(self._sensitive())
-        if study.alternatives is not None and self._task in study.alternatives.tasks:
+        if study.alternatives is not None and self._data.task in study.alternatives.tasks:
             work += [self._alternative(kind) for kind in study.alternatives.kinds]
         return work
 
     async def scored(self, variant: Variant) -> Scored:
-        """The variant with its bytes and its evaluation."""
+        """The variant with its bytes and its evaluation; or with why there are none."""
         if not variant.reached:
             return Scored(variant, {})
-        evaluation, sizes = await all_of(
+        task, test = self._data.task, self._data.test
+        (evaluation, unanswered), (sizes, unstored) = await all_of(
             [
-                self._runner.run(calls.evaluate(self._study, variant, self._task, self._examples)),
-                self._runner.run(calls.size(self._study, variant)),
+                self._runner.attempt(calls.evaluate(self._study, variant, task, test)),
+                self._runner.attempt(calls.size(self._study, variant)),
             ]
         )
-        return Scored(variant, sizes, evaluation)
-
-    async def _levels(self, method: str) -> list[Variant]:
-        record = await self._prunings[method]
-        protocol = "fine-tuned" if pruning.kind(method) == "trained" else "one-shot"
-        return [
-            variants.pruned_variant(self._study, self._dense, method, protocol, record, level)
-            for level in record["levels"]
-        ]
+        if reason := unanswered or unstored:
+            variant = variants.failed(variant, reason)
+        return Scored(variant, sizes or {}, evaluation)
 
     async def _pruned(self, method: str) -> Found:
         return await all_of(self.scored(variant) for variant in await self._levels(method)), []
@@ -118,48 +163,65 @@ class _Work:
         return [variant for variant in found if variant.sparsity in levels]
 
     async def _recovered(self, protocol: str) -> Found:
-        async def one(pruned: Variant) -> tuple[Scored, Rows]:
-            call = pruning_calls.recover(self._study, pruned, self._task, protocol)
-            record = await self._runner.run(call)
+        async def one(pruned: Variant) -> tuple[Scored, list[Rows]]:
+            if not pruned.reached:
+                return Scored(variants.renamed(pruned, protocol), {}), []
+            call = pruning_calls.recover(self._study, pruned, self._data, protocol)
+            record, reason = await self._runner.attempt(call)
+            if record is None:
+                lost = variants.failed(variants.renamed(pruned, protocol), str(reason))
+                return Scored(lost, {}), []
             variant = variants.recovered_variant(pruned, protocol, record)
-            return await self.scored(variant), rows.recovery_rows(variant, record, True)
+            return await self.scored(variant), [rows.recovery_rows(variant, record, True)]
 
         found = await all_of(one(pruned) for pruned in await self._to_train())
-        return [scored for scored, _ in found], [listed for _, listed in found]
+        return [scored for scored, _ in found], [more for _, listed in found for more in listed]
 
     async def _unmasked(self) -> Found:
         """Once: the same training without masks, of which only the zeros are counted."""
         recovery = self._study.recovery
         assert recovery is not None
         for pruned in await self._levels(recovery.method):
-            if pruned.sparsity == recovery.unmasked_at:
-                call = pruning_calls.recover_without_masks(self._study, pruned, self._task)
-                record = await self._runner.run(call)
-                return [], [rows.recovery_rows(pruned, record, False)]
+            if pruned.sparsity == recovery.unmasked_at and pruned.reached:
+                call = pruning_calls.recover_without_masks(self._study, pruned, self._data)
+                record, _ = await self._runner.attempt(call)
+                if record is not None:
+                    return [], [rows.recovery_rows(pruned, record, False)]
         return [], []
 
     async def _sensitive(self) -> Found:
-        study, dense, task = self._study, self._dense, self._task
+        study, dense, task = self._study, self._dense, self._data.task
         assert study.sensitivity is not None
-        validation = await self._runner.run(
-            calls.validation(study, task, self._examples, study.sensitivity.examples)
-        )
-        record = await self._runner.run(calls.sensitivity(study, dense, task, validation))
+        drawn = data_calls.validation(self._data, study.sensitivity.examples)
+        validation, _ = await self._runner.attempt(drawn)
+        if validation is None:
+            return [], []
+        record, _ = await self._runner.attempt(calls.sensitivity(study, dense, task, validation))
+        if record is None:
+            return [], []
         listed = scores.sensitivity_rows(study, dense, task, record, validation["chance"])
         tensors = {name: cell["group"] for cell in record["cells"] for name in cell["tensors"]}
 
-        async def one(level: float) -> Scored:
+        async def one(level: float) -> list[Scored]:
             shares = scores.shares(listed, level)
             own = {name: shares[group] for name, group in tensors.items()}
-            pruned = await self._runner.run(pruning_calls.prune_allocated(dense, level, own))
-            return await self.scored(variants.allocated_variant(study, dense, shares, pruned))
+            pruned, _ = await self._runner.attempt(pruning_calls.prune_allocated(dense, level, own))
+            if pruned is None:
+                return []
+            return [await self.scored(variants.allocated_variant(study, dense, shares, pruned))]
 
         found = await all_of(one(level) for level in study.sensitivity.allocate)
-        return found, [{"sensitivity": listed}] if self._leads else []
+        return list(itertools.chain(*found)), [{"sensitivity": listed}] if self._leads else []
 
     async def _alternative(self, kind: str) -> Found:
-        call = alternative_calls.make(self._study, self._dense, self._task, kind)
-        record = await self._runner.run(call)
+        call = alternative_calls.make(self._study, self._dense, self._data, kind)
+        record, reason = await self._runner.attempt(call)
+        if record is None:
+            task, seed = self._data.task, self._dense.seed
+            lost = variants.failed_dense(
+                self._study, self._model, task, seed, str(reason), kind=kind
+            )
+            return [Scored(lost, {})], []
         found = alternative_calls.found(self._study, self._dense, kind, record)
         return await all_of(self.scored(variant) for variant in found), []
 

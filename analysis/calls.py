@@ -2,51 +2,18 @@
 
 from typing import Any
 
-from analysis import tasks
+from analysis import machine, tasks
 from analysis.memo import Call, Record
-from analysis.study import Model, Study
+from analysis.study import Study
 from analysis.variants import Variant
 
 NUMPY = ("numpy", "safetensors")
 TORCH = (*NUMPY, "torch", "transformers", "tokenizers")
+_SHARE = 0.75  # of the machine's memory
 OTHER_EXAMPLES = 1_000  # added to seeds, for other draws than those of training and testing
+HUB = (*NUMPY, "huggingface_hub")
+DATA = ("datasets",)
 SCORES = ("evaluate", "scikit-learn", "sacrebleu", "rouge-score")
-
-
-def examples(study: Study, task: str) -> Call:
-    """The test examples of a task, and its chance and best scores."""
-    return Call(
-        "analysis.steps.examples:make_examples",
-        {"task_name": task, "count": study.examples[task], "seed": 0},
-        code=(tasks.module_name(task),),
-        libraries=SCORES,
-        label=f"{task}: examples",
-    )
-
-
-def pretrain(name: str, seed: int, threads: int) -> Call:
-    """A built-in model, trained from scratch."""
-    return Call(
-        "analysis.steps.checkpoints:pretrain_builtin",
-        {"name": name, "seed": seed, "threads": threads},
-        libraries=TORCH,
-        label=f"{name}: pretrain",
-    )
-
-
-def fine_tune(study: Study, model: Model, base: Variant, task: str) -> Call:
-    """A copy of a pretrained model, fine-tuned for a task."""
-    return Call(
-        "analysis.steps.checkpoints:fine_tune",
-        {
-            "checkpoint": base.checkpoint,
-            "task": task,
-            "seed": base.seed,
-            "threads": study.compute.threads,
-        },
-        libraries=TORCH,
-        label=f"{model.name}: fine-tune for {task}",
-    )
 
 
 def profile(
@@ -76,22 +43,6 @@ def histograms(name: str, variants: list[Variant]) -> Call:
     )
 
 
-def validation(study: Study, task: str, test: Record, examples: int) -> Call:
-    """Examples drawn as the test examples are, and none of these: to decide by."""
-    return Call(
-        "analysis.steps.examples:make_validation",
-        {
-            "task_name": task,
-            "count": examples,
-            "seed": OTHER_EXAMPLES,
-            "test": test["data"]["object"],
-        },
-        code=(tasks.module_name(task),),
-        libraries=SCORES,
-        label=f"{task}: validation examples",
-    )
-
-
 def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Call:
     """What each layer or kind of a dense model bears, on these examples."""
     assert study.sensitivity is not None
@@ -108,6 +59,7 @@ def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Ca
             "threads": study.compute.threads,
             "device": study.compute.device,
         },
+        carried=memory(study),
         code=(tasks.module_name(task),),
         libraries=(*TORCH, *SCORES, "numba"),
         label=f"{dense.name}: sensitivity",
@@ -126,7 +78,9 @@ def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Cal
             "batch_size": study.compute.batch_size,
             "threads": study.compute.threads,
             "device": "cpu" if variant.kind == "int8" else study.compute.device,
+            "dtype": study.compute.dtype,
         },
+        carried=memory(study),
         code=(tasks.module_name(task),),
         libraries=(*TORCH, *SCORES),
         label=f"{variant.name}: evaluate",
@@ -146,3 +100,10 @@ def size(study: Study, variant: Variant) -> Call:
         libraries=(*NUMPY, "numba", "zstandard"),
         label=f"{variant.name}: store",
     )
+
+
+def memory(study: Study) -> dict[str, int]:
+    """The bytes that a step may take: more or less of it changes no result."""
+    given = study.compute.memory_gb
+    here = _SHARE * machine.memory_bytes() / study.compute.jobs
+    return {"memory_bytes": int(given * 1e9 if given else here)}

@@ -49,13 +49,21 @@ def run_command(
         int,
         typer.Option(min=0, help="Steps side by side; 0 as the study says.", show_default=False),
     ] = 0,
+    rehearse: Annotated[
+        bool,
+        typer.Option("--rehearse", help="On random replicas of true shape: does it fit here?"),
+    ] = False,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="Rehearse with toys of each architecture instead.")
+    ] = False,
 ) -> None:
     """Compute all steps of a study that are not remembered yet, and write its results."""
+    from analysis import rehearsal
     from analysis.commands.run import run
 
     if backend not in _BACKENDS:
         raise RequestError(unknown("backend", backend, _BACKENDS))
-    run(study_name, jobs)
+    run(study_name, jobs, "tiny" if tiny else "true" if rehearse else rehearsal.chosen())
 
 
 @app.command("render")
@@ -159,6 +167,73 @@ def prune_command(
         seed=seed,
     )
     prune.prune(model, revision, request, out)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A built-in model, the folder of a saved one, or a hub id."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="The benchmark: see --list-tasks.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A file of test examples in place of the task's own."),
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="No more than so many.", show_default=False)
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Commit, tag or branch of a hub model.", show_default=False)
+    ] = None,
+    list_tasks: Annotated[
+        bool, typer.Option("--list-tasks", help="List the tasks and stop.")
+    ] = False,
+) -> None:
+    """Put a model to a benchmark; its scores with intervals, as JSON."""
+    from analysis.commands import evaluate
+
+    if list_tasks:
+        typer.echo("\n".join(evaluate.list_tasks()))
+        return
+    if model is None or task is None:
+        raise RequestError(
+            "evaluate needs MODEL and --task; for example `evaluate tiny-bert --task sentiment`;"
+            " --list-tasks lists the tasks"
+        )
+    evaluate.evaluate(model, revision, task, data, examples)
+
+
+@app.command("plan")
+def plan_command(
+    study_name: StudyOption = study.DEFAULT,
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="Of a rehearsal in place of the run.")
+    ] = False,
+) -> None:
+    """Say what a run would need: parameters, downloads, disk, memory, steps, time."""
+    from analysis import rehearsal
+    from analysis.commands.plan import plan
+
+    plan(study_name, "true" if rehearse else rehearsal.chosen())
+
+
+@app.command("new")
+def new_command(
+    name: Annotated[str, typer.Argument(help="What the study is called.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="A built-in model, a folder or a hub id; repeat it."),
+    ] = None,
+) -> None:
+    """Write a commented study of these models, and its Quarto profile, that run as they are."""
+    from analysis.commands.new import new
+
+    for path in new(name, model or ()):
+        typer.echo(f"wrote {path}")
+    typer.echo(f"see what it takes: python -m analysis plan --study {name}")
 
 
 @app.command("compress")

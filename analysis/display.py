@@ -80,6 +80,7 @@ class BarDisplay(Display):
         self._progress.stop()
 
 
-def display() -> Display:
-    """Bars where somebody watches a terminal, else plain lines."""
-    return BarDisplay() if sys.stdout.isatty() else Display()
+def display(stream: TextIO | None = None) -> Display:
+    """Bars where somebody watches a terminal, else plain lines; by default on stdout."""
+    stream = sys.stdout if stream is None else stream
+    return BarDisplay(stream) if stream.isatty() else Display(stream)

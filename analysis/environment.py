@@ -36,6 +36,7 @@ def describe(study: Study, tallies: Mapping[str, Tally], seconds: float) -> dict
     return {
         "study": study.name,
         "title": study.title,
+        "rehearsal": bool(study.rehearsal),
         "study_text": study.text,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "HEAD"),

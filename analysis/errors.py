@@ -3,6 +3,7 @@
 AnalysisError        a line for stderr: what is wrong, what is allowed, how to fix it
 ├── RequestError     the request was wrong          exit status 2
 └── RunError         the request was right, the run failed   exit status 1
+    └── MachineError   the machine failed: no other step would do better
 """
 
 import difflib
@@ -26,6 +27,10 @@ class RequestError(AnalysisError):
 
 class RunError(AnalysisError):
     """The request was right, but carrying it out failed: a full disk, a damaged file."""
+
+
+class MachineError(RunError):
+    """The machine failed, not one step of a run: a full disk, a cache that cannot be written."""
 
 
 def unknown(what: str, given: object, allowed: Iterable[str]) -> str:

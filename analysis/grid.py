@@ -1,13 +1,20 @@
 """Whether what a study asks for fits together: its methods, levels, tasks and trainings."""
 
+from os.path import normpath
 from typing import TYPE_CHECKING
 
 from analysis import pruning, tasks
-from analysis.errors import RequestError, unknown
-from analysis.models.catalogue import BUILTIN, MAX_TOKENS
+from analysis.errors import RequestError
+from analysis.model_grid import (
+    check_model,
+    is_tuned,
+    most_tokens,
+    require,
+    require_unique,
+)
 from analysis.pruning import patterns
 from analysis.pruning.allocation import MOST
-from analysis.sections import Model
+from analysis.sections import Files, Model
 from analysis.storage.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -17,18 +24,11 @@ if TYPE_CHECKING:
 def check(study: "Study") -> None:
     """Raise ValueError, one line that names the key, for the first thing that does not fit."""
     for i, model in enumerate(study.models):
-        _check_model(f"models.{i}", model)
-        for task in model.tasks:
-            if task not in study.examples:
-                raise ValueError(f"examples: no number of examples for task {task!r}; add it")
-    answered = {task for model in study.models for task in model.tasks}
-    for task in study.examples:
-        _require("examples", "task", task, tasks.names())
-        if task not in answered:
-            raise ValueError(f"examples: no model answers task {task!r}; remove it")
+        check_model(f"models.{i}", model)
+    _check_data(study)
     for method in study.methods:
-        _require("methods", "method", method, pruning.names())
-    _require("runtime.method", "method", study.runtime.method, study.methods)
+        require("methods", "method", method, pruning.names())
+    require("runtime.method", "method", study.runtime.method, study.methods)
     _check_methods(study)
     _check_recovery(study)
     _check_sensitivity(study)
@@ -36,14 +36,76 @@ def check(study: "Study") -> None:
     _check_runtime(study)
     _check_patterns(study)
     for name in study.formats:
-        _require("formats", "format", name, FORMATS)
+        require("formats", "format", name, FORMATS)
     if "dense" not in study.formats:
         raise ValueError("formats: must contain 'dense', which the others are compared with")
     for key in ("methods", "sparsities", "patterns", "protocols", "formats", "seeds"):
-        _require_unique(key, getattr(study, key))
-    _require_unique("sparsities", [f"{s:g}" for s in study.sparsities])  # as variants are named
-    _require_unique("runtime.batches", study.runtime.batches)
-    _require_unique("models", [model.name for model in study.models])
+        require_unique(key, getattr(study, key))
+    require_unique("sparsities", [f"{s:g}" for s in study.sparsities])  # as variants are named
+    require_unique("runtime.batches", study.runtime.batches)
+    require_unique("models", [model.name for model in study.models])
+
+
+def _check_data(study: "Study") -> None:
+    """Each task has examples to answer, and to learn from where something is learnt."""
+    for where in ("examples", "data"):
+        for task in getattr(study, where):
+            require(where, "task", task, tasks.names())
+            if task not in study.tasks and where == "examples":
+                raise ValueError(f"examples: no model answers task {task!r}; remove it")
+    for task in study.tasks:
+        described, files = tasks.task(task), study.data.get(task)
+        if files is None and described.generate is not None:
+            if task not in study.examples:
+                raise ValueError(f"examples: no number of examples for task {task!r}; add it")
+        elif files is None and described.hub is None:
+            raise ValueError(
+                f"data: task {task!r} has no data set of its own; name its files, such as"
+                f" `{task}: {{train: train.jsonl, test: test.jsonl}}`"
+            )
+        if not _has_training(described, files):
+            for model in study.models:
+                if task in model.tasks and _learns(model, task):
+                    raise ValueError(
+                        f"data.{task}.train: is missing; {model.name} learns from it, so name a"
+                        " file of training examples"
+                    )
+        if files is not None:
+            _check_files(f"data.{task}", described, files)
+
+
+def _has_training(described: tasks.Task, files: Files | None) -> bool:
+    """Whether there are training examples to read; those of the language built-in models make."""
+    if files is not None:
+        return files.train is not None
+    return described.hub is not None and described.hub.train is not None
+
+
+def _learns(model: Model, task: str) -> bool:
+    """Whether the model needs training examples that are read."""
+    return model.source == "scratch" or (model.source != "builtin" and is_tuned(model, task))
+
+
+def _check_files(where: str, described: tasks.Task, files: Files) -> None:
+    for field in files.columns:
+        require(f"{where}.columns", "field", field, described.row_fields)
+    for part in ("test_part", "train_part"):
+        share = getattr(files, part)
+        if share is not None and not share[0] < share[1]:
+            raise ValueError(
+                f"{where}.{part}: {list(share)} is no share; write the beginning and the end, such"
+                " as [0.8, 1.0]"
+            )
+    same = files.train is not None and normpath(files.test) == normpath(files.train)
+    if same and (files.test_part is None or files.train_part is None):
+        raise ValueError(
+            f"{where}: test and train are one file; say which part of it is which, such as"
+            " `train_part: [0.0, 0.8]` and `test_part: [0.8, 1.0]`"
+        )
+    if same and files.test_part and files.train_part:
+        (begin, end), (first, last) = files.test_part, files.train_part
+        if begin < last and first < end:
+            raise ValueError(f"{where}: test_part and train_part overlap; keep them apart")
 
 
 def _check_patterns(study: "Study") -> None:
@@ -94,7 +156,7 @@ def _check_recovery(study: "Study") -> None:
             "recovery: trains nothing; add fine-tuned to protocols or gradual to methods"
         )
     recovery = study.recovery
-    _require("recovery.method", "method", recovery.method, study.methods)
+    require("recovery.method", "method", recovery.method, study.methods)
     if pruning.kind(recovery.method) not in ("weights", "calibrated") or pruning.takes_patterns(
         recovery.method
     ):
@@ -121,8 +183,8 @@ def _check_sensitivity(study: "Study") -> None:
                 " leave it out, or these"
             )
         if study.sensitivity.allocate:
-            _require("sensitivity.allocate", "method", "magnitude-layer", study.methods)
-        _require_unique("sensitivity.sparsities", study.sensitivity.sparsities)
+            require("sensitivity.allocate", "method", "magnitude-layer", study.methods)
+        require_unique("sensitivity.sparsities", study.sensitivity.sparsities)
 
 
 def _check_alternatives(study: "Study") -> None:
@@ -130,8 +192,8 @@ def _check_alternatives(study: "Study") -> None:
     if wanted is None:
         return
     _check_tasks("alternatives.tasks", study, wanted.tasks)
-    _require_unique("alternatives.kinds", wanted.kinds)
-    _require_unique("alternatives.run", wanted.run)
+    require_unique("alternatives.kinds", wanted.kinds)
+    require_unique("alternatives.run", wanted.run)
     for run in wanted.run:
         if run > wanted.experts:
             raise ValueError(
@@ -142,9 +204,9 @@ def _check_alternatives(study: "Study") -> None:
 
 def _check_runtime(study: "Study") -> None:
     runtime = study.runtime
-    _require_unique("runtime.operations", runtime.operations)
+    require_unique("runtime.operations", runtime.operations)
     if runtime.task is not None:
-        _require("runtime.task", "task", runtime.task, study.examples)
+        require("runtime.task", "task", runtime.task, study.tasks)
     if ("train_step" in runtime.operations) != (runtime.masked_at is not None):
         raise ValueError(
             "runtime.masked_at: name it if train_step is among the operations, and only then"
@@ -152,61 +214,40 @@ def _check_runtime(study: "Study") -> None:
     if runtime.masked_at is not None:
         _check_levels("runtime.masked_at", study, (runtime.masked_at,))
     if "generate" in runtime.operations and not any(
-        tasks.task(task).form != "classification" for task in study.examples
+        tasks.task(task).form in tasks.WRITES for task in study.tasks
     ):
         raise ValueError("runtime.operations: no task of the study writes; leave out generate")
-    length = runtime.tokens + runtime.new_tokens
-    if "generate" in runtime.operations and length > MAX_TOKENS:
-        raise ValueError(
-            f"runtime.new_tokens: {runtime.new_tokens} after {runtime.tokens} are {length} tokens,"
-            f" and models take {MAX_TOKENS}; ask for fewer"
-        )
+    for model in study.models:
+        most, asked = most_tokens(model), runtime.tokens
+        if most is not None and asked > most:
+            raise ValueError(f"runtime.tokens: {asked}, and {model.name} takes {most} at most")
+        if most is not None and "generate" in runtime.operations:
+            asked += runtime.new_tokens
+            if asked > most:
+                raise ValueError(
+                    f"runtime.new_tokens: {runtime.new_tokens} after {runtime.tokens} are {asked}"
+                    f" tokens, and {model.name} takes {most}; ask for fewer"
+                )
 
 
 def _check_fine_tuned(where: str, study: "Study", tasks: tuple[str, ...]) -> None:
     """Training goes on from a model that was fine-tuned for the task."""
     for model in study.models:
-        for task in set(model.tasks) & set(tasks) & set(BUILTIN[model.name].pretrained):
-            raise ValueError(
-                f"{where}: {model.name} is not fine-tuned for {task}; name another task"
-            )
+        for task in set(model.tasks) & set(tasks):
+            if not is_tuned(model, task):
+                raise ValueError(
+                    f"{where}: {model.name} is not fine-tuned for {task}; name another task"
+                )
 
 
 def _check_tasks(where: str, study: "Study", tasks: tuple[str, ...]) -> None:
-    _require_unique(where, tasks)
+    require_unique(where, tasks)
     for task in tasks:
-        _require(where, "task", task, study.examples)
+        require(where, "task", task, study.tasks)
 
 
 def _check_levels(where: str, study: "Study", levels: tuple[float, ...]) -> None:
-    _require_unique(where, levels)
+    require_unique(where, levels)
     for level in levels:
         if level not in study.sparsities:
             raise ValueError(f"{where}: {level:g} is not among the study's sparsities; add it")
-
-
-def _check_model(where: str, model: Model) -> None:
-    _require(f"{where}.name", "built-in model", model.name, BUILTIN)
-    known = BUILTIN[model.name]
-    if model.family != known.family:
-        raise ValueError(f"{where}.family: {model.name} is {known.family}, not {model.family}")
-    _require_unique(f"{where}.tasks", model.tasks)
-    for task in model.tasks:
-        _require(f"{where}.tasks", "task", task, tasks.names())
-        if task not in known.tasks:
-            raise ValueError(
-                f"{where}.tasks: {model.name} is not made for task {task!r}."
-                f" Allowed: {', '.join(known.tasks)}."
-            )
-
-
-def _require(where: str, what: str, given: str, allowed: object) -> None:
-    if given not in allowed:  # type: ignore[operator]
-        raise ValueError(f"{where}: {unknown(what, given, allowed)}")  # type: ignore[arg-type]
-
-
-def _require_unique(where: str, values: object) -> None:
-    listed = list(values)  # type: ignore[call-overload]
-    for value in listed:
-        if listed.count(value) > 1:
-            raise ValueError(f"{where}: {value!r} stands twice; name it once")

@@ -24,7 +24,7 @@ from joblib import Memory
 from joblib.memory import CacheWarning, JobLibCollisionWarning
 
 from analysis import code, machine, processes
-from analysis.errors import RunError
+from analysis.errors import MachineError
 from analysis.objects import Objects
 
 Record = dict[str, Any]
@@ -105,7 +105,7 @@ class Memo:
         return cached
 
     def prepare(self) -> None:
-        """Make the folder and see that it can be written to. Raises RunError if it cannot."""
+        """Make the folder and see that it can be written to. Raises MachineError if it cannot."""
         probe = self.folder / f".writable-{processes.process_tag()}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ class Memo:
             probe.unlink()
             self.objects.sweep()
         except OSError as error:
-            raise RunError(
+            raise MachineError(
                 f"cannot write to the cache folder {self.folder.resolve()}: {error.strerror};"
                 " give this user the right to write there"
             ) from error
@@ -148,7 +148,7 @@ class Memo:
             return Outcome(record, how, seconds)
 
     def store(self, call: Call, record: Record, seconds: float) -> None:
-        """Remember the record of a call. Raises RunError if the disk refuses."""
+        """Remember the record of a call. Raises MachineError if the disk refuses."""
         body = json.dumps({"record": record, "seconds": round(seconds, 3)})
         text = f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
         with warnings.catch_warnings():
@@ -157,7 +157,7 @@ class Memo:
             try:
                 self._trampoline.call(call.step, call.key, lambda: text)
             except (CacheWarning, OSError) as error:
-                raise RunError(
+                raise MachineError(
                     f"cannot write to the cache folder {self.folder}: {error}; make room or give"
                     " this user the right to write there"
                 ) from error

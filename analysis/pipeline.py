@@ -1,76 +1,137 @@
 """The steps of a study, in order, over its grid of models, tasks, methods and levels.
 
-Each model's chain (pretrain, fine-tune, prune, then store and evaluate every level) runs as soon as
+Each model's chain (get it, fine-tune, prune, then store and evaluate every level) runs as soon as
 its inputs are there; timings come last and run alone.
 """
 
-from analysis import calls, rows, timing_calls, timings, variants
-from analysis.benchmarked import all_of, benchmark
-from analysis.memo import Record
+from dataclasses import dataclass, field
+
+from analysis import calls, data_calls, model_calls, rows, timing_calls, timings, variants
+from analysis.benchmarked import Benchmark, Prunings, all_of, benchmark, fine_tuned
+from analysis.data.examples import require_same_labels
+from analysis.data_calls import Data
+from analysis.memo import Call, Record
+from analysis.model_grid import is_tuned
 from analysis.rows import Rows
-from analysis.runner import Runner
+from analysis.runner import Runs
 from analysis.study import Model, Study
 from analysis.variants import Scored, Variant
 
 
-async def run_study(study: Study, runner: Runner) -> Rows:
-    """The rows of every result table."""
-    examples = dict(
-        zip(
-            study.examples,
-            await all_of(runner.run(calls.examples(study, task)) for task in study.examples),
-            strict=True,
-        )
+@dataclass
+class _Found:
+    """What came of a model: rows, and its variants by task, the dense one first in each."""
+
+    rows: list[Rows] = field(default_factory=list)
+    groups: dict[str, list[Variant]] = field(default_factory=dict)
+
+
+async def run_study(study: Study, runner: Runs) -> Rows:
+    """The rows of every result table.
+
+    A step that fails is a row that says so, and costs what hangs on it alone; without a task's
+    examples, or a machine that works, there is no study: then that error is raised.
+    """
+    data = dict(
+        zip(study.tasks, await all_of(_data(study, runner, t) for t in study.tasks), strict=True)
     )
-    parts = await all_of(_model_rows(study, runner, model, examples) for model in study.models)
+    found = await all_of(_model(study, runner, model, data) for model in study.models)
     timed = [
-        await _timed(study, runner, model, g)
-        for model, (_, g) in zip(study.models, parts, strict=True)
+        await _timed(study, runner, model, part.groups)
+        for model, part in zip(study.models, found, strict=True)
     ]
     if study.runtime.replica is not None:
-        timed.append(timings.replica_rows(await runner.run(timing_calls.replica(study))))
-    return rows.merge([rows.task_rows(examples), *(part for part, _ in parts), *timed])
+        record, _ = await runner.attempt(timing_calls.replica(study))
+        timed.append({} if record is None else timings.replica_rows(record))
+    described = {task: known.test for task, known in data.items()}
+    whole = [rows.task_rows(study, described), rows.failure_rows(study, runner.failures)]
+    return rows.merge([*whole, *(one for part in found for one in part.rows), *timed])
+
+
+async def _data(study: Study, runner: Runs, task: str) -> Data:
+    """A task's examples; those of training only if something is learnt or calibrated from them."""
+    wanted: list[Call] = [data_calls.test_examples(study, task)]
+    training = data_calls.training_examples(study, task)
+    wanted += [training] if training is not None else []
+    test, *more = await all_of(runner.run(call) for call in wanted)
+    if more and "label_words" in test and "label_words" in more[0]:
+        require_same_labels(more[0]["label_words"], test["label_words"])
+    return Data(task, test, more[0] if more else None)
 
 
 async def _timed(
-    study: Study, runner: Runner, model: Model, groups: dict[str, list[Variant]]
+    study: Study, runner: Runs, model: Model, groups: dict[str, list[Variant]]
 ) -> Rows:
     """The rows of a model's timings, one after the other, when nothing else is left to do."""
-    records = [await runner.run(call) for call in timing_calls.timings(study, model, groups)]
-    return rows.merge(timings.runtime_rows(record) for record in records)
+    records = [
+        (await runner.attempt(call))[0] for call in timing_calls.timings(study, model, groups)
+    ]
+    return rows.merge(timings.runtime_rows(record) for record in records if record is not None)
 
 
-async def _model_rows(
-    study: Study, runner: Runner, model: Model, examples: dict[str, Record]
-) -> tuple[Rows, dict[str, list[Variant]]]:
-    """A model's rows, and its variants by task, the dense one first in each."""
-    collected: list[Rows] = []
-    groups: dict[str, list[Variant]] = {}
+async def _model(study: Study, runner: Runs, model: Model, data: dict[str, Data]) -> _Found:
+    """All that is to be known of a model but its times."""
+    collected = _Found()
+    training = {task: known for task in model.tasks if (known := data[task].training)}
     for seed in study.seeds:
-        record = await runner.run(calls.pretrain(model.name, seed, study.compute.threads))
+        record, reason = await runner.attempt(model_calls.base(study, model, seed, training))
+        if record is None:
+            for task in model.tasks:
+                lost = variants.failed_dense(study, model, task, seed, str(reason))
+                collected.rows.append(rows.variant_rows([[Scored(lost, {})]]))
+            if seed == study.seeds[0]:
+                collected.rows.append(rows.missing_model_rows(model))
+            continue
         base = variants.base_variant(study, model, seed, record)
-        by_task = await all_of(
-            benchmark(study, runner, model, base, task, examples[task]) for task in model.tasks
-        )
-        if all(found.group[0].variant != base for found in by_task):  # the pretrained model's own
-            sizes = await runner.run(calls.size(study, base))
-            collected.append(rows.scored_rows(study, [Scored(base, sizes)], "", {}))
+        by_task = await _benchmarks(study, runner, model, base, data)
+        groups = [found.group for found in by_task]
+        if all(group[0].variant.name != base.name for group in groups):
+            sizes, _ = await runner.attempt(calls.size(study, base))  # the pretrained one's own
+            groups.insert(0, [Scored(base, sizes or {})])
+        collected.rows.append(rows.variant_rows(groups))
         for task, found in zip(model.tasks, by_task, strict=True):
-            collected.append(rows.scored_rows(study, found.group, task, examples[task]["chance"]))
-            collected += found.more
+            collected.rows.append(
+                rows.score_rows(study, found.group, task, data[task].test["chance"])
+            )
+            collected.rows += found.more
         if seed == study.seeds[0]:
-            groups = {
-                task: [scored.variant for scored in found.group]
+            collected.groups = {
+                task: [scored.variant for scored in found.group if scored.variant.reached]
                 for task, found in zip(model.tasks, by_task, strict=True)
             }
-            leading = groups[model.tasks[0]]
-            profile = await runner.run(
-                calls.profile(model.name, base.weights_sha256, base.checkpoint)
-            )
-            collected.append(rows.model_rows(model, record))
-            collected.append(rows.profile_rows(model.name, base.name, profile))
-            shown = [v for v in leading if timing_calls.in_one_shot(v, study.methods[0])]
-            shown = [v for v in shown if v != base]  # the base has its own from the profile
-            histograms = await runner.run(calls.histograms(model.name, shown))
-            collected.append(rows.histogram_rows(shown, histograms))
-    return rows.merge(collected), groups
+            collected.rows.append(rows.model_rows(model, record))
+            leading = collected.groups[model.tasks[0]]
+            collected.rows += await _weights(study, runner, model, base, leading)
+    return collected
+
+
+async def _benchmarks(
+    study: Study, runner: Runs, model: Model, base: Variant, data: dict[str, Data]
+) -> list[Benchmark]:
+    """The model on each of its tasks: fine-tuned for it, or the base checkpoint as it is.
+
+    The base checkpoint is pruned once, calibrated on the first task that it is put to.
+    """
+    as_it_is = [task for task in model.tasks if not is_tuned(model, task)]
+    shared = Prunings(study, runner, base, data[as_it_is[0]]) if as_it_is else None
+    return await all_of(
+        benchmark(study, runner, model, base, data[task], shared)
+        if shared is not None and task in as_it_is
+        else fine_tuned(study, runner, model, base, data[task])
+        for task in model.tasks
+    )
+
+
+async def _weights(
+    study: Study, runner: Runs, model: Model, base: Variant, leading: list[Variant]
+) -> list[Rows]:
+    """The distributions of a model's weights, and of what pruning leaves of them."""
+    call = calls.profile(model.name, base.weights_sha256, base.checkpoint)
+    profile: Record | None = (await runner.attempt(call))[0]
+    listed = [] if profile is None else [rows.profile_rows(model.name, base.name, profile)]
+    shown = [v for v in leading if timing_calls.in_one_shot(v, study.methods[0])]
+    shown = [v for v in shown if v.name != base.name]  # the base has its own from the profile
+    if shown:
+        histograms, _ = await runner.attempt(calls.histograms(model.name, shown))
+        listed += [] if histograms is None else [rows.histogram_rows(shown, histograms)]
+    return listed

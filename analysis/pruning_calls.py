@@ -2,25 +2,26 @@
 
 from typing import Any
 
-from analysis import calls, pruning
+from analysis import calls, pruning, tasks
+from analysis.data_calls import Data
 from analysis.memo import Call
 from analysis.sections import Recovery, Training
 from analysis.study import Study
 from analysis.variants import Variant
 
 
-def prune(study: Study, dense: Variant, task: str, method: str) -> Call:
-    """All levels of one method on a dense checkpoint, put to that task."""
-    return _PRUNE[pruning.kind(method)](study, dense, task, method)
+def prune(study: Study, dense: Variant, data: Data, method: str) -> Call:
+    """All levels of one method on a dense checkpoint, put to the task of these data."""
+    return _PRUNE[pruning.kind(method)](study, dense, data, method)
 
 
-def _prune_by_weights(study: Study, dense: Variant, task: str, method: str) -> Call:
+def _prune_by_weights(study: Study, dense: Variant, data: Data, method: str) -> Call:
     return Call(
         "analysis.steps.pruned:prune_checkpoint",
         {
             "weights_sha256": dense.weights_sha256,
             "method": method,
-            "levels": _levels(study, method),
+            "levels": levels(study, method),
             "include": list(study.include),
             "exclude": list(study.exclude),
             "seed": dense.seed,
@@ -32,49 +33,49 @@ def _prune_by_weights(study: Study, dense: Variant, task: str, method: str) -> C
     )
 
 
-def _prune_calibrated(study: Study, dense: Variant, task: str, method: str) -> Call:
+def _prune_calibrated(study: Study, dense: Variant, data: Data, method: str) -> Call:
     return Call(
         "analysis.steps.calibrated:prune_calibrated",
         {
             "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "method": method,
-            "levels": _levels(study, method),
+            "levels": levels(study, method),
             "include": list(study.include),
             "exclude": list(study.exclude),
-            **_calibration(study, dense, task),
+            **_calibration(study, dense, data),
         },
-        code=(pruning.module_name(method),),
+        code=(pruning.module_name(method), tasks.module_name(data.task)),
         libraries=(*calls.TORCH, "numba", "scipy"),
         label=f"{dense.name}: prune by {method}",
     )
 
 
-def _shrink(study: Study, dense: Variant, task: str, method: str) -> Call:
+def _shrink(study: Study, dense: Variant, data: Data, method: str) -> Call:
     return Call(
         "analysis.steps.shrunk:shrink_checkpoint",
         {
             "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "levels": list(study.sparsities),
-            **_calibration(study, dense, task),
+            **_calibration(study, dense, data),
         },
+        code=(tasks.module_name(data.task),),
         libraries=calls.TORCH,
         label=f"{dense.name}: remove units",
     )
 
 
-def _grow(study: Study, dense: Variant, task: str, method: str) -> Call:
+def _grow(study: Study, dense: Variant, data: Data, method: str) -> Call:
     return Call(
         "analysis.steps.grown:grow_sparse",
         {
             "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
-            "task": task,
             "sparsities": list(study.sparsities),
-            **_training(study, dense, _recovery(study).gradual),
+            **training(study, dense, data, _recovery(study).gradual),
         },
-        code=(pruning.module_name(method),),
+        code=(pruning.module_name(method), tasks.module_name(data.task)),
         libraries=(*calls.TORCH, "numba"),
         label=f"{dense.name}: prune by {method}",
     )
@@ -88,13 +89,15 @@ _PRUNE = {
 }
 
 
-def _levels(study: Study, method: str) -> list[Any]:
+def levels(study: Study, method: str) -> list[Any]:
+    """The levels that a method is asked for: sparsities, or patterns."""
     return list(study.patterns if pruning.takes_patterns(method) else study.sparsities)
 
 
-def _calibration(study: Study, dense: Variant, task: str) -> dict[str, Any]:
+def _calibration(study: Study, dense: Variant, data: Data) -> dict[str, Any]:
     return {
-        "task": task,
+        "task": data.task,
+        "training": data.training_object,
         "examples": study.calibration.examples,
         "tokens": study.calibration.tokens,
         "seed": dense.seed + calls.OTHER_EXAMPLES,
@@ -103,11 +106,15 @@ def _calibration(study: Study, dense: Variant, task: str) -> dict[str, Any]:
     }
 
 
-def _training(study: Study, dense: Variant, training: Training) -> dict[str, Any]:
+def training(study: Study, dense: Variant, data: Data, how: Training) -> dict[str, Any]:
+    """The arguments of a step that trains."""
     return {
-        **training.model_dump(),
+        "task": data.task,
+        "training": data.training_object,
+        **how.model_dump(),
         "seed": dense.seed,
         "threads": study.compute.threads,
+        "device": study.compute.device,
     }
 
 
@@ -116,7 +123,7 @@ def _recovery(study: Study) -> Recovery:
     return study.recovery
 
 
-def recover(study: Study, pruned: Variant, task: str, protocol: str) -> Call:
+def recover(study: Study, pruned: Variant, data: Data, protocol: str) -> Call:
     """A pruned variant, trained with its masks kept."""
     return Call(
         "analysis.steps.recovered:recover",
@@ -124,16 +131,16 @@ def recover(study: Study, pruned: Variant, task: str, protocol: str) -> Call:
             "checkpoint": pruned.checkpoint,
             "weights_sha256": pruned.weights_sha256,
             "masks": pruned.masks,
-            "task": task,
             "protocol": protocol,
-            **_training(study, pruned, _recovery(study).training),
+            **training(study, pruned, data, _recovery(study).training),
         },
+        code=(tasks.module_name(data.task),),
         libraries=calls.TORCH,
         label=f"{pruned.name}: {protocol}",
     )
 
 
-def recover_without_masks(study: Study, pruned: Variant, task: str) -> Call:
+def recover_without_masks(study: Study, pruned: Variant, data: Data) -> Call:
     """The same training with nothing to keep the zeros."""
     return Call(
         "analysis.steps.recovered:recover_without_masks",
@@ -141,9 +148,9 @@ def recover_without_masks(study: Study, pruned: Variant, task: str) -> Call:
             "checkpoint": pruned.checkpoint,
             "weights_sha256": pruned.weights_sha256,
             "masks": pruned.masks,
-            "task": task,
-            **_training(study, pruned, _recovery(study).training),
+            **training(study, pruned, data, _recovery(study).training),
         },
+        code=(tasks.module_name(data.task),),
         libraries=calls.TORCH,
         label=f"{pruned.name}: fine-tuned without masks",
     )

@@ -23,13 +23,15 @@ _SCHEMA = {
     "models": (
         "model",
         "family source revision weights_sha256 parameters prunable_parameters dtype bytes"
-        " train_seconds",
+        " train_seconds identifier training",
     ),
     "tasks": (
         "task metric",
         "higher_is_better chance best split examples data_sha256 revision licence published"
-        " published_source title metric_title unit log_scale measures sample",
+        " published_source title metric_title unit log_scale measures sample source",
     ),
+    "published": ("model task metric", "value source"),
+    "failures": ("step", "model task reason"),
     "variants": (
         "variant",
         "model task kind method protocol sparsity achieved scope_weights whole_model threshold"
@@ -39,9 +41,9 @@ _SCHEMA = {
     "quality": (
         "variant task metric",
         "value low high delta delta_low delta_high retained examples collapsed"
-        " retained_low retained_high tokens_per_word sample",
+        " retained_low retained_high tokens_per_word sample void",
     ),
-    "contests": ("variant other metric", "task sparsity difference low high"),
+    "contests": ("variant other task metric", "sparsity difference low high"),
     "recovery": ("variant masks_kept epoch", "removed zeros sparsity train_seconds"),
     "sensitivity": (
         "model task by group sparsity",
@@ -74,6 +76,7 @@ _TEXT = {
     *("task", "metric", "split", "data_sha256", "licence", "published", "published_source"),
     *("title", "metric_title", "unit", "measures", "sample", "variant", "other", "by", "group"),
     *("kind", "method", "protocol", "settings", "status", "reason", "format", "operation"),
+    *("identifier", "training", "step"),
     *("kernel", "device", "samples_ms", "chosen", "part", "scope", "scale"),
 }
 

@@ -13,7 +13,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from analysis import processes, progress
 from analysis.display import Display
-from analysis.errors import AnalysisError, RunError
+from analysis.errors import AnalysisError, MachineError, RunError
 from analysis.memo import Call, Memo, Outcome, Record
 
 _memo: Memo | None = None
@@ -39,17 +39,31 @@ class Tally:
     remembered_seconds: float = 0.0
 
 
+class Runs(Protocol):
+    """What a study's steps are handed to: a runner, or something that only looks."""
+
+    failures: dict[str, str]
+
+    async def run(self, call: Call) -> Record:
+        """The record of the call."""
+
+    async def attempt(self, call: Call) -> tuple[Record, None] | tuple[None, str]:
+        """The record, or why there is none."""
+
+
 @dataclass
 class Runner:
     """Runs calls over one memo, at most `jobs` at a time.
 
-    `await runner.run(call)` gives the record. `tallies` says afterwards what was done, by step.
+    `await runner.run(call)` gives the record. `tallies` says afterwards what was done, by step, and
+    `failures` why what failed did, by label.
     """
 
     memo: Memo
     jobs: int
     display: Display
     tallies: dict[str, Tally] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
     _executor: Any = None
     _one_off: ProcessPoolExecutor | None = None
     _reports: Any = None
@@ -60,8 +74,30 @@ class Runner:
         os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
 
     async def run(self, call: Call) -> Record:
-        """The record of the call, remembered or computed: on a worker, or in a fresh process."""
-        return (await self._outcome(call)).record
+        """The record of the call, remembered or computed: on a worker, or in a fresh process.
+
+        Raises MachineError where no other call could do better, another AnalysisError where this
+        one failed.
+        """
+        try:
+            return (await self._outcome(call)).record
+        except AnalysisError as error:
+            if call.label not in self.failures and not isinstance(error, MachineError):
+                self.display.say(f"  FAILED {call.label}: {error}")
+            self.failures[call.label] = str(error)
+            raise
+
+    async def attempt(self, call: Call) -> tuple[Record, None] | tuple[None, str]:
+        """The record, or why there is none: nothing else of the run is lost by that.
+
+        Raises MachineError where no other call could do better.
+        """
+        try:
+            return await self.run(call), None
+        except MachineError:
+            raise
+        except AnalysisError as error:
+            return None, str(error)
 
     async def _outcome(self, call: Call) -> Outcome:
         outcome = self.memo.lookup(call)
@@ -85,12 +121,15 @@ class Runner:
         except AnalysisError:
             raise
         except (BrokenProcessPool, TerminatedWorkerError) as error:
-            raise RunError(
+            self._executor = self._one_off = None
+            # of several at work, each is told that a worker died, and not whose it was
+            kind = RunError if self.jobs == 1 else MachineError
+            raise kind(
                 f"a worker process died during {call.label!r}: most often too little memory; run"
                 " again (what is finished is kept) with fewer `compute: jobs`"
             ) from error
         except (OSError, SafetensorError) as error:
-            raise RunError(f"{call.label}: {error}; run again when that is mended") from error
+            raise MachineError(f"{call.label}: {error}; run again when that is mended") from error
         except Exception as error:
             raise RunError(f"{call.label}: unexpected {type(error).__name__}: {error}") from error
 

@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from analysis.scoring.intervals import (
     compare_drawn,
     difference,
     drawn,
+    interval,
     resample_counts,
     retained_drawn,
 )
@@ -28,6 +30,7 @@ from analysis.study import Study
 from analysis.variants import Row, Scored, Variant
 
 _SAMPLES_SHOWN = 3
+_NOTHING = Interval(float("nan"), float("nan"), float("nan"))
 
 
 def quality_rows(study: Study, scored: Scored, task: str, chance: Row, dense: Record) -> list[Row]:
@@ -42,6 +45,7 @@ def quality_rows(study: Study, scored: Scored, task: str, chance: Row, dense: Re
             "metric": metric,
             **_compared(study, metric, evaluation, dense, chance),
             "collapsed": evaluation["collapsed"],
+            "void": is_void(study, metric, dense, chance),
             "tokens_per_word": evaluation["tokens_per_word"],
             "sample": json.dumps(evaluation["sample"][:_SAMPLES_SHOWN], ensure_ascii=False),
         }
@@ -54,6 +58,8 @@ def _compared(study: Study, metric: str, evaluation: Record, dense: Record, chan
     examples = evaluation["examples"]
     score, whole = (_drawn(study, metric, record, examples) for record in (evaluation, dense))
     found = compare_drawn(METRICS[metric], score, whole, chance[metric], study.bootstrap.confidence)
+    if is_void(study, metric, dense, chance):
+        found = replace(found, retained=_NOTHING)
     return {
         "value": number(evaluation["metrics"][metric]["value"]),
         **_bounds("", found.score),
@@ -65,15 +71,34 @@ def _compared(study: Study, metric: str, evaluation: Record, dense: Record, chan
     }
 
 
+def scored_interval(study: Study, metric: str, evaluation: Record) -> Interval:
+    """A score with its bootstrap interval."""
+    whole = _drawn(study, metric, evaluation, evaluation["examples"])
+    return interval(whole, study.bootstrap.confidence)
+
+
+def is_void(study: Study, metric: str, dense: Record, chance: Row) -> bool:
+    """Whether the dense model is not above chance beyond its interval.
+
+    Such a model has nothing to lose: what seems robust in it is noise.
+    """
+    score = scored_interval(study, metric, dense)
+    if METRICS[metric].higher_is_better:
+        return not score.low > chance[metric]
+    return not score.high < chance[metric]
+
+
 def contest_rows(study: Study, group: Sequence[Scored], task: str, chance: Row) -> list[Row]:
     """The rows of table `contests`: each two variants of one dense model at the same sparsity.
 
     What is compared is `retained`, on the task's first metric and the same resamples.
     """
     dense = group[0].evaluation
-    if dense is None:
+    if not dense or not dense["metrics"]:
         return []
     metric = next(iter(dense["metrics"]))
+    if is_void(study, metric, dense, chance):
+        return []
     examples = dense["examples"]
     whole = _drawn(study, metric, dense, examples)
     by_level: dict[float, list[tuple[Variant, Drawn]]] = {}

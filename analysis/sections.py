@@ -4,25 +4,106 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from analysis.models.catalogue import MAX_TOKENS
-
 Level = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Line = Annotated[str, Field(min_length=1, max_length=300)]
+Tokens = Annotated[int, Field(ge=1, le=65_536, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Form = Literal["json", "csv", "parquet", "text"]
+ALL = "all"
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Tuning(Section):
+    """How a checkpoint is trained for a task.
+
+    examples   so many of the training examples, or all of them
+    tokens     at which their texts are cut; by default the task's own limit
+    """
+
+    examples: Count | Literal["all"] = "all"
+    epochs: Annotated[float, Field(gt=0, le=100)] = 3.0
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-5
+    batch_size: Count = 32
+    tokens: Tokens | None = None
+
+
+class Shape(Section):
+    """The size of a model that the study itself trains from scratch, with a tokenizer of its own.
+
+    layers       of each stack: an encoder-decoder model has so many twice
+    vocabulary   tokens that the tokenizer learns from the training texts
+    positions    the longest text, in tokens
+    """
+
+    layers: Annotated[int, Field(ge=1, le=100, strict=True)] = 4
+    width: Annotated[int, Field(ge=8, le=16_384, strict=True)] = 128
+    heads: Annotated[int, Field(ge=1, le=256, strict=True)] = 4
+    vocabulary: Annotated[int, Field(ge=300, le=500_000, strict=True)] = 8000
+    positions: Annotated[int, Field(ge=16, le=65_536, strict=True)] = 128
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class Pretraining(Section):
+    """How a model learns from scratch, on the training texts of its tasks, by its family's
+    objective: masked words, next words, or denoising."""
+
+    epochs: Annotated[float, Field(gt=0, le=1000)] = 3.0
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    batch_size: Count = 32
+
+
 class Model(Section):
-    """One model and the benchmarks it is put to."""
+    """One model and the benchmarks it is put to.
+
+    source       "builtin"; "hub", a published checkpoint, named by `id` and `revision` (a commit,
+                 tag or branch); "local", the folder of a saved one, at `path`; "scratch", of the
+                 given `shape`, trained here on the training texts of its tasks
+    tasks        its benchmarks
+    fine_tune    those for which a copy is fine-tuned first; the checkpoint answers the others as
+                 it is. By default none; of a scratch model all but those that its pretraining is
+                 for (a built-in model knows by itself)
+    fine_tuning  how, if not as the study's `fine_tuning` says
+    remote_code  whether code from the checkpoint's repository may run; needs a commit as revision
+    enabled      false leaves the model out of the study
+    """
 
     name: Name
     family: Literal["encoder-only", "decoder-only", "encoder-decoder"]
-    source: Literal["builtin"] = "builtin"
+    source: Literal["builtin", "hub", "local", "scratch"] = "builtin"
+    id: Line | None = None
+    revision: Line = "main"
+    path: Line | None = None
+    shape: Shape | None = None
+    pretraining: Pretraining | None = None
+    remote_code: bool = False
+    enabled: bool = True
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    fine_tune: tuple[str, ...] | None = None
+    fine_tuning: Tuning | None = None
+
+
+class Files(Section):
+    """Files of this disk with a task's examples, in place of the hub's.
+
+    test, train  paths: JSON lines, CSV, parquet or text (told by their ending, or by `format`)
+    columns      field of the task -> the file's column, where they have other names
+    test_part, train_part   which share of the lines, such as [0.8, 1.0]: for one file to serve both
+    title, licence          of the data, for the paper
+    """
+
+    test: Line
+    train: Line | None = None
+    format: Form | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    test_part: tuple[Share, Share] | None = None
+    train_part: tuple[Share, Share] | None = None
+    title: Line | None = None
+    licence: Line = "not stated"
 
 
 class Runtime(Section):
@@ -42,8 +123,8 @@ class Runtime(Section):
     task: str | None = None
     method: str = "magnitude"
     batches: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 8)
-    tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 16
-    new_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 16
+    tokens: Tokens = 16
+    new_tokens: Tokens = 16
     masked_at: Level | None = None
     replica: Literal["bert-base"] | None = None
     min_runs: Annotated[int, Field(ge=3)] = 10
@@ -60,23 +141,32 @@ class Bootstrap(Section):
 
 
 class Compute(Section):
+    """On what, and how much at once.
+
+    dtype       in which models answer: "auto" is bfloat16 on a GPU that has it, float32 on a CPU
+    batch_size  of an evaluation; "auto" is as many as fit `memory_gb`
+    memory_gb   what a step may take; by default three quarters of the machine's memory
+    """
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     jobs: Count = 1
     threads: Count = 1
-    batch_size: Count = 64
+    batch_size: Count | Literal["auto"] = 64
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
 
 
 class Calibration(Section):
     """Training examples of a model's own task that calibrated methods look at."""
 
     examples: Count = 128
-    tokens: Annotated[int, Field(ge=2, le=MAX_TOKENS)] = MAX_TOKENS
+    tokens: Annotated[int, Field(ge=2, le=65_536)] = 96
 
 
 class Training(Section):
-    """So many training examples, taken so often."""
+    """So many training examples, or all, taken so often."""
 
-    examples: Count = 4000
+    examples: Count | Literal["all"] = 4000
     epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
     batch_size: Count = 32

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import calls
+from analysis import model_calls
 from analysis.errors import RequestError, RunError, unknown
 from analysis.memo import Memo
 from analysis.models.catalogue import BUILTIN
@@ -66,7 +66,7 @@ def locate(model: str, revision: str | None, memo: Memo) -> Located:
 def _built_in(name: str, memo: Memo) -> Located:
     """As the built-in study trains it: with its first seed, on one thread."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # nothing is downloaded; saving has bars too
-    record = memo.run(calls.pretrain(name, seed=0, threads=1)).record
+    record = memo.run(model_calls.pretrain(name, seed=0, threads=1)).record
     return Located(name, "builtin", "", memo.objects.open(record["checkpoint"]["object"]))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from analysis import grid, project
 from analysis.errors import RequestError, unknown
@@ -20,14 +20,18 @@ from analysis.sections import (
     Calibration,
     Compute,
     Count,
+    Files,
     Level,
     Line,
     Model,
     Name,
+    Pretraining,
     Recovery,
     Runtime,
     Section,
     Sensitivity,
+    Shape,
+    Tuning,
 )
 
 VARIABLE = "SPARSITY_STUDY"
@@ -36,12 +40,18 @@ FOLDER = project.STUDIES
 
 
 class Study(Section):
-    """A whole study; its YAML text is kept for the record."""
+    """A whole study; its YAML text is kept for the record.
+
+    `models` are those that are enabled. With `rehearsal` they are random replicas of true shape.
+    """
 
     name: Name
     title: Line
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
-    examples: dict[str, Count]
+    data_folder: Line = "."
+    data: dict[str, Files] = Field(default_factory=dict)
+    examples: dict[str, Count] = Field(default_factory=dict)
+    fine_tuning: Tuning = Tuning()
     methods: Annotated[tuple[str, ...], Field(min_length=1)]
     sparsities: Annotated[tuple[Level, ...], Field(min_length=1)]
     patterns: Annotated[tuple[str, ...], Field(min_length=1)] = ("2:4",)
@@ -60,11 +70,25 @@ class Study(Section):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     compute: Compute = Compute()
     text: str = ""
+    rehearsal: Literal["", "true", "tiny"] = ""
+
+    @field_validator("models")
+    @classmethod
+    def _enabled(cls, models: tuple[Model, ...]) -> tuple[Model, ...]:
+        kept = tuple(model for model in models if model.enabled)
+        if not kept:
+            raise ValueError("models: all are switched off; give one of them `enabled: true`")
+        return kept
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Study":
         grid.check(self)
         return self
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that models are put to, each once, in the order of the models."""
+        return tuple(dict.fromkeys(task for model in self.models for task in model.tasks))
 
 
 def chosen() -> str:
@@ -112,6 +136,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_RESERVED = {
+    "name": "is taken from the file itself",
+    "text": "is taken from the file itself",
+    "rehearsal": "is asked for by `run --rehearse`",
+}
+
+
 def load(name_or_path: str, folder: Path = FOLDER) -> Study:
     """The validated study. Raises RequestError, one line that names the key, if it is wrong."""
     path = find(name_or_path, folder)
@@ -132,9 +163,9 @@ def load(name_or_path: str, folder: Path = FOLDER) -> Study:
         raise RequestError(
             f"{path}: a study may not be called {path.stem!r}, as its tables' folder"
         )
-    for reserved in ("name", "text"):
+    for reserved, instead in _RESERVED.items():
         if reserved in tree:
-            raise RequestError(f"{path}: {reserved}: is taken from the file itself; remove it")
+            raise RequestError(f"{path}: {reserved}: {instead}; remove it")
     try:
         keys = {str(key): value for key, value in tree.items()}
         return Study.model_validate({**keys, "name": path.stem, "text": text})
@@ -184,10 +215,16 @@ def _fields_at(location: list[str | int]) -> list[str]:
         "alternatives": Alternatives,
         "bootstrap": Bootstrap,
         "compute": Compute,
+        "data": Files,
+        "fine_tuning": Tuning,
+        "shape": Shape,
+        "pretraining": Pretraining,
     }
-    section = sections.get(str(location[0])) if location else Study
+    # the innermost that is known: models.0.shape is a Shape
+    known = [sections[str(part)] for part in location if str(part) in sections]
+    section = known[-1] if known else None if location else Study
     return (
-        [name for name in section.model_fields if name not in ("name", "text")]
+        [name for name in section.model_fields if name not in _RESERVED]
         + (["name"] if section is Model else [])
         if section
         else []

@@ -18,18 +18,28 @@ _LIBRARIES = (*calls.TORCH, "numba", "llvmlite")
 
 
 def timings(study: Study, model: Model, groups: dict[str, list[Variant]]) -> list[Call]:
-    """All timings of a model, given its variants by task, the dense one first in each."""
+    """All timings of a model, given its variants by task, the dense one first in each.
+
+    None where there is no dense model to compare with.
+    """
     runtime = study.runtime
-    task = runtime.task if runtime.task in groups else model.tasks[0]
+    groups = {task: group for task, group in groups.items() if group and _is_dense(group[0])}
+    if not groups:
+        return []
+    task = runtime.task if runtime.task in groups else next(iter(groups))
     found = []
     if "forward" in runtime.operations:
         found.append(_forward(study, model, task, groups[task]))
     if "train_step" in runtime.operations:
         found.append(_train_step(study, model, task, groups[task]))
-    writes = [t for t in groups if tasks.task(t).form != "classification"]
+    writes = [t for t in groups if tasks.task(t).form in tasks.WRITES]
     if "generate" in runtime.operations and writes:
         found.append(_generate(study, model, writes[0], groups[writes[0]]))
     return found
+
+
+def _is_dense(variant: Variant) -> bool:
+    return variant.kind == "dense"
 
 
 def in_one_shot(variant: Variant, method: str) -> bool:
@@ -70,7 +80,7 @@ def _forward(study: Study, model: Model, task: str, group: Sequence[Variant]) ->
             "tokens": study.runtime.tokens,
             **_common(study, task),
         },
-        carried=_memory(),
+        carried=_memory(study),
         libraries=_LIBRARIES,
         timing=True,
         fresh=True,
@@ -92,7 +102,7 @@ def _generate(study: Study, model: Model, task: str, group: Sequence[Variant]) -
             "new_tokens": study.runtime.new_tokens,
             **_common(study, task),
         },
-        carried=_memory(),
+        carried=_memory(study),
         libraries=_LIBRARIES,
         timing=True,
         label=f"{model.name}: generation",
@@ -113,6 +123,7 @@ def _train_step(study: Study, model: Model, task: str, group: Sequence[Variant])
             "tokens": study.runtime.tokens,
             **_common(study, task),
         },
+        carried=calls.memory(study),
         libraries=_LIBRARIES,
         timing=True,
         label=f"{model.name}: training step",
@@ -148,6 +159,7 @@ def _schedule(study: Study) -> dict[str, Any]:
     return {name: getattr(study.runtime, name) for name in asdict(Schedule())}
 
 
-def _memory() -> dict[str, str]:
-    """Where it is remembered which kernel is fastest, on whatever machine."""
-    return {"kernels": str((project.CACHE / "kernels.json").resolve())}
+def _memory(study: Study) -> dict[str, Any]:
+    """Where it is remembered which kernel is fastest, on whatever machine; and how much memory
+    may be taken."""
+    return {"kernels": str((project.CACHE / "kernels.json").resolve()), **calls.memory(study)}

@@ -17,7 +17,8 @@ _RESAMPLES = 500  # of the runs of a cell
 
 
 def runtime_rows(record: Record) -> Rows:
-    """Each variant, kernel and batch against the dense model, the first of the record's."""
+    """Each variant, kernel and batch against the dense model, the first of the record's, as it was
+    measured beside them: a cell that was not beside that one has the samples of its own."""
     dense = record["cells"][0]["variant"]
     whole = {
         cell["batch"]: cell["samples_ms"] for cell in record["cells"] if cell["variant"] == dense
@@ -27,7 +28,7 @@ def runtime_rows(record: Record) -> Rows:
             {
                 "variant": cell["variant"],
                 "operation": cell["operation"],
-                **_measured(cell, record, whole[cell["batch"]]),
+                **_measured(cell, record, cell.get("dense_ms") or whole[cell["batch"]]),
                 "peak_bytes": cell["peak_bytes"],
                 "chosen": json.dumps(cell["chosen"]) if cell.get("chosen") else None,
             }

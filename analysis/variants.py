@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from analysis.memo import Record
+from analysis.pruning.patterns import parse
 from analysis.study import Model, Study
 
 Row = dict[str, Any]
@@ -34,7 +35,8 @@ class Variant:
 
     @property
     def reached(self) -> bool:
-        """Whether there is such a model: a structured method cannot reach every level."""
+        """Whether there is such a model: a structured method cannot reach every level, and a step
+        may have failed."""
         return self.level is None or self.level.get("status", "ok") == "ok"
 
 
@@ -82,13 +84,13 @@ def pruned_variant(
     patterned = isinstance(level["level"], str)
     stem = "/".join(part for part in (dense.model, dense.task) if part)
     shown = level["level"] if patterned else f"{level['level']:g}"
-    smaller, unreachable = level.get("checkpoint"), level.get("status") == "unreachable"
+    smaller, is_there = level.get("checkpoint"), level.get("status", "ok") == "ok"
     return replace(
         dense,
         name=f"{stem}/{method}/{protocol}/{shown}{_suffix(study, dense.seed)}",
         checkpoint=smaller["object"] if smaller else dense.checkpoint,
         weights_sha256=level.get("weights_sha256", dense.weights_sha256),
-        parameters=level.get("parameters", None if unreachable else dense.parameters),
+        parameters=level.get("parameters", dense.parameters if is_there else None),
         train_seconds=level.get("train_seconds", 0.0),
         masks=level["masks"]["object"] if "masks" in level else None,
         kind="pruned",
@@ -113,12 +115,55 @@ def _of_training(record: Record) -> Row:
     return {"flush_denormal": record["flush_denormal"]} if "flush_denormal" in record else {}
 
 
+def failed_variant(
+    study: Study, dense: Variant, method: str, protocol: str, level: float | str, reason: str
+) -> Variant:
+    """What the dense variant would have become, had the step not failed."""
+    sparsity = parse(level).sparsity if isinstance(level, str) else level
+    return pruned_variant(
+        study, dense, method, protocol, {}, {"level": level, "sparsity": sparsity} | _failed(reason)
+    )
+
+
+def failed(variant: Variant, reason: str) -> Variant:
+    """The variant, of which a step failed."""
+    return replace(variant, level={**(variant.level or {}), **_failed(reason)})
+
+
+def failed_dense(
+    study: Study, model: Model, task: str, seed: int, reason: str, kind: str = "dense"
+) -> Variant:
+    """The dense model of a task, or an alternative to it, that could not be had."""
+    return Variant(
+        name=f"{model.name}/{task}/{kind}{_suffix(study, seed)}",
+        model=model.name,
+        task=task,
+        seed=seed,
+        checkpoint="",
+        weights_sha256="",
+        parameters=None,
+        prunable=0,
+        train_seconds=0.0,
+        kind=kind,
+        method=kind,
+        level=_failed(reason),
+    )
+
+
+def _failed(reason: str) -> Row:
+    return {"status": "failed", "reason": reason}
+
+
+def renamed(pruned: Variant, protocol: str) -> Variant:
+    """The pruned variant under another protocol."""
+    name = pruned.name.replace(f"/{pruned.protocol}/", f"/{protocol}/")
+    return replace(pruned, name=name, protocol=protocol)
+
+
 def recovered_variant(pruned: Variant, protocol: str, record: Record) -> Variant:
     """The pruned variant, trained with its masks kept."""
     return replace(
-        pruned,
-        name=pruned.name.replace(f"/{pruned.protocol}/", f"/{protocol}/"),
-        protocol=protocol,
+        renamed(pruned, protocol),
         train_seconds=record["train_seconds"],
         masks=record["masks"]["object"],
         settings={**pruned.settings, **_of_training(record)},

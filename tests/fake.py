@@ -34,7 +34,7 @@ from analysis import (
     timings,
     variants,
 )
-from analysis.models.catalogue import BUILTIN
+from analysis.model_grid import is_tuned
 from analysis.paper.data import Data
 from analysis.variants import Scored
 
@@ -127,8 +127,8 @@ def changed(found: Data, table: str, change: Callable[[pd.DataFrame], object]) -
 
 def tables(chosen: study.Study) -> results.Tables:
     """All result tables of a study, from made-up records."""
-    found = {task: examples(task) for task in chosen.examples}
-    parts = [rows.task_rows(found)]
+    found = {task: examples(task) for task in chosen.tasks}
+    parts = [rows.task_rows(chosen, found)]
     for model in chosen.models:
         record = checkpoint(model.family, model.name)
         base = variants.base_variant(chosen, model, chosen.seeds[0], record)
@@ -137,16 +137,14 @@ def tables(chosen: study.Study) -> results.Tables:
         works = [_Work(chosen, model, base, task) for task in model.tasks]
         groups = [work.group() for work in works]
         for work, group in zip(works, groups, strict=True):
-            parts += [
-                rows.scored_rows(chosen, group, work.task, found[work.task]["chance"]),
-                *work.more,
-            ]
-        if all(work.dense != base for work in works):
-            parts.append(
-                rows.scored_rows(chosen, [Scored(base, sizes(base, chosen.formats))], "", {})
-            )
+            parts.append(rows.score_rows(chosen, group, work.task, found[work.task]["chance"]))
+            parts += work.more
+        untuned = [[Scored(base, sizes(base, chosen.formats))]]
+        parts.append(
+            rows.variant_rows((untuned if all(w.dense != base for w in works) else []) + groups)
+        )
         by_task = {
-            work.task: [scored.variant for scored in group]
+            work.task: [scored.variant for scored in group if scored.variant.reached]
             for work, group in zip(works, groups, strict=True)
         }
         leading = by_task[model.tasks[0]]
@@ -170,7 +168,7 @@ class _Work:
         self.chosen, self.model, self.task = chosen, model, task
         self.more: list[rows.Rows] = []
         self.dense = base
-        if task not in BUILTIN[model.name].pretrained:
+        if is_tuned(model, task):
             record = checkpoint(model.family, f"{model.name}-{task}")
             self.dense = variants.dense_variant(chosen, model, task, base.seed, record)
         self.trained = chosen.recovery is not None and task in chosen.recovery.tasks

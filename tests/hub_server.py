@@ -1,11 +1,13 @@
-"""A model hub on loopback: enough of the hub's protocol for the real client, and faults on demand.
+"""A hub on loopback: enough of the hub's protocol for the real clients, and faults on demand.
 
     with hub_server({"org/tiny": {"main": {"config.json": b"{}"}}}) as server:
         subprocess.run(…, env=environment(server.url, tmp_path))
         server.faults.cuts["model.safetensors"] = 1
         server.requests  # what was asked, in order
 
-A revision's files are a folder or a dict of bytes; its commit is the digest of its content.
+A revision's files are a folder or a dict of bytes; its commit is the digest of its content. Data
+sets are the repositories called "datasets/org/name". At the end of the block, any request that
+the hub does not know fails the test.
 """
 
 import hashlib
@@ -24,6 +26,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "hf_tokenoftests"  # the one that opens gated and private repositories
 Files = Mapping[str, bytes] | Path
+
+# kind, repository, what is asked, revision, folder
+_API = re.compile(
+    r"/api/(models|datasets)/(.+?)(?:/(revision|tree|auth-check)(?:/([^/]+)(?:/(.+))?)?)?"
+)
+_PATHS = re.compile(r"/api/datasets/(.+?)/paths-info/([^/]+)")
+_FILE = re.compile(r"/(.+?)/resolve/([^/]+)/(.+)")
+_DISPENSABLE = {"/api/agent-harnesses"}  # what the command line asks for, and can do without
 
 
 class Request(NamedTuple):
@@ -59,7 +69,7 @@ class Blob:
 
     @property
     def large(self) -> bool:
-        return self.name.endswith((".safetensors", ".bin"))
+        return self.name.endswith((".safetensors", ".bin", ".parquet"))
 
     @cached_property
     def git_sha1(self) -> str:
@@ -74,7 +84,7 @@ class Blob:
         return self.sha256 if self.large else self.git_sha1
 
     def sibling(self) -> dict:
-        """The file in a model's info."""
+        """The file in a repository's info."""
         size = len(self.content)
         lfs = {"lfs": {"size": size, "sha256": self.sha256, "pointerSize": 134}}
         entry = {"rfilename": self.name, "size": size, "blobId": self.git_sha1}
@@ -109,6 +119,7 @@ class HubServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[Request] = []
+        self.unknown: list[str] = []  # requests that no hub has to answer
         self.faults = Faults()
         self.closing = threading.Event()
         self._commits: dict[str, dict[str, dict[str, Blob]]] = {}  # repository, commit: its files
@@ -161,6 +172,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._route()
 
+    def do_POST(self) -> None:
+        self._route()
+
     def _route(self) -> None:
         url = urlsplit(self.path)
         path = unquote(url.path)
@@ -169,28 +183,75 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.closing.wait()
         elif self.server.faults.portal:
             self._send(200, b"<html>Log in to this network</html>", {"Content-Type": "text/html"})
-        elif match := re.fullmatch(r"/api/models/(.+?)(?:/(revision|tree)/([^/]+))?", url.path):
-            repository, kind, revision = match.groups(default="")
-            self._api(repository, kind, unquote(revision) or "main", parse_qs(url.query))
-        elif match := re.fullmatch(r"/(.+?)/resolve/([^/]+)/(.+)", url.path):
+        elif self.command != "POST" and (match := _API.fullmatch(url.path)):
+            kind, name, what, revision, below = match.groups(default="")
+            repository = name if kind == "models" else f"{kind}/{name}"
+            query = parse_qs(url.query)
+            self._api(repository, what, unquote(revision) or "main", unquote(below), query)
+        elif self.command == "POST" and (match := _PATHS.fullmatch(url.path)):
+            name, revision = match.groups()
+            self._paths_info(f"datasets/{name}", unquote(revision), self._form())
+        elif self.command != "POST" and (match := _FILE.fullmatch(url.path)):
             repository, revision, name = (unquote(part) for part in match.groups())
             self._resolve(repository, revision, name)
-        else:
+        elif path in _DISPENSABLE:
             self._send(404)
+        else:
+            self.server.unknown.append(f"{self.command} {self.path}")
+            self._send(404)
+
+    def _form(self) -> dict[str, list[str]]:
+        """What was posted, as JSON or as a form."""
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+        return json.loads(body) if body.startswith("{") else parse_qs(body)
 
     # ------------------------------------------------------------ answers
 
-    def _api(self, repository: str, kind: str, revision: str, query: dict) -> None:
+    def _api(self, repository: str, kind: str, revision: str, below: str, query: dict) -> None:
         if self.server.faults.listings is not None:
             self._send(self.server.faults.listings)
         elif found := self._found(repository, revision):
             commit, blobs = found
+            gated = repository in self.server.faults.gated
             if kind == "tree":
-                self._send_json([blob.leaf() for blob in blobs.values()])
-                return
-            sized = "blobs" in query
-            names = [b.sibling() if sized else {"rfilename": b.name} for b in blobs.values()]
-            self._send_json({"id": repository, "sha": commit, "siblings": names})
+                recursive = query.get("recursive", [""])[0].lower() == "true"
+                self._tree(commit, list(blobs.values()), below, recursive)
+            elif kind != "auth-check":
+                sized = "blobs" in query
+                names = [b.sibling() if sized else {"rfilename": b.name} for b in blobs.values()]
+                identity = {"id": repository.removeprefix("datasets/"), "sha": commit}
+                self._send_json(identity | {"siblings": names, "gated": "auto" if gated else False})
+            elif gated and not self._authorized():
+                self._refuse(403, "GatedRepo", "Access to this repository is restricted")
+            else:
+                self._send(200)
+
+    def _tree(self, commit: str, blobs: list[Blob], below: str, recursive: bool) -> None:
+        """The files under a folder; if not recursively, with the folders in their place."""
+        start = f"{below}/" if below else ""
+        inside = [blob for blob in blobs if blob.name.startswith(start)]
+        if below and not inside:
+            self._refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
+            return
+        deeper = {b.name[len(start) :].split("/")[0] for b in inside if "/" in b.name[len(start) :]}
+        folders = [
+            {"type": "directory", "path": start + name, "size": 0, "oid": "0" * 40}
+            for name in sorted(deeper)
+        ]
+        here = [b for b in inside if recursive or "/" not in b.name[len(start) :]]
+        self._send_json([*([] if recursive else folders), *(blob.leaf() for blob in here)])
+
+    def _paths_info(self, repository: str, revision: str, asked: dict) -> None:
+        if found := self._found(repository, revision):
+            blobs = found[1]
+            paths = asked["paths"] if isinstance(asked["paths"], list) else [asked["paths"]]
+            files = [blobs[path].leaf() for path in paths if path in blobs]
+            folders = [
+                {"type": "directory", "path": path, "size": 0, "oid": "0" * 40}
+                for path in paths
+                if any(name.startswith(f"{path}/") for name in blobs)
+            ]
+            self._send_json(files + folders)
 
     def _resolve(self, repository: str, revision: str, name: str) -> None:
         found = self._found(repository, revision)
@@ -261,7 +322,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body[:sent])
             self.wfile.flush()
         if sent is not None:
@@ -284,6 +345,7 @@ def hub_server(repositories: Mapping[str, Mapping[str, Files]]) -> Iterator[HubS
         server.shutdown()
         thread.join()
         server.server_close()
+    assert not server.unknown, f"requests that the hub does not know: {server.unknown}"
 
 
 def environment(url: str, home: Path, **more: str) -> dict[str, str]:

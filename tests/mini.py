@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from analysis import calls, results, study, timing_calls, variants
-from analysis.memo import Memo
+from analysis import data_calls, model_calls, results, study, timing_calls, variants
+from analysis.data_calls import Data
+from analysis.memo import Memo, Record
 from analysis.models.catalogue import BUILTIN
+from analysis.scoring.statistics import METRICS
 
 REPOSITORY = Path(__file__).parent.parent
 STUDY = """\
@@ -63,9 +65,31 @@ def make_project(folder: Path) -> Path:
     (folder / "studies").mkdir(parents=True)
     (folder / "studies" / "mini.yml").write_text(STUDY, encoding="utf-8")
     chosen = study.load("mini", folder / "studies")
+    remember_examples(folder / "cache", chosen)
     remember_models(folder / "cache", chosen)
     remember_replica(folder / "cache", chosen)
     return folder
+
+
+def remember_examples(cache: Path, chosen: study.Study) -> None:
+    """Store the examples under the keys of the real ones, with a chance that is worse than any
+    score: two steps of training do not beat the real one, and every comparison would be void."""
+    from analysis.steps.examples import make_examples, make_validation
+
+    def without_luck(record: Record) -> Record:
+        lowest = {m: -1.0 if METRICS[m].higher_is_better else 1e6 for m in record["chance"]}
+        return record | {"chance": lowest}
+
+    memo = Memo(cache)
+    memo.prepare()
+    for task in chosen.tasks:
+        call = data_calls.test_examples(chosen, task)
+        test = without_luck(make_examples(memo.objects, **call.arguments))
+        memo.store(call, test, 1.0)
+        if chosen.sensitivity is not None and task in chosen.sensitivity.tasks:
+            call = data_calls.validation(Data(task, test, None), chosen.sensitivity.examples)
+            record = make_validation(memo.objects, **call.arguments)
+            memo.store(call, without_luck(record), 1.0)
 
 
 def remember_models(cache: Path, chosen: study.Study) -> None:
@@ -80,13 +104,13 @@ def remember_models(cache: Path, chosen: study.Study) -> None:
     memo.prepare()
     with patch.object(builtin, "train", two_steps), patch.object(training, "train", two_steps):
         for model in chosen.models:
-            call = calls.pretrain(model.name, 0, chosen.compute.threads)
+            call = model_calls.pretrain(model.name, 0, chosen.compute.threads)
             record = pretrain_builtin(memo.objects, **call.arguments)
             memo.store(call, record, 1.0)
             base = variants.base_variant(chosen, model, 0, record)
             for task in model.tasks:
                 if task not in BUILTIN[model.name].pretrained:
-                    call = calls.fine_tune(chosen, model, base, task)
+                    call = model_calls.fine_tune(chosen, model, base, task, None)
                     memo.store(call, fine_tune(memo.objects, **call.arguments), 1.0)
 
 
@@ -142,7 +166,7 @@ def tokenizer(architecture: str) -> Any:
 
 
 def analysis(
-    folder: Path, *arguments: str, timeout: float = 300, **environment: str
+    folder: Path, *arguments: str, timeout: float = 900, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """`python -m analysis …` in a project folder, as a user would call it."""
     return subprocess.run(

@@ -10,9 +10,13 @@ from analysis.paper.data import Data
 
 def supported(data, name):
     found = claims.verdict(data, name)
-    word = {True: "supported", False: "not supported", None: "not tested"}[found.supported]
+    words = {
+        True: ": supported by this run",
+        False: ": not supported by this run",
+        None: "cannot be checked in this study",
+    }
     statement = str(claims.statement(data, name))
-    assert f": {word} by this run" in statement
+    assert words[found.supported] in statement
     assert (": supported by this run" in statement) is (found.supported is True)
     return found.supported
 

@@ -6,6 +6,7 @@ import fake
 import pytest
 
 from analysis import alternative_calls, calls, results, study, variants
+from analysis.data_calls import Data
 from analysis.variants import variant_row
 from studies import everything
 
@@ -48,6 +49,10 @@ RECORDS = {
 }
 
 
+GENERATED = Data("sentiment", {}, None)
+READ = Data("sentiment", {}, {"training": {"object": "read"}})
+
+
 def chosen(**changes):
     return study.Study(**everything(**changes), name="mine")
 
@@ -57,9 +62,9 @@ def dense_of(asked, seed=0):
     return variants.dense_variant(asked, asked.models[0], "sentiment", seed, record)
 
 
-def call(kind, **changes):
+def call(kind, data=GENERATED, **changes):
     asked = chosen(**changes)
-    return alternative_calls.make(asked, dense_of(asked), "sentiment", kind)
+    return alternative_calls.make(asked, dense_of(asked), data, kind)
 
 
 def made(kind, **changes):
@@ -89,7 +94,9 @@ def test_the_dense_weights_and_their_place_go_in_by_content(kind):
         ({"calibration": {"examples": 7}}, {"moe"}),
         ({"calibration": {"tokens": 9}}, {"moe"}),
         ({"compute": {"threads": 2}}, {"student", "moe"}),
+        ({"compute": {"device": "cuda"}}, {"student", "moe"}),
         ({"compute": {"jobs": 2}}, set()),
+        ({"compute": {"memory_gb": 2.0}}, set()),
         ({"alternatives": {"kinds": ["moe", "student", "int8"]}}, set()),
         ({"sparsities": [0.5, 0.7, 0.9]}, set()),
         ({"runtime": {"tokens": 3}}, set()),
@@ -100,10 +107,19 @@ def test_a_key_changes_with_what_the_step_uses_and_no_more(changes, changed):
     assert {kind for kind in KINDS if call(kind).key != call(kind, **changes).key} == changed
 
 
+def test_what_is_learnt_from_goes_in_by_content():
+    for kind in KINDS:
+        made, read = call(kind), call(kind, READ)
+        assert (made.key != read.key) == (kind != "int8")
+        if kind != "int8":
+            assert made.arguments["training"] is None
+            assert read.arguments["training"] == "read"
+
+
 def test_each_seed_trains_a_student_and_experts_of_its_own():
     asked = chosen(seeds=[0, 1])
     one, other = (
-        {k: alternative_calls.make(asked, dense_of(asked, seed), "sentiment", k) for k in KINDS}
+        {k: alternative_calls.make(asked, dense_of(asked, seed), GENERATED, k) for k in KINDS}
         for seed in (0, 1)
     )
     assert one["int8"].key == other["int8"].key  # of these very weights

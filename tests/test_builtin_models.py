@@ -15,7 +15,7 @@ from transformers import (
 
 from analysis import language
 from analysis.errors import RequestError
-from analysis.models import architectures, builtin, encoding, objectives, training
+from analysis.models import architectures, builtin, encoding, pretraining, training
 from analysis.models.builtin import Recipe
 from analysis.models.catalogue import BUILTIN, MAX_TOKENS
 
@@ -148,7 +148,7 @@ def test_masked_batch_asks_only_for_what_it_chose(tokenizers):
 
 def test_gaps_replace_about_a_third_of_the_words():
     text = " ".join(f"w{i}" for i in range(5_000))
-    words = objectives.with_gaps(text, "<mask>", random.Random(1)).split()
+    words = pretraining.with_gaps(text, "<mask>", random.Random(1)).split()
     kept = [word for word in words if word != "<mask>"]
     assert 0.6 < len(kept) / 5_000 < 0.75
     assert set(kept) < set(text.split())

@@ -17,7 +17,6 @@ from analysis.calibration.moments import moments_of
 from analysis.errors import RequestError, RunError
 from analysis.models import naming
 from analysis.models.loading import load_model
-from analysis.models.objectives import TASKS
 from analysis.models.weights import read_weights, weights_sha256
 from analysis.pruning.calibrated import Calibration, prune_in_place
 from analysis.pruning.choice import require_matches
@@ -31,6 +30,7 @@ from analysis.steps.examples import make_examples
 from analysis.steps.pruned import prune_checkpoint
 from analysis.steps.sensitivity import grouped, measure_sensitivity
 from analysis.steps.shrunk import shrink_checkpoint
+from analysis.steps.training_examples import training_examples
 from analysis.tasks import task as described
 
 LONG = {"max_position_embeddings": 96}
@@ -46,7 +46,8 @@ KINDS = {  # model class, its sizes, whose tokenizer, a task
 }
 METHODS = [name for name in pruning.names() if pruning.kind(name) == "calibrated"]
 EXAMPLES, TOKENS, SEED = 12, 16, 3
-TEXTS = {"examples": EXAMPLES, "tokens": TOKENS, "seed": SEED, "threads": 1, "device": "cpu"}
+TEXTS = {"training": None, "examples": EXAMPLES, "tokens": TOKENS, "seed": SEED}
+TEXTS |= {"threads": 1, "device": "cpu"}
 SECONDS = ("prune_seconds", "seconds", "peak_bytes")
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -89,10 +90,10 @@ def task_of(kind):
 
 def loaded(objects, kind):
     """The dense model, its tokenizer and the batches that a step should calibrate with."""
-    form, make = TASKS[task_of(kind)]
+    form, texts = training_examples(objects, task_of(kind), None, EXAMPLES, SEED)
     folder = objects.open(stored(objects, kind)["checkpoint"])
     model, words = load_model(folder, form, "cpu")
-    return model, words, calibration_batches(model, words, form, make(EXAMPLES, SEED), TOKENS)
+    return model, words, calibration_batches(model, words, form, texts, TOKENS)
 
 
 def scope_of(objects, kind):
@@ -252,7 +253,7 @@ def test_a_smaller_checkpoint_opens_and_is_what_removing_units_gives(objects, ki
         assert level["scope_weights"] == size
         assert level["achieved"] == expected.removed / size
         assert level["achieved"] == pytest.approx(asked, abs=0.07)  # half of a head
-        opened, tokens = load_model(smaller, TASKS[task_of(kind)][0], "cpu")
+        opened, tokens = load_model(smaller, described(task_of(kind)).form, "cpu")
         assert level["parameters"] == opened.num_parameters() < model.num_parameters()
         assert level["whole_model"] == 1 - opened.num_parameters() / model.num_parameters()
         assert tokens.get_vocab() == words.get_vocab()
@@ -277,6 +278,7 @@ def sensitivity(objects, kind, by, sparsities):
         batch_size=4,
         threads=1,
         device="cpu",
+        memory_bytes=10**9,
     )
 
 

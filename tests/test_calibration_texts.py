@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from analysis import language, tasks
 from analysis.calibration import loaded
 from analysis.calibration.loaded import calibration_of
 from analysis.calibration.moments import moments_of
-from analysis.calibration.texts import of_file, of_task
+from analysis.calibration.texts import of_file, of_task, tasks_with_texts
 from analysis.errors import RequestError
 from analysis.models import naming
-from analysis.models.objectives import TASKS
 from analysis.pruning.calibrated import Calibration
 from analysis.pruning.structured import projections
 
@@ -24,6 +24,20 @@ FAMILIES = {
     "encoder-only": ("classification", ["first"]),
     "decoder-only": ("causal", ["text"]),
     "encoder-decoder": ("text-to-text", ["source", "target"]),
+}
+OF_TASKS = {  # of the generated language: the form, and its own examples as models read them
+    "sentiment": (
+        "classification",
+        language.sentiment,
+        {"first": "sentence", "label": "label"},
+    ),
+    "paraphrase": (
+        "classification",
+        language.paraphrase,
+        {"first": "sentence1", "second": "sentence2", "label": "label"},
+    ),
+    "headline": ("text-to-text", language.headline, {"source": "document", "target": "summary"}),
+    "language-modelling": ("causal", None, {}),
 }
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
@@ -42,13 +56,28 @@ def lines(tmp_path, *objects):
 # ---------------------------------------------------------------- tasks
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", OF_TASKS)
 def test_a_tasks_texts_are_its_training_examples(task):
     form, examples = of_task(task, 7, 3)
-    assert form == TASKS[task][0]
-    assert examples == TASKS[task][1](7, 3)
+    expected, make, names = OF_TASKS[task]
+    assert form == expected
+    if make is None:
+        assert examples == [{"text": text} for text in language.paragraphs(7, 3)]
+    else:
+        own = make(7, 3, split="train")
+        assert examples == [{name: e[field] for name, field in names.items()} for e in own]
     assert len(examples) == 7
     assert of_task(task, 7, 4)[1] != examples
+
+
+def test_tasks_with_texts_are_those_that_are_generated_or_have_a_training_part_on_the_hub():
+    found = tasks_with_texts()
+    assert {name for name in found if tasks.task(name).hub is None} == set(OF_TASKS)
+    for name in set(tasks.names()) - set(found):
+        assert tasks.task(name).hub is None or tasks.task(name).hub.train is None
+        with pytest.raises(RequestError, match=f"unknown calibration task '{name}'"):
+            of_task(name, 1, 0)
+    assert "sst2" in found
 
 
 def test_a_task_misspelt_is_named_with_the_nearest():

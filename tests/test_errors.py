@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import pruning
-from analysis.errors import AnalysisError, RequestError, RunError, unknown
+from analysis.errors import AnalysisError, MachineError, RequestError, RunError, unknown
 
 
 def test_an_error_is_one_line_whatever_its_words():
@@ -13,7 +13,8 @@ def test_an_error_is_one_line_whatever_its_words():
 
 def test_a_wrong_request_and_a_failed_run_have_their_own_exit_status():
     assert RequestError("x").exit_status == 2
-    assert RunError("x").exit_status == 1
+    assert RunError("x").exit_status == MachineError("x").exit_status == 1
+    assert isinstance(MachineError("x"), RunError)
 
 
 def test_an_unknown_name_lists_what_is_allowed_in_order():

@@ -1,6 +1,7 @@
-"""Evaluation: what is remembered between variants changes no answer, and padding none either."""
+"""The step of evaluation: what is remembered between variants changes no answer."""
 
 import functools
+import json
 
 import architectures
 import mini
@@ -8,18 +9,15 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from hypothesis import given
-from hypothesis import strategies as st
 
-from analysis.errors import RunError
+from analysis.errors import RequestError, RunError
 from analysis.models.loading import load_model
 from analysis.models.weights import FILE, read_weights, weights_sha256
-from analysis.objects import Objects
+from analysis.objects import Objects, content_digest
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
-from analysis.scoring.predict import predict, prepare, tokens_per_word
 from analysis.steps import evaluation
 from analysis.steps.evaluation import evaluate_variant
-from analysis.steps.examples import make_examples, read_examples
+from analysis.steps.examples import make_examples
 from analysis.tasks import task as described
 
 _LONG = {"max_position_embeddings": 96}
@@ -48,20 +46,14 @@ KINDS = {  # model class, its sizes, whose tokenizer, a task, a weight used twic
 }
 EXAMPLES = 24
 every_kind = pytest.mark.parametrize("kind", KINDS)
-words = st.lists(
-    st.sampled_from(["the", "film", "was", "not", "very", "good", ",", "and", "so", "on"]),
-    max_size=12,
-)
-
-
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)
 def nothing_remembered():
-    evaluation._open.cache_clear()
+    evaluation._remembered.clear()
     yield
-    evaluation._open.cache_clear()
+    evaluation._remembered.clear()
 
 
 @functools.cache
@@ -117,16 +109,17 @@ def masks_of(objects, kind, seed, change):
         return objects.adopt(scratch / "masks")
 
 
-def evaluated(objects, kind, masks=None, checkpoint=None, batch_size=8):
+def evaluated(objects, kind, masks=None, checkpoint=None, batch_size=8, data=None, **more):
     record = evaluate_variant(
         objects,
         checkpoint=checkpoint or checkpoint_of(objects, kind),
         masks=masks,
         task_name=task_of(kind),
-        data=data_of(objects, kind),
+        data=data or data_of(objects, kind),
         batch_size=batch_size,
         threads=1,
         device="cpu",
+        **more,
     )
     return {key: value for key, value in record.items() if key != "evaluate_seconds"}
 
@@ -150,11 +143,11 @@ def test_variants_one_after_another_are_as_each_alone(objects, kind):
     variants = [None, *(masks_of(objects, kind, seed, change=seed % 2) for seed in range(4))]
     alone = []
     for masks in variants:
-        evaluation._open.cache_clear()
+        evaluation._remembered.clear()
         alone.append(evaluated(objects, kind, masks))
     for i in (0, 1, 2, 1, 4, 0, 3, 3, 0):
         assert evaluated(objects, kind, variants[i]) == alone[i]
-    assert evaluation._open.cache_info().misses == 1
+    assert evaluation._remembered.opened == 1
     if kind == "gpt2":  # perplexity tells every change
         assert all(found["metrics"] != alone[0]["metrics"] for found in alone[1:])
 
@@ -174,13 +167,33 @@ def test_models_of_several_tasks_may_come_in_turn(objects):
     for _ in range(2):
         for kind, masks in variants.items():
             assert evaluated(objects, kind, masks) == first[kind]
-    assert evaluation._open.cache_info().misses == len(KINDS)
+    assert evaluation._remembered.opened == len(KINDS)
 
 
-def test_what_is_remembered_is_bounded(objects):
-    for size in range(1, 12):
-        evaluated(objects, "bert", batch_size=size)
-    assert evaluation._open.cache_info().currsize < 11
+def test_what_is_remembered_is_bounded_in_bytes(objects, monkeypatch):
+    size = sum(
+        weights.nbytes
+        for weights in read_weights(objects.open(checkpoint_of(objects, "bert"))).values()
+    )
+    monkeypatch.setattr(evaluation._remembered, "_limit", int(2.5 * size))
+    for batch_size in (1, 2, 1, 3, 1, 2):  # 1 and 2, then 1 and 3, then 1 and 2
+        evaluated(objects, "bert", batch_size=batch_size)
+        assert 0 < evaluation._remembered.bytes <= 2.5 * size
+    assert evaluation._remembered.opened == 4
+
+
+@pytest.mark.parametrize("change", [False, True])
+@every_kind
+def test_a_large_model_is_pruned_in_place_and_forgotten(objects, kind, change, monkeypatch):
+    masks = masks_of(objects, kind, 3, change)
+    small = [evaluated(objects, kind, variant) for variant in (None, masks)]
+    evaluation._remembered.clear()
+    monkeypatch.setattr(evaluation, "_LARGE_BYTES", 0)
+    for i in (0, 1, 0, 1, 1):
+        assert evaluated(objects, kind, (None, masks)[i]) == small[i]
+        assert evaluation._remembered.bytes == 0
+    folder = objects.path(checkpoint_of(objects, kind))
+    assert content_digest(folder) == checkpoint_of(objects, kind)  # the file is as it was
 
 
 def test_a_step_that_fails_leaves_the_model_as_it_was(objects):
@@ -213,76 +226,53 @@ def test_what_has_been_damaged_is_refused_though_it_was_read_before(tmp_path, wh
         )
 
 
-# ---------------------------------------------------------------- batches
+# ---------------------------------------------------------------- what is recorded
+
+
+def data_for(objects, examples):
+    return objects.put_bytes("".join(json.dumps(example) + "\n" for example in examples).encode())
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16", "float16"])
+def test_models_compute_in_the_type_asked_for(objects, dtype):
+    found = evaluated(objects, "gpt2", dtype=dtype)
+    whole = evaluated(objects, "gpt2")
+    assert (found == whole) == (dtype in ("auto", "float32"))
+    value, expected = (r["metrics"]["perplexity"]["value"] for r in (found, whole))
+    assert value == pytest.approx(expected, rel=0.2)
+
+
+def test_a_pruned_model_in_half_precision_has_the_same_zeros(objects):
+    masks = masks_of(objects, "gpt2", 5, change=True)
+    dense, pruned = (evaluated(objects, "gpt2", m, dtype="bfloat16") for m in (None, masks))
+    whole = evaluated(objects, "gpt2", masks)
+    assert pruned["metrics"] != dense["metrics"]
+    value, expected = (r["metrics"]["perplexity"]["value"] for r in (pruned, whole))
+    assert value == pytest.approx(expected, rel=0.2)
+
+
+def test_a_type_that_there_is_not_is_refused(objects):
+    with pytest.raises(RequestError, match="float32"):
+        evaluated(objects, "bert", dtype="float64")
 
 
 @every_kind
-def test_answers_are_those_of_each_example_alone(objects, kind):
-    model, tokenizer = load_model(
-        objects.open(checkpoint_of(objects, kind)), described(task_of(kind)).form, "cpu"
+def test_the_batch_size_may_be_left_to_the_memory(objects, kind):
+    exact = kind != "gpt2"
+    for memory_bytes in (1, 2_000_000, 10**10):
+        found = evaluated(objects, kind, batch_size="auto", memory_bytes=memory_bytes)
+        whole = evaluated(objects, kind)
+        for name, scored in found["metrics"].items():
+            rows = whole["metrics"][name]["rows"]
+            assert scored["rows"] == (rows if exact else [pytest.approx(row) for row in rows])
+
+
+@pytest.mark.parametrize("kind", ["bert", "bart", "gpt2"])
+def test_only_answers_that_should_differ_are_called_collapsed(objects, kind):
+    task = described(task_of(kind))
+    data = data_for(
+        objects, [dict.fromkeys(task.inputs, "the film") | {"label": 0, "summary": "a"}] * 5
     )
-    task, examples = described(task_of(kind)), read_examples(objects, data_of(objects, kind))
-    alone = [
-        answer
-        for example in examples
-        for answer in predict(model, tokenizer, task, prepare(tokenizer, task, [example], 1))
-    ]
-    for batch_size in (1, 5, 64):
-        inputs = prepare(tokenizer, task, examples, batch_size)
-        found = predict(model, tokenizer, task, inputs)
-        assert found == (pytest.approx(alone) if kind == "gpt2" else alone)
-
-
-@given(st.lists(words.map(" ".join), min_size=1, max_size=20), st.integers(1, 7))
-def test_every_example_is_in_a_batch_of_no_more_padding_than_it_needs(texts, batch_size):
-    task, tokenizer = described("sentiment"), dense("bert")[1]
-    examples = [{"sentence": text, "label": 0} for text in texts]
-    inputs = prepare(tokenizer, task, examples, batch_size)
-    rows, widths = {}, []
-    for chosen, batch in inputs.batches:
-        assert len(chosen) <= batch_size
-        assert {tensor.shape for tensor in batch.values()} == {batch["input_ids"].shape}
-        lengths = batch["attention_mask"].sum(1).tolist()
-        assert lengths == sorted(lengths, reverse=True)
-        assert batch["input_ids"].shape[1] == lengths[0]
-        widths += lengths
-        for number, ids, length in zip(chosen, batch["input_ids"].tolist(), lengths, strict=True):
-            assert number not in rows
-            rows[number] = ids[:length]
-    assert widths == sorted(widths, reverse=True)
-    assert len(rows) == len(set(texts))  # equal ones once
-    assert [rows[place] for place in inputs.places] == [tokenizer(t)["input_ids"] for t in texts]
-
-
-@given(st.lists(words.filter(bool).map(" ".join), min_size=1, max_size=12), st.integers(1, 5))
-def test_texts_to_be_scored_are_batched_by_their_words_each_on_its_own(texts, batch_size):
-    task, tokenizer = described("language-modelling"), dense("gpt2")[1]
-    inputs = prepare(tokenizer, task, [{task.inputs[0]: t} for t in texts], batch_size)
-    order = [i for chosen, _ in inputs.batches for i in chosen]
-    assert order == sorted(range(len(texts)), key=lambda i: -len(texts[i].split()))
-    assert list(inputs.places) == list(range(len(texts)))
-    assert inputs.expected == [len(text.split()) for text in texts]
-
-
-def test_predicting_twice_from_the_same_inputs_is_the_same(objects):
-    for kind in KINDS:
-        task, examples = described(task_of(kind)), read_examples(objects, data_of(objects, kind))
-        folder = objects.open(checkpoint_of(objects, kind))
-        model, tokenizer = load_model(folder, task.form, "cpu")
-        inputs = prepare(tokenizer, task, examples, 8)
-        assert predict(model, tokenizer, task, inputs) == predict(model, tokenizer, task, inputs)
-
-
-def test_a_text_longer_than_what_is_scored_at_once_is_refused(objects):
-    task = described("language-modelling")
-    folder = objects.open(checkpoint_of(objects, "gpt2"))
-    model, tokenizer = load_model(folder, task.form, "cpu")
-    examples = [{task.inputs[0]: "good " * length} for length in (3, 95)]
-    with pytest.raises(RunError, match="more than the 96 tokens"):
-        predict(model, tokenizer, task, prepare(tokenizer, task, examples, 1))
-
-
-def test_tokens_per_word_counts_no_framing():
-    task = described("sentiment")
-    examples = [{"sentence": "the film", "label": 0}, {"sentence": "the", "label": 1}]
-    assert tokens_per_word(dense("bert")[1], task, examples) == 1.0
+    record = evaluated(objects, kind, data=data)
+    assert record["collapsed"] == (kind != "gpt2")
+    assert record["examples"] == 5

@@ -375,7 +375,7 @@ def test_a_file_that_arrives_short(server, client):
 
 
 def test_a_disk_without_room_is_found_before_downloading(server, client):
-    before = "hub.shutil.disk_usage = lambda path: __import__('types').SimpleNamespace(free=600)"
+    before = "import shutil, types; shutil.disk_usage = lambda _: types.SimpleNamespace(free=600)"
     client.refused("RunError", "0.0 MB", "free", "HF_HOME", before=before)
     assert not server.fetched()
     client.download()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from timed_models import EACH, FACTS, KINDS, SCHEDULE, TOKENS, dense, entry
 
+from analysis.errors import RunError
 from analysis.execution.choice import Chooser, always
 from analysis.execution.layers import SparseLinear
 from analysis.execution.names import AUTO, DENSE, EXPERTS, INT8, TILED_CSR, TORCH_CSR
@@ -15,11 +16,13 @@ from analysis.models import naming
 from analysis.models.loading import load_model
 from analysis.models.weights import read_weights
 from analysis.pruning.masks import applied, read_pruned
-from analysis.steps import latency
+from analysis.steps import groups, latency
 from analysis.steps.moefied import moefy_checkpoint
 from analysis.steps.quantised import quantise_checkpoint
+from analysis.steps.sharing import Loader
 from analysis.steps.shrunk import shrink_checkpoint
-from analysis.steps.timed import Entry, Loader, random_inputs
+from analysis.steps.timed import Entry, random_inputs
+from analysis.timings import runtime_rows
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -30,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def variants(objects, measured=False):
     """Of a BERT: dense, masked at a high and a low level, int8, with experts, and smaller."""
     whole = dense(objects, "bert")
-    texts = {"examples": 8, "tokens": 8, "seed": 3, "threads": 1, "device": "cpu"}
+    texts = {"training": None, "examples": 8, "tokens": 8, "seed": 3, "threads": 1, "device": "cpu"}
     experts = moefy_checkpoint(objects, **whole, task="sentiment", experts=4, run=[2], **texts)
     smaller = shrink_checkpoint(objects, **whole, levels=[0.5], task="sentiment", **texts)
     others = {
@@ -146,6 +149,59 @@ def test_a_peak_counts_the_weights_as_the_kernel_holds_them(objects, tmp_path, m
     assert found["0.9", DENSE] >= linear
     assert 0.2 * linear <= found["0.9", AUTO] < 0.35 * linear  # a tenth, each with its column
     assert linear / 4 <= found["int8", INT8] < 0.5 * linear
+
+
+# ---------------------------------------------------------------- in groups
+
+
+def in_memory(objects, tmp_path, memory_bytes, entries=None, measured=False):
+    entries = entries or [
+        entry(objects, "bert", "dense", measured=measured),
+        *(entry(objects, "bert", str(level), EACH, level=level) for level in (0.1, 0.5, 0.9)),
+    ]
+    return latency.measure_latency(
+        objects, variants=entries, form="classification", batches=[1, 2], tokens=TOKENS,
+        schedule=SCHEDULE, threads=1, device="cpu", seed=0,
+        kernels=str(tmp_path / "kernels.json"), memory_bytes=memory_bytes,
+    )  # fmt: skip
+
+
+def bytes_of_dense(objects):
+    return Loader(objects, "classification", "cpu").bytes_of_whole(
+        dense(objects, "bert")["checkpoint"]
+    )
+
+
+def test_what_does_not_fit_at_once_is_measured_in_groups_beside_the_dense_model(
+    objects, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(groups, "BESIDE", 0)
+    monkeypatch.setattr(latency, "Chooser", lambda memory: always(TILED_CSR))
+    together = in_memory(objects, tmp_path, None)
+    few = in_memory(objects, tmp_path, 3 * bytes_of_dense(objects))
+
+    def keys(record):
+        return [(c["variant"], c["kernel"], c["batch"], c["chosen"]) for c in record["cells"]]
+
+    assert keys(few) == keys(together)
+    assert not any("dense_ms" in cell for cell in together["cells"])
+    later = {cell["variant"] for cell in few["cells"] if "dense_ms" in cell}
+    assert later
+    assert "dense" not in later
+    rows = {(r["variant"], r["kernel"], r["batch"]): r for r in runtime_rows(few)["runtime"]}
+    assert len(rows) == len(few["cells"])
+    for cell in few["cells"]:
+        if "dense_ms" in cell:
+            assert len(cell["dense_ms"]) == 3
+            row = rows[cell["variant"], cell["kernel"], cell["batch"]]
+            expected = np.median(cell["dense_ms"]) / np.median(cell["samples_ms"])
+            assert row["speedup"] == pytest.approx(expected)
+
+
+def test_no_room_for_a_variant_beside_the_dense_model_is_one_line(objects, tmp_path, monkeypatch):
+    monkeypatch.setattr(latency, "peak_of", None)  # nothing is measured before
+    with pytest.raises(RunError, match=r"0\.1 cannot be timed .* beside dense: .* 1\.1 GB"):
+        in_memory(objects, tmp_path, 10**9, measured=True)
 
 
 # ---------------------------------------------------------------- what is run

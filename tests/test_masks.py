@@ -1,12 +1,21 @@
 """Masks come back from their files as they went in, and fit the tensors they are put on."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from analysis.pruning.masks import Pruned, applied, read_pruned, remove, write_pruned
+from analysis.pruning.masks import (
+    Pruned,
+    applied,
+    number_kept,
+    read_pruned,
+    remove,
+    write_pruned,
+)
 from analysis.pruning.outcome import unheard_inputs
 from analysis.pruning.selection import smallest_magnitudes
 from analysis.storage.reading import opened
@@ -82,6 +91,25 @@ def test_the_same_masks_make_the_same_bytes(tmp_path):
         write_pruned(tmp_path / "masks", Pruned(masks), SHA)
         made.add((tmp_path / "masks").read_bytes())
     assert len(made) == 1
+
+
+def test_what_is_read_takes_a_bit_a_weight_and_what_is_kept(tmp_path):
+    """So that the masks of a large model lie in memory beside it."""
+    mask = np.random.default_rng(0).random((1000, 800)) < 0.1
+    values = np.ones((1000, 800), np.float32)
+    write_pruned(tmp_path / "masks", Pruned({"a": mask}, {"a": values, "b": values[0]}), SHA)
+    tracemalloc.start()
+    try:
+        back = read_pruned(tmp_path / "masks")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < mask.size / 8 + 4 * mask.sum() + 4 * 800 + 50_000
+    assert "a" in back.masks
+    assert "b" not in back.masks
+    assert number_kept(tmp_path / "masks") == {"a": mask.sum(), "b": 800}
+    np.testing.assert_array_equal(back.values["a"], mask)
+    np.testing.assert_array_equal(back.values["b"], np.ones(800))
 
 
 def test_masks_of_a_transposed_view_are_written_in_order(tmp_path):

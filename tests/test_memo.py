@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import code, machine, memo, processes
-from analysis.errors import RunError
+from analysis.errors import MachineError
 from analysis.memo import Call, Memo, objects_in
 
 ROOT = Path(__file__).parents[1]
@@ -370,7 +370,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(cache, log, monkeypatch):
     doubling = call("double", log, x=1)
     with monkeypatch.context() as patched:
         patched.setattr(joblib.numpy_pickle, "dump", full)
-        with pytest.raises(RunError) as caught:
+        with pytest.raises(MachineError) as caught:
             cache.run(doubling)
     assert "No space left on device" in str(caught.value)
     assert "make room" in str(caught.value)
@@ -381,7 +381,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(cache, log, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_to_is_said_before_the_first_step(read_only_folder):
     for folder in (read_only_folder, read_only_folder / "cache"):
-        with pytest.raises(RunError) as caught:
+        with pytest.raises(MachineError) as caught:
             Memo(folder).prepare()
         assert str(folder) in str(caught.value)
         assert "Permission denied" in str(caught.value)
@@ -390,7 +390,7 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_the_first_step(read_o
 
 def test_a_file_in_place_of_the_folder_is_one_line(tmp_path):
     (tmp_path / "cache").write_text("")
-    with pytest.raises(RunError, match="cannot write to the cache folder"):
+    with pytest.raises(MachineError, match="cannot write to the cache folder"):
         Memo(tmp_path / "cache").prepare()
 
 

@@ -22,7 +22,7 @@ def look():
 
 
 def said(figure):
-    return [t.get_text() for t in figure.texts]
+    return [t.get_text() for t in figure.axes[0].texts]
 
 
 @pytest.mark.parametrize("chosen", ["minimal", "one"])

@@ -77,7 +77,7 @@ def test_a_method_out_of_reach_in_one_model_only_does_not_lead_and_is_shown_wher
     missing = {
         cell
         for cell, shown in zip(found.cells(), rows[-1][1:], strict=True)
-        if shown == text.MISSING
+        if shown == "*out of reach*"
     }
     assert missing == {cell for cell in found.cells() if cell[0] == "tiny-bert"}
     method_tables.winners(found)
@@ -127,11 +127,12 @@ def test_means_say_what_is_out_of_reach_and_what_is_no_level_of_a_method(data):
     assert body["nm-wanda 2:4"][1].endswith("%")
 
 
-def test_a_mean_over_some_benchmarks_only_is_no_mean(data):
+def test_a_mean_over_some_benchmarks_only_is_marked_and_never_the_best(data):
     gone = "tiny-bert/sentiment/wanda/one-shot/0.5"
     fewer = changed(data, "quality", lambda frame: frame[frame["variant"] != gone])
+    fewer = keeping(fewer, {"wanda": 0.99}, "0.5")
     body = {row[0]: row[1:] for row in cells(method_tables.means(fewer))}
-    assert body["wanda"][1] == text.MISSING
+    assert body["wanda"][1] == "99.0\u00a0% ‡"
     assert body["wanda"][2].strip("*").endswith("%")
 
 
@@ -161,7 +162,7 @@ def test_nobody_wins_where_all_are_at_chance_or_void(data):
         "none above chance"
     }
     void = keeping(data, {"[a-z-]+": np.nan}, "[0-9.:]+")
-    assert {c for row in cells(method_tables.winners(void)) for c in row[2:]} == {text.MISSING}
+    assert {c for row in cells(method_tables.winners(void)) for c in row[2:]} == {"*void*"}
 
 
 def test_every_method_that_ran_has_its_costs(data):
@@ -182,7 +183,7 @@ def test_levels_list_every_series_that_has_a_score_there(data):
         for a, b in zip(starts, [*starts[1:], len(rows)], strict=True)
     ]
     assert blocks[1] == [*data.entrants, "gradual"]
-    assert "structured" not in blocks[-1]
+    assert set(rows[starts[-1] + 1 + blocks[-1].index("structured")][1:]) == {"*out of reach*"}
     assert "magnitude, fine-tuned" in blocks[-1]
 
 

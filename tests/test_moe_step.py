@@ -19,10 +19,11 @@ from analysis.calibration.matrices import matrices
 from analysis.errors import RequestError, RunError
 from analysis.models import naming
 from analysis.models.loading import load_model
-from analysis.models.objectives import TASKS
 from analysis.models.weights import read_weights, weights_sha256
 from analysis.steps.calibrated import calibration
 from analysis.steps.moefied import moefy_checkpoint
+from analysis.steps.training_examples import training_examples
+from analysis.tasks import task as described
 
 LONG = {"max_position_embeddings": 96}
 KINDS = {  # model class, its sizes, whose tokenizer, a task
@@ -37,7 +38,9 @@ KINDS = {  # model class, its sizes, whose tokenizer, a task
 }
 EXPERTS, RUN = 8, [8, 2]
 PARTS = ("weight", "bias")
-TEXTS = {"examples": 16, "tokens": 16, "seed": 3, "threads": 1, "device": "cpu"}
+EXAMPLES, TOKENS, SEED = 16, 16, 3
+TEXTS = {"training": None, "examples": EXAMPLES, "tokens": TOKENS, "seed": SEED}
+TEXTS |= {"threads": 1, "device": "cpu"}
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -76,8 +79,8 @@ def moefied(objects, kind, **more):
 
 def batches_of(objects, kind):
     folder = objects.open(stored(objects, kind)["checkpoint"])
-    texts = [TEXTS[name] for name in ("examples", "tokens", "seed", "device")]
-    loaded = calibration(folder, KINDS[kind][3], *texts)
+    texts = training_examples(objects, KINDS[kind][3], None, EXAMPLES, SEED)
+    loaded = calibration(folder, texts, TOKENS, "cpu")
     model = loaded.load()
     return model, loaded.batches(model)
 
@@ -100,7 +103,7 @@ def test_each_level_is_a_checkpoint_that_opens_and_answers(objects, kind):
         (run, router) for run in RUN for router in moe.ROUTERS
     ]
     model, batches = batches_of(objects, kind)
-    form = TASKS[KINDS[kind][3]][0]
+    form = described(KINDS[kind][3]).form
     for level in record["levels"]:
         folder = objects.open(level["checkpoint"]["object"])
         facts = {name: level[name] for name in ("experts", "run", "router")}
@@ -178,7 +181,7 @@ def test_other_texts_make_other_experts(objects):
         ({"run": [2, 9]}, "allowed are 1 to 8"),
         ({"run": []}, "of 1 to 8"),
         ({"examples": 3}, "at least 4"),
-        ({"task": "chess"}, "unknown calibration task"),
+        ({"task": "chess"}, "unknown task"),
     ],
 )
 def test_a_wrong_request_is_refused(objects, wrong, says):

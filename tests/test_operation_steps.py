@@ -8,12 +8,13 @@ import torch
 import transformers
 from timed_models import FACTS, KINDS, SCHEDULE, TOKENS, entry
 
-from analysis.errors import RequestError
+from analysis.errors import RequestError, RunError
 from analysis.execution.convert import linear_bytes
 from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
 from analysis.models import naming
 from analysis.pruning.masks import read_pruned
-from analysis.steps import generation, replica, train_time
+from analysis.steps import generation, groups, replica, train_time
+from analysis.steps.sharing import Loader
 
 writers = pytest.mark.parametrize("kind", ["gpt2", "bart"])
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -145,6 +146,35 @@ def test_a_step_that_lets_removed_weights_go_is_seen(objects, monkeypatch):
     parameters = dict(models[0].named_parameters())
     masks = read_pruned(objects.open(given["masks"])).masks
     assert any((parameters[n].detach().numpy()[~mask] != 0).any() for n, mask in masks.items())
+
+
+# ---------------------------------------------------------------- in groups
+
+
+def test_writing_and_training_are_measured_in_groups_where_memory_is_short(
+    objects, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(groups, "BESIDE", 0)
+    whole = Loader(objects, "causal", "cpu").bytes_of_whole(
+        entry(objects, "gpt2", "")["checkpoint"]
+    )
+    variants = two_levels(objects, "gpt2", DENSE)
+    common = {
+        "variants": variants, "form": "causal", "tokens": TOKENS, "schedule": SCHEDULE,
+        "threads": 1, "device": "cpu", "seed": 0,
+    }  # fmt: skip
+    written = generation.measure_generation(
+        objects, **common, new_tokens=3, kernels=str(tmp_path / "kernels.json"),
+        memory_bytes=2 * whole,
+    )  # fmt: skip
+    steps = train_time.measure_training(objects, **common, batch=2, memory_bytes=8 * whole)
+    for record in (written, steps):
+        assert [(cell[0], cell[1]) for cell in cells(record)] == [
+            (name, DENSE) for name in ("dense", "0.1", "0.9")
+        ]
+        assert [len(c.get("dense_ms", [])) for c in record["cells"]] == [0, 0, 3]
+    with pytest.raises(RunError, match=r"0\.1 cannot be timed"):
+        train_time.measure_training(objects, **common, batch=2, memory_bytes=7 * whole)
 
 
 # ---------------------------------------------------------------- a model of true size

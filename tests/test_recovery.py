@@ -17,7 +17,6 @@ from analysis.models import architectures, growing, naming, recovery
 from analysis.models.distillation import Distillation, divergence
 from analysis.models.encoding import IGNORED, set_padding
 from analysis.models.loading import load_model, put
-from analysis.models.objectives import TASKS
 from analysis.models.recovery import Course
 from analysis.models.weights import read_weights
 from analysis.objects import Objects
@@ -27,6 +26,7 @@ from analysis.pruning.selection import smallest_magnitudes
 from analysis.steps.grown import grow_sparse
 from analysis.steps.recovered import recover, recover_without_masks
 from analysis.steps.trained import course_on, stored_weights
+from analysis.tasks import task as described
 
 SHA = "0123456789abcdef" * 4
 LEVEL = 0.9
@@ -69,7 +69,9 @@ def make(kind, seed=0):
 def course(task, epochs=3.0, examples=20, learning_rate=5e-3, seed=0):
     """Three batches an epoch, the last of them smaller."""
     return course_on(
+        None,  # no objects: the language makes its examples
         task,
+        None,
         examples=examples,
         epochs=epochs,
         learning_rate=learning_rate,
@@ -388,6 +390,7 @@ def test_a_short_course_still_reaches_its_level():
 # -- steps ----------------------------------------------------------------------------------------
 
 PLAIN = {"examples": 20, "learning_rate": 5e-3, "batch_size": 8, "seed": 0, "threads": 1}
+PLAIN |= {"training": None, "device": "cpu"}
 
 
 @pytest.fixture
@@ -434,7 +437,7 @@ def test_a_recovered_model_comes_back_from_its_record(objects, kind, protocol, m
     trained = stored_weights(kept["model"], dense)
     for name, array in applied(dense, new).items():
         np.testing.assert_array_equal(array, trained[name])
-    form, _ = TASKS[inputs["task"]]
+    form = described(inputs["task"]).form
     model, _ = load_model(objects.open(inputs["checkpoint"]), form, "cpu")
     put(model, new.masks, new.values)
     state = kept["model"].state_dict()
@@ -499,7 +502,7 @@ def test_unknown_protocols_and_tasks_are_refused(objects):
     inputs = stored(objects, "bert")
     with pytest.raises(RequestError, match=r"Did you mean 'fine-tuned'"):
         recover(objects, **inputs, protocol="fine-tune", epochs=1.0, **PLAIN)
-    with pytest.raises(RequestError, match=r"unknown task to train on 'singing'"):
+    with pytest.raises(RequestError, match=r"unknown task 'singing'"):
         recover_without_masks(objects, **inputs | {"task": "singing"}, epochs=1.0, **PLAIN)
 
 

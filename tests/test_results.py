@@ -21,11 +21,13 @@ CONTRACT = {
     " bytes",
     "tasks": "*task *metric higher_is_better chance best split examples data_sha256 revision"
     " licence published published_source",
+    "published": "*model *task *metric value source",
+    "failures": "*step model task reason",
     "variants": "*variant model task kind method protocol sparsity achieved scope_weights"
     " whole_model threshold settings seed status reason prune_seconds train_seconds peak_bytes",
     "quality": "*variant *task *metric value low high delta delta_low delta_high retained examples"
     " collapsed",
-    "contests": "*variant *other *metric task sparsity difference low high",
+    "contests": "*variant *other *task *metric sparsity difference low high",
     "recovery": "*variant *masks_kept *epoch removed zeros sparsity train_seconds",
     "sensitivity": "*model *task *by *group *sparsity part layer kind weights metric value low high"
     " delta delta_low delta_high retained retained_low retained_high examples",

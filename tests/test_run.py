@@ -7,9 +7,16 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 from mini import analysis, environment_for, one_line, tables
+from safetensors.numpy import load_file, save_file
+
+from analysis import model_calls, study
+from analysis.memo import Memo
+from analysis.models.weights import FILE
+from analysis.steps.checkpoints import checkpoint_record
 
 VOLATILE = {
     "runtime": ["iterations", "p50_ms", "p95_ms", "tokens_per_second", "speedup", "peak_bytes"],
@@ -186,21 +193,11 @@ def test_a_folder_without_studies_is_one_line_and_exit_2(tmp_path):
     assert "run this in the project's folder" in one_line(done.stderr)
 
 
-def test_nan_in_a_checkpoint_stops_the_run_with_the_tensors_name(copied):
-    import numpy as np
-    from mini import study
-    from safetensors.numpy import load_file, save_file
-
-    from analysis import calls, pruning_calls, variants
-    from analysis.errors import RunError
-    from analysis.memo import Memo
-    from analysis.models.weights import FILE
-    from analysis.steps.pruned import prune_checkpoint
-
-    memo = Memo(copied / "cache")
-    chosen = study.load("mini", copied / "studies")
-    model = chosen.models[1]
-    record = memo.lookup(calls.pretrain(model.name, 0, chosen.compute.threads)).record
+def with_nan_in_a_checkpoint(project, model):
+    """Give a model of the project's study a weight that is NaN; the tensor's name."""
+    memo, chosen = Memo(project / "cache"), study.load("mini", project / "studies")
+    call = model_calls.pretrain(model, 0, chosen.compute.threads)
+    record = memo.lookup(call).record
     with memo.objects.scratch() as scratch:
         copy = scratch / "checkpoint"
         shutil.copytree(memo.objects.open(record["checkpoint"]["object"]), copy)
@@ -208,9 +205,29 @@ def test_nan_in_a_checkpoint_stops_the_run_with_the_tensors_name(copied):
         name = next(n for n in weights if n.endswith("c_fc.weight"))
         weights[name] = weights[name].copy()
         weights[name].flat[7] = np.nan
-        save_file(weights, copy / FILE)
-        record["checkpoint"]["object"] = memo.objects.adopt(copy)
-    dense = variants.base_variant(chosen, model, 0, record)
-    call = pruning_calls.prune(chosen, dense, chosen.models[1].tasks[0], "magnitude")
-    with pytest.raises(RunError, match=f"{re.escape(name)}: 1 of .* NaN or infinite"):
-        prune_checkpoint(memo.objects, **call.arguments, **call.carried)
+        save_file(weights, copy / FILE, {"format": "pt"})
+        made = checkpoint_record(memo.objects, copy, 1.0, {})
+    memo.store(call, made, 1.0)
+    return name
+
+
+def test_what_fails_is_a_row_with_the_reason_and_costs_nothing_else(finished, copied):
+    name = with_nan_in_a_checkpoint(copied, "tiny-gpt2")
+    done = analysis(copied, "run")
+    assert done.returncode == 0, done.stderr
+    assert "tiny-gpt2/dense: prune by magnitude: " in done.stdout
+    assert re.search(r"^\d+ steps failed", done.stdout, re.M), done.stdout
+    original, found = tables(finished[0]), tables(copied)
+    variants = found["variants"]
+    failed = variants[variants["status"] == "failed"]
+    pruned = variants[(variants["model"] == "tiny-gpt2") & (variants["kind"] == "pruned")]
+    assert list(failed["variant"]) == list(pruned["variant"])
+    assert set(failed["variant"]) >= {"tiny-gpt2/wanda/one-shot/0.5"}
+    assert failed["reason"].str.contains(f"{re.escape(name)}: 1 of .* NaN or infinite").all()
+    assert set(found["failures"]["model"]) == {"tiny-gpt2"}
+    for table in ("variants", "quality", "size", "contests", "recovery"):
+        rest, whole = (
+            t[table][~t[table]["variant"].str.startswith("tiny-gpt2")].reset_index(drop=True)
+            for t in (found, original)
+        )
+        pd.testing.assert_frame_equal(rest, whole)

@@ -32,7 +32,7 @@ def lines(axis):
 
 
 def said(figure):
-    return [t.get_text() for t in figure.texts]
+    return [t.get_text() for t in figure.axes[0].texts]
 
 
 def ticks(axis):

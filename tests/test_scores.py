@@ -136,10 +136,10 @@ def test_no_contests_without_scores_or_rivals():
     assert contests([DENSE, scored("a", 30)]) == []
 
 
-def test_where_the_dense_model_is_at_chance_a_contest_is_void():
-    group = [Scored(variant("dense"), {}, answered(20)), scored("a", 30), scored("b", 20)]
-    (row,) = contests(group)
-    assert row["difference"] is row["low"] is row["high"] is None
+@pytest.mark.parametrize("right", [0, 20, 24])
+def test_where_the_dense_model_is_not_surely_above_chance_there_is_no_contest(right):
+    group = [Scored(variant("dense"), {}, answered(right)), scored("a", 30), scored("b", 20)]
+    assert contests(group) == []
 
 
 def test_the_confidence_and_the_resamples_are_the_studys():
@@ -171,6 +171,32 @@ def test_quality_has_a_row_a_metric_and_the_same_interval_as_a_contest_with_the_
     assert first["retained"] == pytest.approx(value)  # against what is always at chance
     assert (first["retained_low"], first["retained_high"]) == pytest.approx((lowest, highest))
     assert json.loads(first["sample"]) == ["answer 0", "answer 1", "answer 2"]
+
+
+@pytest.mark.parametrize(("right", "void"), [(20, True), (24, True), (30, False), (36, False)])
+def test_nothing_is_retained_of_a_dense_model_that_is_not_surely_above_chance(right, void):
+    dense = answered(right)
+    for variant_right in (right, 30, 20):
+        (row, _) = scores.quality_rows(
+            chosen(), scored("a", variant_right), "sentiment", CHANCE, dense
+        )
+        assert row["void"] is void
+        for column in ("retained", "retained_low", "retained_high"):
+            assert (row[column] is None) is void
+        assert row["value"] == variant_right / EXAMPLES  # what was measured stays
+        assert row["delta"] == pytest.approx((variant_right - right) / EXAMPLES)
+        assert row["delta_low"] is not None
+
+
+@pytest.mark.parametrize(("nats", "void"), [(20, False), (46, True), (60, True), (10_000, True)])
+def test_where_less_is_better_the_dense_model_has_to_be_surely_below_chance(nats, void):
+    rows = np.stack([np.full(EXAMPLES, float(nats)), np.full(EXAMPLES, 10.0)], axis=1)
+    rows[::2, 0] *= 1.2
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = float(METRICS["perplexity"].value(rows.sum(axis=0)))
+        dense = {"metrics": {"perplexity": {"value": value, "rows": rows.tolist()}}}
+        dense["examples"] = EXAMPLES
+        assert scores.is_void(chosen(), "perplexity", dense, CHANCE) is void
 
 
 # ---------------------------------------------------------------- sensitivity

@@ -200,7 +200,9 @@ every_kind = pytest.mark.parametrize("architecture", KINDS)
 
 def course(epochs=8.0, examples=16, learning_rate=5e-3):
     return course_on(
+        None,  # no objects: the language makes its examples
         "sentiment",
+        None,
         examples=examples,
         epochs=epochs,
         learning_rate=learning_rate,
@@ -264,11 +266,13 @@ def run(tmp_path, architecture, **changed):
         digest = objects.adopt(scratch / "teacher")
     options = {
         "task": "sentiment",
+        "training": None,
         "examples": 16,
         "epochs": 1.0,
         "learning_rate": 5e-3,
         "batch_size": 8,
         "seed": 0,
+        "device": "cpu",
     }
     record = distil_student(
         objects, checkpoint=digest, weights_sha256="", threads=1,
@@ -308,7 +312,7 @@ def test_the_same_seed_gives_the_same_student(tmp_path):
 
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [({"epochs": 0.0}, "more than 0 epochs"), ({"task": "x"}, "task to train")],
+    [({"epochs": 0.0}, "more than 0 epochs"), ({"task": "x"}, "unknown task")],
 )
 def test_the_step_refuses_what_it_cannot_train(tmp_path, changed, message):
     with pytest.raises(RequestError, match=message):

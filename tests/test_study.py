@@ -127,6 +127,7 @@ PLANNED = """
 import sys
 from analysis import alternative_calls, calls, pipeline, pruning_calls
 from analysis import study, timing_calls, variants
+from analysis.data_calls import Data
 tiny = study.load("tiny")
 record = dict(checkpoint={"object": "x"}, weights_sha256="x", parameters=1,
               prunable_parameters=1, train_seconds=0.0)
@@ -134,9 +135,10 @@ for model in tiny.models:
     dense = variants.base_variant(tiny, model, 0, record)
     for task in model.tasks:
         test = {"data": {"object": "x"}}
-        asked = [pruning_calls.prune(tiny, dense, task, m) for m in tiny.methods]
-        asked += [pruning_calls.recover(tiny, dense, task, p) for p in tiny.protocols]
-        asked += [alternative_calls.make(tiny, dense, task, k) for k in tiny.alternatives.kinds]
+        data = Data(task, test, None)
+        asked = [pruning_calls.prune(tiny, dense, data, m) for m in tiny.methods]
+        asked += [pruning_calls.recover(tiny, dense, data, p) for p in tiny.protocols]
+        asked += [alternative_calls.make(tiny, dense, data, k) for k in tiny.alternatives.kinds]
         asked += [calls.evaluate(tiny, dense, task, test), calls.size(tiny, dense)]
         assert len({(call.function, call.label) for call in asked}) == len(asked)
     timed = timing_calls.timings(tiny, model, {task: [dense] for task in model.tasks})

@@ -22,7 +22,10 @@ WRONG = {
         tree(bootstrap={"resample": 500}),
         ["bootstrap", "'resample'", "Did you mean 'resamples'?"],
     ),
-    "unknown key of compute": (tree(compute={"gpu": 1}), ["compute", "'gpu'", "device, jobs"]),
+    "unknown key of compute": (
+        tree(compute={"gpu": 1}),
+        ["compute", "'gpu'", "device, dtype, jobs"],
+    ),
     "unknown key of a model": (
         tree(models=model(task=["sentiment"])),
         ["models.0", "'task'", "Did you mean 'tasks'?", "name"],

@@ -16,6 +16,7 @@ from analysis import (
     timing_calls,
     variants,
 )
+from analysis.data_calls import Data
 from studies import ROOT, everything
 
 EACH = ["torch dense", "torch csr", "tiled csr", "auto"]
@@ -231,13 +232,14 @@ def every_key(asked):
     """The keys of timings, and those of all else that is done with the same variants."""
     model = asked.models[0]
     listed = group(asked, model, "sentiment")
-    data = {"data": {"object": "x"}}
+    test = {"data": {"object": "x"}}
+    data = Data("sentiment", test, None)
     timed = [*timings(asked, "tiny-gpt2").values(), timing_calls.replica(asked)]
-    other = [calls.evaluate(asked, v, "sentiment", data) for v in listed]
+    other = [calls.evaluate(asked, v, "sentiment", test) for v in listed]
     other += [calls.size(asked, v) for v in listed]
-    other += [pruning_calls.prune(asked, listed[0], "sentiment", m) for m in asked.methods]
-    other += [pruning_calls.recover(asked, listed[1], "sentiment", "fine-tuned")]
-    other += [alternative_calls.make(asked, listed[0], "sentiment", k)
+    other += [pruning_calls.prune(asked, listed[0], data, m) for m in asked.methods]
+    other += [pruning_calls.recover(asked, listed[1], data, "fine-tuned")]
+    other += [alternative_calls.make(asked, listed[0], data, k)
               for k in asked.alternatives.kinds]  # fmt: skip
     return {call.step: call.key for call in timed}, {(c.step, c.label): c.key for c in other}
 
@@ -281,6 +283,13 @@ def test_where_kernels_are_remembered_is_in_no_key(monkeypatch, tmp_path):
     assert every_key(chosen())[0] == before
 
 
+def test_how_much_memory_may_be_taken_is_in_no_key():
+    little = chosen(compute={"memory_gb": 1.5})
+    assert every_key(little) == every_key(chosen())
+    for call in timings(little, "tiny-gpt2").values():
+        assert call.carried["memory_bytes"] == 1.5e9
+
+
 def edited(monkeypatch, module):
     """As if the code of that module were another."""
     facts = code._facts
@@ -319,7 +328,7 @@ def test_an_edit_to_how_models_are_loaded_times_and_evaluates_again(monkeypatch)
 
 
 def test_steps_that_compute_no_time_import_nothing_that_runs_models_fast():
-    timing = {"latency", "generation", "train_time", "replica", "timed"}
+    timing = {"latency", "generation", "train_time", "replica", "sharing"}
     for path in (ROOT / "analysis/steps").glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         imported = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}

@@ -68,6 +68,22 @@ def test_speed_ups_are_against_the_dense_model_at_the_same_batch():
     assert [row["speedup"] for row in rows()] == [1.0, 2.0, 0.5, 1.0, 4.0, 0.5]
 
 
+def test_what_was_measured_beside_another_dense_run_is_compared_with_that():
+    """Where not all variants fit into memory at once."""
+    cells = [
+        cell("m/dense", [2.0] * 3),
+        cell("m/0.5", [1.0] * 3),
+        cell("m/0.9", [2.0] * 3) | {"dense_ms": [8.0] * 3},
+        cell("m/dense", [30.0] * 3, batch=8),
+        cell("m/0.9", [20.0] * 3, batch=8) | {"dense_ms": [10.0] * 3},
+    ]
+    found = rows(FACTS | {"cells": cells})
+    assert [row["speedup"] for row in found] == [1.0, 2.0, 4.0, 1.0, 0.5]
+    assert [(row["speedup_low"], row["speedup_high"]) for row in found[2:]] == [
+        (4.0, 4.0), (1.0, 1.0), (0.5, 0.5),
+    ]  # fmt: skip
+
+
 def test_the_first_variant_is_the_dense_one_whatever_it_is_called():
     renamed = [c | {"variant": c["variant"].replace("dense", "whole")} for c in FORWARD["cells"]]
     assert [row["speedup"] for row in rows(FORWARD | {"cells": renamed})] == [

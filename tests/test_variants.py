@@ -100,6 +100,29 @@ def test_a_level_out_of_reach_is_a_row_that_says_why(tiny, dense):
     assert variants.Scored(unreached, {}).evaluation is None
 
 
+@pytest.mark.parametrize("method", ["magnitude", "structured", "nm-wanda", "gradual"])
+def test_a_level_that_failed_has_the_name_it_would_have_had_and_says_why(tiny, dense, method):
+    protocol = "fine-tuned" if method == "gradual" else "one-shot"
+    for made in pruned(tiny, dense, method, protocol):
+        lost = variants.failed_variant(tiny, dense, method, protocol, made.level["level"], "a, b")
+        assert (lost.name, lost.sparsity) == (made.name, made.sparsity)
+        assert not lost.reached
+        row = variant_row(lost)
+        assert (row["status"], row["reason"]) == ("failed", "a, b")
+        assert row["achieved"] is row["prune_seconds"] is row["parameters"] is None
+
+
+def test_a_variant_of_which_a_step_failed_is_what_it_was_but_not_reached(tiny, dense):
+    for made in (dense, pruned(tiny, dense, "magnitude")[0]):
+        lost = variants.failed(made, "no room")
+        assert made.reached
+        assert not lost.reached
+        row, whole = variant_row(lost), variant_row(made)
+        assert (row["status"], row["reason"]) == ("failed", "no room")
+        for column in ("variant", "model", "task", "kind", "method", "sparsity", "parameters"):
+            assert row[column] == whole[column]
+
+
 def test_patterns_have_their_sparsity_and_say_which_they_are(tiny, dense):
     for variant, pattern in zip(pruned(tiny, dense, "nm-wanda"), ("2:4", "4:8"), strict=True):
         assert variant.sparsity == 0.5

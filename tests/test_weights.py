@@ -24,9 +24,15 @@ from transformers import (
 )
 
 from analysis.errors import RequestError, RunError
-from analysis.models.weights import FILE, read_weights, require_finite, weights_sha256
+from analysis.models.weights import (
+    FILE,
+    read_weights,
+    require_finite,
+    weights_in,
+    weights_sha256,
+)
 from analysis.objects import Objects
-from analysis.steps.checkpoints import _record
+from analysis.steps.checkpoints import checkpoint_record
 from analysis.steps.profiles import profile_weights
 
 BERT = BertConfig(
@@ -100,7 +106,7 @@ def test_parameters_are_those_of_the_model_buffers_and_ties_not_among_them(saved
     model, _, folder = saved
     copy = tmp_path / "copy"
     model.save_pretrained(copy)
-    record = _record(Objects(tmp_path / "objects"), copy, 0.0, {})
+    record = checkpoint_record(Objects(tmp_path / "objects"), copy, 0.0, {})
     assert record["parameters"] == sum(p.numel() for p in model.parameters())
     assert record["weights_sha256"] == weights_sha256(read_weights(folder))
 
@@ -221,6 +227,26 @@ def refused(folder):
     assert len(message.splitlines()) == 1
     assert str(folder) in message
     return message
+
+
+def test_tensors_are_read_when_they_are_asked_for_and_not_kept(tmp_path):
+    weights = {f"w{i}": np.full((3, i), i, np.float32) for i in range(4)}
+    save_file(weights, tmp_path / FILE)
+    with weights_in(tmp_path) as there:
+        assert list(there) == sorted(weights)
+        assert len(there) == 4
+        assert "w1" in there
+        assert "w9" not in there
+        first = there["w3"]
+        first[:] = 0  # the reader's own, not the file's
+        np.testing.assert_array_equal(there["w3"], weights["w3"])
+        with pytest.raises(KeyError):
+            there["w9"]
+    with weights_in(tmp_path) as there:
+        (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-4])
+        np.testing.assert_array_equal(there["w1"], weights["w1"])
+        with pytest.raises(RunError, match="ends within w3"):
+            there["w3"]
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):

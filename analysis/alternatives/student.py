@@ -9,6 +9,8 @@ import copy
 import textwrap
 from typing import Any, cast
 
+import torch
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from analysis.errors import RequestError
@@ -62,6 +64,7 @@ def halved(teacher: PreTrainedModel) -> PreTrainedModel:
     student: Any = type(teacher)._from_config(config, dtype=teacher.dtype)
     if teacher.can_generate():
         student.generation_config = copy.deepcopy(teacher.generation_config)
+    _untie(student, teacher)
     state = {}
     for name, tensor in teacher.state_dict().items():
         kept = _name_of_half(name)
@@ -75,6 +78,15 @@ def halved(teacher: PreTrainedModel) -> PreTrainedModel:
             f"a {config.model_type} cannot be halved by its blocks: {reason}"
         ) from error
     return cast(PreTrainedModel, student.to(teacher.device).eval())
+
+
+def _untie(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
+    """Part what the architecture ties and the teacher has apart, as T5 v1.1 has its head."""
+    for name, source in student.all_tied_weights_keys.items():
+        if teacher.get_parameter(name) is not teacher.get_parameter(source):
+            module, _, own = name.rpartition(".")
+            apart = nn.Parameter(torch.empty_like(student.get_parameter(name)))
+            setattr(student.get_submodule(module), own, apart)
 
 
 def _name_of_half(name: str) -> str | None:

@@ -13,6 +13,7 @@ from analysis.models.encoding import (
     causal_batch,
     classification_batch,
     padding_id,
+    set_languages,
     text_to_text_batch,
 )
 
@@ -56,8 +57,11 @@ def _encoded(
     if form == "classification":
         second = [e["second"] for e in chosen] if "second" in chosen[0] else None
         return classification_batch(tokenizer, [e["first"] for e in chosen], second, max_tokens)
-    if form == "causal":
+    if form == "masked":  # nothing hidden: what goes into the layers is to be as it is in use
+        return classification_batch(tokenizer, [e["text"] for e in chosen], None, max_tokens)
+    if form in ("causal", "cloze"):
         return causal_batch(tokenizer, [e["text"] for e in chosen], max_tokens)
+    set_languages(tokenizer, chosen[0].get("languages"))
     sources, targets = [e["source"] for e in chosen], [e["target"] for e in chosen]
     return text_to_text_batch(tokenizer, sources, targets, max_tokens)
 

@@ -7,11 +7,11 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from analysis.calibration.batches import calibration_batches
-from analysis.calibration.texts import of_file, of_task
+from analysis.calibration.texts import of_file, of_task, tasks_with_texts
 from analysis.errors import RequestError
 from analysis.models.encoding import Batch
 from analysis.models.loading import open_model
-from analysis.models.objectives import TASKS
+from analysis.models.trust import trusted
 from analysis.pruning.calibrated import Calibration
 
 EXAMPLES = 128
@@ -26,12 +26,13 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
     path = Path(texts)
     form, examples = (
         of_file(path, family, EXAMPLES)
-        if path.is_file() or (texts not in TASKS and (path.suffix or len(path.parts) > 1))
+        if path.is_file()
+        or (texts not in tasks_with_texts() and (path.suffix or len(path.parts) > 1))
         else of_task(texts, EXAMPLES, seed)
     )
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, **trusted(folder))
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **trusted(folder))
     except (OSError, ValueError, KeyError) as error:
         line = " ".join(str(error).split())
         raise RequestError(

@@ -75,10 +75,11 @@ def _inputs(
     """Run the halted block on every batch, adding up what goes into its matrices."""
     sums: dict[str, Sums] = {}
     for (block, args, kwargs), batch in zip(halts, batches, strict=True):
+        positions = kwargs.get("rel_embeddings")
         entered: list[tuple[Tensor, bool, Sums]] = []  # a query's inputs are a key's: add up once
         hooks = [
             matrix.module.register_forward_pre_hook(
-                functools.partial(_add, matrix, batch, sums, entered, products)
+                functools.partial(_add, matrix, batch, sums, entered, products, positions)
             )
             for matrix in matrices
         ]
@@ -102,10 +103,13 @@ def _add(
     sums: dict[str, Sums],
     entered: list[tuple[Tensor, bool, Sums]],
     products: bool,
+    positions: Tensor | None,
     module: nn.Module,
     args: tuple[Any, ...],
 ) -> None:
     x: Tensor = args[0]
+    if positions is not None and _share_memory(x, positions):
+        return  # DeBERTa projects relative positions by its queries' and keys' matrices: no tokens
     for seen, from_encoder, shared in entered:
         if seen is x and from_encoder == matrix.from_encoder:
             sums[matrix.name] = shared
@@ -113,6 +117,10 @@ def _add(
     own = sums.setdefault(matrix.name, Sums(products))
     own.add(_real(matrix, x, batch))
     entered.append((x, matrix.from_encoder, own))
+
+
+def _share_memory(one: Tensor, other: Tensor) -> bool:
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
 def _real(matrix: Matrix, x: Tensor, batch: Batch) -> Tensor:

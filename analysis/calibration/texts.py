@@ -1,11 +1,13 @@
-"""Calibration texts: training examples of a built-in task, or the lines of a file."""
+"""Calibration texts: training examples of a task, or the lines of a file."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
+from analysis import tasks
 from analysis.errors import RequestError, unknown
-from analysis.models.objectives import TASKS
+from analysis.tasks import Task
 
 Example = dict[str, Any]
 _OF_FORM = {"classification": ("first",), "causal": ("text",), "text-to-text": ("source", "target")}
@@ -14,25 +16,49 @@ _OF_FORM = {"classification": ("first",), "causal": ("text",), "text-to-text": (
 def require(texts: str) -> None:
     """Raise RequestError, before anything is downloaded, if that is neither a task nor a file."""
     path = Path(texts)
-    if texts in TASKS or path.is_file():
+    if texts in tasks_with_texts() or path.is_file():
         return
     if path.suffix or len(path.parts) > 1:
         raise RequestError(
             f"cannot read the calibration texts in {path}: No such file; give a file with a text in"
             " each line, or a task"
         )
-    raise RequestError(f"{unknown('calibration task', texts, TASKS)} Nor is there such a file.")
+    raise RequestError(
+        f"{unknown('calibration task', texts, tasks_with_texts())} Nor is there such a file."
+    )
 
 
 def of_task(task: str, count: int, seed: int) -> tuple[str, list[Example]]:
-    """The form of the task and `count` of its training examples.
+    """The form of the task and `count` of its training examples: of the generated language, or of
+    its data set on the hub.
 
-    Raises RequestError if no such task is built in.
+    Raises RequestError if there is no such task, RunError if its data cannot be had.
     """
-    if task not in TASKS:
-        raise RequestError(unknown("calibration task", task, TASKS))
-    form, make = TASKS[task]
-    return form, make(count, seed)
+    if task not in tasks_with_texts():
+        raise RequestError(unknown("calibration task", task, tasks_with_texts()))
+    described = tasks.task(task)
+    if described.train is not None:
+        examples = described.train(count, seed)
+    else:
+        examples = _of_hub(described, count, seed)
+    form = tasks.training_form(described)
+    return form, [tasks.training_example(described, example) for example in examples]
+
+
+def tasks_with_texts() -> list[str]:
+    """The tasks that have training examples without files of a user's own."""
+    known = {name: tasks.task(name) for name in tasks.names()}
+    return [n for n, task in known.items() if task.train or (task.hub and task.hub.train)]
+
+
+def _of_hub(task: Task, count: int, seed: int) -> list[Example]:
+    from analysis.data.examples import examples_of as read_as
+    from analysis.data.reading import read
+
+    assert task.hub is not None
+    source = task.hub.source(task.hub.train or task.hub.split)
+    found = read_as(task, read(source, task.row_fields)[0])
+    return random.Random(seed).sample(found, min(count, len(found)))
 
 
 def of_file(path: Path, family: str, count: int) -> tuple[str, list[Example]]:

@@ -6,21 +6,25 @@ from collections.abc import Mapping
 
 from analysis import environment, machine, pipeline, project, results, study
 from analysis.display import Display, display
-from analysis.errors import RequestError
+from analysis.errors import RequestError, RunError
 from analysis.memo import Memo
+from analysis.preflight import require_all
+from analysis.rehearsal import Kind, rehearsed
 from analysis.runner import Runner, Tally, complete
 
 
-def run(study_name: str, jobs: int = 0) -> None:
+def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
     """Run the study of that name or path and write its results, `jobs` steps side by side.
 
-    With 0 jobs the study says how many.
+    With 0 jobs the study says how many. A rehearsal runs it on random replicas (see `rehearsal`).
+    A step that fails is a row of the results that says so; others go on.
 
-    Raises RequestError before anything is computed if the study is wrong, RunError if a step
-    fails; what had been computed by then is kept.
+    Raises RequestError before anything is computed if the study is wrong or what it needs cannot
+    be had, RunError if the machine fails or nothing can be scored; what had been computed by then
+    is kept.
     """
     start = time.perf_counter()
-    chosen = study.load(study_name)
+    chosen = rehearsed(study.load(study_name), rehearse)
     if chosen.compute.device == "cuda" and not machine.has_accelerator():
         raise RequestError("compute.device: cuda, but there is no GPU here; use auto or cpu")
     memo = Memo(project.CACHE)
@@ -29,13 +33,30 @@ def run(study_name: str, jobs: int = 0) -> None:
     results.require_writable(folder)
     with display() as shown:
         shown.say(f"study {chosen.name}: {chosen.title}")
+        if rehearse:
+            shown.say("rehearsal: random weights, no result means anything")
+        require_all(chosen, memo, shown)
         runner = Runner(memo, jobs or chosen.compute.jobs, shown)
         rows = complete(runner, pipeline.run_study(chosen, runner))
         seconds = time.perf_counter() - start
         tables = results.build(rows)
         results.write(tables, environment.describe(chosen, runner.tallies, seconds), folder)
         _summarise(shown, runner.tallies)
+        _say_failures(shown, runner.failures, len(tables["quality"]))
         shown.say(f"results in {folder} after {time.perf_counter() - start:.1f} s")
+
+
+def _say_failures(shown: Display, failures: Mapping[str, str], scores: int) -> None:
+    """What failed. Raises RunError if there is not one score."""
+    for label, reason in failures.items():
+        shown.say(f"failed: {label}: {reason}")
+    if failures and not scores:
+        raise RunError(
+            f"nothing could be scored; the first of {len(failures)} failures:"
+            f" {next(iter(failures.values()))}"
+        )
+    if failures:
+        shown.say(f"{len(failures)} steps failed, as the paper shows; run again to try them again")
 
 
 def _summarise(shown: Display, tallies: Mapping[str, Tally]) -> None:

@@ -1,11 +1,11 @@
 """Makes a whole model answer from its non-zeros, and back."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from analysis.errors import RequestError
@@ -18,7 +18,13 @@ LEAST_SPARSITY = 0.3  # no kernel gains by leaving out less
 TOKENS = (1, 16, 128, 1024)  # of one call of a layer: from generating a word to a batch of texts
 
 
-def sparsify(model: nn.Module, choose: Choose, tokens: Sequence[int] = TOKENS) -> list[str]:
+def sparsify(
+    model: nn.Module,
+    choose: Choose,
+    tokens: Sequence[int] = TOKENS,
+    layers: Collection[str] | None = None,
+    matrix_of: Callable[[Tensor], Csr] = Csr.of,
+) -> list[str]:
     """Replace linear layers in place by sparse ones where that is faster; returns their names.
 
     For each layer and number of tokens `choose` names a kernel; a layer for which that is always
@@ -26,20 +32,21 @@ def sparsify(model: nn.Module, choose: Choose, tokens: Sequence[int] = TOKENS) -
     shares (an output layer tied to the embeddings). The model then answers, generates and scores
     as before, within float rounding; it cannot be trained, moved or saved until `densify`.
 
+    layers      the names of those to look at, among the `replaceable`; all of these if None
+    matrix_of   the non-zeros of a weight [out, in]
+
     Raises RequestError if tokens are none or below 1.
     """
     if not tokens or min(tokens) < 1:
         raise RequestError("tokens must be one or more numbers of tokens, each at least 1")
-    left = _left_alone(model)
     changed = []
-    for name, module in list(model.named_modules()):
-        if type(module) not in (nn.Linear, Conv1D) or id(module) in left:
-            continue
+    for name in replaceable(model) if layers is None else layers:
+        module: Any = model.get_submodule(name)
         weight = module.weight.detach()
-        if (weight == 0).sum() < LEAST_SPARSITY * weight.numel():
+        if weight.numel() - int(weight.count_nonzero()) < LEAST_SPARSITY * weight.numel():
             continue
         turned = type(module) is Conv1D
-        matrix = Csr.of(weight.t() if turned else weight)
+        matrix = matrix_of(weight.t() if turned else weight)
         bias = None if module.bias is None else module.bias.detach()
         plan = {count: choose(matrix, bias, count) for count in tokens}
         if set(plan.values()) != {DENSE}:
@@ -47,6 +54,16 @@ def sparsify(model: nn.Module, choose: Choose, tokens: Sequence[int] = TOKENS) -
             _replace(model, name, made.train(module.training))
             changed.append(name)
     return changed
+
+
+def replaceable(model: nn.Module) -> list[str]:
+    """The names of the linear layers that could be sparse, by what the model is."""
+    left = _left_alone(model)
+    return [
+        name
+        for name, module in model.named_modules()
+        if type(module) in (nn.Linear, Conv1D) and id(module) not in left
+    ]
 
 
 def _left_alone(model: nn.Module) -> set[int]:
@@ -93,6 +110,12 @@ def linear_bytes(model: nn.Module) -> int:
         elif isinstance(module, nn.Linear | Conv1D) and shared[id(module.weight)] == 1:
             total += module.weight.nbytes
     return total
+
+
+def extra_bytes(model: nn.Module) -> int:
+    """Bytes of the dense forms that sparse layers hold beside their non-zeros."""
+    sparse = [module for module in model.modules() if isinstance(module, SparseLinear)]
+    return sum(module.bytes - module.matrix.bytes for module in sparse)
 
 
 def _dense(module: SparseLinear) -> nn.Module:

@@ -16,10 +16,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from analysis import tasks
 from analysis.errors import RequestError, unknown
 from analysis.models.architectures import build_model, build_tokenizer
 from analysis.models.catalogue import BUILTIN, MAX_TOKENS
-from analysis.models.objectives import OBJECTIVES, TASKS
+from analysis.models.objectives import pretraining_batches
 from analysis.models.training import fine_tune, train
 
 
@@ -66,7 +67,7 @@ def pretrain(name: str, *, seed: int, threads: int, out: Path) -> dict[str, Any]
         model = build_model(name, tokenizer)
         losses = train(
             model,
-            OBJECTIVES[name](tokenizer, recipe.examples, recipe.batch_size, seed),
+            pretraining_batches(name, tokenizer, recipe.examples, recipe.batch_size, seed),
             steps=recipe.steps,
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
@@ -87,7 +88,10 @@ def fine_tune_builtin(
             unknown(f"task of {name}", task, [t for n, t in _FINE_TUNING if n == name])
         )
     recipe, started = _FINE_TUNING[name, task], time.perf_counter()
-    form, make_examples = TASKS[task]
+    described = tasks.task(task)
+    form, train_split = described.form, described.train
+    assert train_split is not None  # of the generated language
+    examples = [tasks.training_example(described, e) for e in train_split(recipe.examples, seed)]
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # the classifier's new weights
         model = _CLASSES[name, form].from_pretrained(folder, dtype=torch.float32)
@@ -95,7 +99,7 @@ def fine_tune_builtin(
         model,
         tokenizer,
         form,
-        make_examples(recipe.examples, seed),
+        examples,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         seed=seed,

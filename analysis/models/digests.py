@@ -27,18 +27,23 @@ def weights_sha256(checkpoint: Checkpoint, memory: Path) -> str:
     remembered = _remembered(note)
     if now and remembered.get("stamp") == now:  # without files nothing tells it is the same
         return str(remembered["weights_sha256"])
-    digest = combined(
-        (name, tensor.dtype.name, tensor.shape, content)
-        for (name, tensor), content in zip(
-            checkpoint.tensors.items(), _contents(checkpoint), strict=True
-        )
-    )
+    digest = content_sha256(checkpoint)
     if now and now == stamp(checkpoint):  # else it changed while it was read
         text = json.dumps({"stamp": now, "weights_sha256": digest})
         with contextlib.suppress(OSError):  # a full disk: it is computed again next time
             memory.mkdir(parents=True, exist_ok=True)
             files.replace_text(note, text)
     return digest
+
+
+def content_sha256(checkpoint: Checkpoint) -> str:
+    """The digest of a checkpoint's weights, read in blocks."""
+    return combined(
+        (name, tensor.dtype.name, tensor.shape, content)
+        for (name, tensor), content in zip(
+            checkpoint.tensors.items(), _contents(checkpoint), strict=True
+        )
+    )
 
 
 def _remembered(note: Path) -> Mapping[str, object]:

@@ -1,16 +1,21 @@
-"""Batches of token ids for the three forms of task, the same for training and for evaluation.
+"""Rows of token ids for the forms of task, the same for training and for evaluation, and batches.
 
-Every batch is padded on the right and holds `input_ids` and `attention_mask`, int64 [rows, tokens],
-and `token_type_ids` where the tokenizer's model takes them. `labels` are token ids too, with
-IGNORED wherever nothing is to be predicted.
+A row is what a model reads of one example: `input_ids`, and other lists as long. Every batch is
+padded on the right and holds `input_ids` and `attention_mask`, int64 [rows, tokens], and
+`token_type_ids` where the tokenizer's model takes them. `labels` are token ids too, with IGNORED
+wherever nothing is to be predicted.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+Row = dict[str, list[int]]
 Batch = dict[str, Tensor]
 
+_NO_LIMIT = 1 << 30  # tokenizers that know no limit have a far larger number
 IGNORED = -100  # the label that the losses of torch and transformers leave out
 
 
@@ -25,6 +30,38 @@ def set_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> N
     model.config.pad_token_id = padding_id(tokenizer)
 
 
+def positions(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """How many tokens the model reads at most; None if neither it nor its tokenizer has a limit."""
+    limits = [tokenizer.model_max_length] if tokenizer.model_max_length < _NO_LIMIT else []
+    known = getattr(model.config, "max_position_embeddings", None)
+    if known:
+        limits.append(known - _positions_not_counted(model))
+    return min(limits, default=None)
+
+
+def _positions_not_counted(model: PreTrainedModel) -> int:
+    """RoBERTa counts positions from behind its padding's, BERT from 0."""
+    for name, module in model.named_modules():
+        if name.endswith("embeddings.position_embeddings"):
+            padding = getattr(module, "padding_idx", None)
+            return 0 if padding is None else int(padding) + 1
+    return 0
+
+
+def set_languages(tokenizer: PreTrainedTokenizerBase, languages: tuple[str, str] | None) -> None:
+    """Tell the tokenizer what it translates from and to, if it is one that has to know."""
+    if languages and hasattr(tokenizer, "get_lang_id"):
+        tokenizer.src_lang, tokenizer.tgt_lang = languages
+
+
+def padded(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> Batch:
+    """The rows as one batch, as wide as the longest."""
+    filler = {"input_ids": padding_id(tokenizer), "labels": IGNORED}
+    batch = {name: _rectangle([row[name] for row in rows], filler.get(name, 0)) for name in rows[0]}
+    batch["attention_mask"] = _rectangle([[1] * len(row["input_ids"]) for row in rows], 0)
+    return batch
+
+
 def classification_batch(
     tokenizer: PreTrainedTokenizerBase,
     first: list[str],
@@ -32,15 +69,27 @@ def classification_batch(
     max_tokens: int,
 ) -> Batch:
     """Sentences, or pairs of sentences, to be classified; longer ones are cut."""
+    return padded(tokenizer, classification_rows(tokenizer, first, second, max_tokens))
+
+
+def classification_rows(
+    tokenizer: PreTrainedTokenizerBase,
+    first: list[str],
+    second: list[str] | None,
+    max_tokens: int,
+) -> list[Row]:
+    """The rows of `classification_batch`."""
     if second is not None and not tokenizer.num_special_tokens_to_add(pair=True):
         # GPT-2 would run the two together: "… the end.The beginning …".
         first = [f"{one}\n{other}" for one, other in zip(first, second, strict=True)]
         second = None
     encoded = tokenizer(first, second, truncation=True, max_length=max_tokens)
-    batch = _padded(encoded["input_ids"], padding_id(tokenizer))
+    names = ["input_ids"]
     if "token_type_ids" in encoded and "token_type_ids" in tokenizer.model_input_names:
-        batch["token_type_ids"] = _rectangle(encoded["token_type_ids"], 0)
-    return batch
+        names.append("token_type_ids")
+    # GPT-2 makes no token at all of an empty text
+    blank = {"input_ids": [padding_id(tokenizer)], "token_type_ids": [0]}
+    return [{name: encoded[name][i] or blank[name] for name in names} for i in range(len(first))]
 
 
 def causal_batch(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: int) -> Batch:
@@ -48,11 +97,25 @@ def causal_batch(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_token
 
     The beginning predicts the first word. A text too long for `max_tokens` is cut and has no end.
     """
+    return causal_rows(tokenizer, [ids[:max_tokens] for ids in framed(tokenizer, texts)])
+
+
+def framed(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """The token ids of each text, from beginning-of-text to end-of-text."""
+    begin, end = ends_of_text(tokenizer)
+    bodies = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return [[begin, *body, end] for body in bodies]
+
+
+def ends_of_text(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """The tokens that a causal model's text begins and ends with."""
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
-    begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else end
-    bodies = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    batch = _padded([[begin, *body, end][:max_tokens] for body in bodies], padding_id(tokenizer))
-    return batch | {"labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)}
+    return tokenizer.bos_token_id if tokenizer.bos_token_id is not None else end, end
+
+
+def causal_rows(tokenizer: PreTrainedTokenizerBase, rows: list[list[int]]) -> Batch:
+    """Rows of tokens as one batch, each token to be predicted from those before it."""
+    return padded(tokenizer, [{"input_ids": row, "labels": row} for row in rows])
 
 
 def text_to_text_batch(
@@ -63,8 +126,10 @@ def text_to_text_batch(
 ) -> Batch:
     """Sources and, for training, the targets to be written from them as `labels`."""
     encoded = tokenizer(sources, truncation=True, max_length=max_tokens)
-    batch = _padded(encoded["input_ids"], padding_id(tokenizer))
+    batch = padded(tokenizer, [{"input_ids": ids} for ids in encoded["input_ids"]])
     if targets is not None:
+        if getattr(tokenizer, "tgt_lang", "") is None:  # M2M100's fails where none is set
+            tokenizer.tgt_lang = tokenizer.src_lang
         wanted = tokenizer(text_target=targets, truncation=True, max_length=max_tokens)
         batch["labels"] = _rectangle(wanted["input_ids"], IGNORED)
     return batch
@@ -73,13 +138,13 @@ def text_to_text_batch(
 def masked_batch(
     tokenizer: PreTrainedTokenizerBase,
     first: list[str],
-    second: list[str],
+    second: list[str] | None,
     max_tokens: int,
     *,
     share: float,
     generator: torch.Generator,
 ) -> Batch:
-    """Pairs with a share of their tokens to be guessed, as BERT is pretrained.
+    """Sentences, or pairs, with a share of their tokens to be guessed, as BERT is pretrained.
 
     Of these 80 % are hidden by the mask token, 10 % replaced by another token, 10 % left.
     """
@@ -93,11 +158,6 @@ def masked_batch(
     hidden = ids.masked_fill(chosen & (fate < 0.8), tokenizer.mask_token_id)
     batch["input_ids"] = torch.where(chosen & (fate >= 0.9), others, hidden)
     return batch
-
-
-def _padded(rows: list[list[int]], padding: int) -> Batch:
-    mask = _rectangle([[1] * len(row) for row in rows], 0)
-    return {"input_ids": _rectangle(rows, padding), "attention_mask": mask}
 
 
 def _rectangle(rows: list[list[int]], filler: int) -> Tensor:

@@ -12,6 +12,7 @@ from transformers import AutoConfig, GenerationConfig
 from analysis.arrays import Array
 from analysis.errors import RequestError
 from analysis.models import naming
+from analysis.models.trust import trusted
 
 
 def built(folder: Path, auto_class: Any) -> tuple[dict[str, Any], Any]:
@@ -21,9 +22,9 @@ def built(folder: Path, auto_class: Any) -> tuple[dict[str, Any], Any]:
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        described = AutoConfig.from_pretrained(folder, local_files_only=True)
+        described = AutoConfig.from_pretrained(folder, local_files_only=True, **trusted(folder))
         make = getattr(auto_class, "from_config", None) or auto_class._from_config
-        model = make(described, dtype=torch.float32)
+        model = make(described, dtype=torch.float32, **trusted(folder))
         if (folder / "generation_config.json").is_file() and model.can_generate():
             model.generation_config = GenerationConfig.from_pretrained(
                 folder, local_files_only=True
@@ -40,8 +41,9 @@ def fill(model: Any, weights: Mapping[str, Array], path: Path, described: str) -
     """Set every parameter of the model from the file's tensors, which are all there and fit.
 
     As where whole models are loaded, a tied parameter is set by either of its names, and is no
-    longer tied where the file has other values for the two. `described` names, for errors, the
-    files that the model was built from.
+    longer tied where the file has other values for the two. Heads and poolers that the model, for
+    another form of task, has not are passed over. `described` names, for errors, the files that the
+    model was built from.
 
     Raises RequestError if a parameter is missing, surplus, or of another shape.
     """
@@ -52,7 +54,11 @@ def fill(model: Any, weights: Mapping[str, Array], path: Path, described: str) -
         name = name_in(model, state, stored)
         if name is not None:
             names[stored] = name
-        elif not naming.is_buffer(stored) and not any(rule.search(stored) for rule in unused):
+        elif not (
+            naming.is_buffer(stored)
+            or _is_of_another_form(stored)
+            or any(rule.search(stored) for rule in unused)
+        ):
             raise RequestError(f"{path} has {stored}, which the model of config.json lacks")
     filled: set[int] = set()  # by the parameter, which tied names share
     # first those that others are tied to
@@ -77,8 +83,14 @@ def fill(model: Any, weights: Mapping[str, Array], path: Path, described: str) -
             raise RequestError(f"{path} lacks {name}, which the model of config.json has")
 
 
+def _is_of_another_form(stored: str) -> bool:
+    """Whether it is a head's or a pooler's: models for other forms of task lack these."""
+    what = naming.weight(stored)
+    return what.part == "head" or (what.layer is None and "pooler" in stored.split("."))
+
+
 def name_in(model: Any, state: Mapping[str, Any], stored: str) -> str | None:
     """What the model calls a stored tensor, with or without the base model's prefix."""
-    name, prefix = naming.weight(stored).name, f"{model.base_model_prefix}."
+    name, prefix = naming.weight(stored).name, f"{getattr(model, 'base_model_prefix', '')}."
     spellings = (name, prefix + name, name.removeprefix(prefix))
     return next((spelling for spelling in spellings if spelling in state), None)

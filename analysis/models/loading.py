@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -19,9 +20,12 @@ from transformers import (
 
 from analysis.alternatives import ALTERNATIVE, int8, moe, read_alternative
 from analysis.arrays import Array, Mask
-from analysis.errors import RequestError, unknown
+from analysis.errors import RequestError, RunError, unknown
 from analysis.models import naming
-from analysis.models.filling import built, fill
+from analysis.models.devices import resolve_device
+from analysis.models.encoding import set_padding
+from analysis.models.filling import built, fill, name_in
+from analysis.models.trust import trusted
 from analysis.models.weights import FILE, read_weights
 from analysis.pruning import units
 from analysis.pruning.units import KEPT, Group
@@ -29,8 +33,11 @@ from analysis.pruning.units import KEPT, Group
 _LOADERS = {
     "classification": AutoModelForSequenceClassification,
     "causal": AutoModelForCausalLM,
+    "cloze": AutoModelForCausalLM,
+    "masked": AutoModelForMaskedLM,
     "text-to-text": AutoModelForSeq2SeqLM,
 }
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 # all in proportion to the number of heads, under the names that the architectures have for them
 _OF_HEADS = ("num_attention_heads", "num_heads", "n_heads", "all_head_size", "inner_dim",
              "split_size")  # fmt: skip
@@ -62,35 +69,63 @@ _KINDS = {
 }
 
 
-def load_model(folder: Path, form: str, device: str) -> tuple[Any, Any]:
-    """The model for that form of task and its tokenizer, ready to answer, in float32.
+def load_model(folder: Path, form: str, device: str, dtype: str = "float32") -> tuple[Any, Any]:
+    """The model for that form of task and its tokenizer, ready to answer, on the device.
 
-    Raises RequestError if the folder's files are damaged, or its kind of model cannot run on that
-    device.
+    dtype   one of DTYPES, what it computes in (see `resolve_dtype`); a model in eight bits has its
+            own and float32
+
+    A model on "cuda" is spread over all GPUs if it takes more than one. Raises RequestError if the
+    folder's files are damaged, or its kind of model cannot run on that device; RunError if the GPUs
+    together are too small for it.
     """
     where = resolve_device(device)
     alternative = _alternative(folder)
-    if alternative and alternative[0].cpu_only and torch.device(where).type != "cpu":
+    of_cpu = alternative is not None and alternative[0].cpu_only
+    if alternative and of_cpu and torch.device(where).type != "cpu":
         raise RequestError(
             f"{folder} holds a model of the kind {alternative[1]['kind']}, which runs on the CPU"
             f" alone, and the device is {where!r}; ask for the device 'cpu'"
         )
-    model = open_model(folder, _LOADERS[form])
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return model.to(where).eval(), tokenizer
+    kind = resolve_dtype(dtype, where)
+    model = open_model(folder, _LOADERS[form], torch.float32 if of_cpu else kind)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **trusted(folder))
+    if form == "classification" and getattr(model.config, "pad_token_id", None) is None:
+        set_padding(model, tokenizer)
+    return _placed(model, where, folder).eval(), tokenizer
 
 
-def open_model(folder: Path, auto_class: Any) -> Any:
+def open_model(folder: Path, auto_class: Any, dtype: torch.dtype = torch.float32) -> Any:
     """The model of that class (an AutoModelFor…): a whole one, a smaller one or an alternative.
 
-    In float32, but for the modules of an alternative.
+    In that type, but for the modules of an alternative. On the CPU; the weights of a whole one are
+    mapped from its file, of which memory then holds no copy until they are changed.
     """
     alternative = _alternative(folder)
     if alternative:
-        return _load_alternative(folder, auto_class, *alternative)
+        return _load_alternative(folder, auto_class, *alternative).to(dtype)
     if (folder / KEPT).exists():
-        return load_smaller(folder, auto_class)
-    return auto_class.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        return load_smaller(folder, auto_class).to(dtype)
+    return auto_class.from_pretrained(folder, dtype=dtype, local_files_only=True, **trusted(folder))
+
+
+def _placed(model: Any, where: str, folder: Path) -> Any:
+    """The model on its device; on "cuda" over several GPUs where there are several."""
+    device = torch.device(where)
+    if device.type != "cuda" or device.index is not None or torch.cuda.device_count() < 2:
+        return model.to(device)
+    from accelerate import dispatch_model, infer_auto_device_map
+    from accelerate.utils import get_max_memory
+
+    memory = {place: size for place, size in get_max_memory().items() if place != "cpu"}
+    whole = list(model._no_split_modules or ())
+    places = infer_auto_device_map(model, max_memory=memory, no_split_module_classes=whole)
+    if not all(isinstance(place, int) for place in places.values()):
+        raise RunError(
+            f"{folder} does not fit into the memory of {torch.cuda.device_count()} GPUs; take"
+            " dtype bfloat16, or device cpu"
+        )
+    return dispatch_model(model, device_map=places)
 
 
 def load_smaller(folder: Path, auto_class: Any) -> Any:
@@ -162,21 +197,33 @@ def _load_alternative(folder: Path, auto_class: Any, kind: _Kind, facts: dict[st
     return model.eval()
 
 
-def resolve_device(device: str) -> str:
-    """The device to use: "auto" is a GPU where there is one."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
+def resolve_dtype(dtype: str, device: str) -> torch.dtype:
+    """What to compute in: "auto" is float32 on the CPU, on a GPU bfloat16 or, if that has it not,
+    float16. Raises RequestError if the name is none of DTYPES."""
+    if dtype not in DTYPES:
+        raise RequestError(unknown("dtype", dtype, DTYPES))
+    if dtype != "auto":
+        found: torch.dtype = getattr(torch, dtype)
+        return found
+    if torch.device(device).type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
 
 
 def put(model: Any, masks: Mapping[str, Mask], values: Mapping[str, Array]) -> None:
     """Set the weights that pruning changed, and those it removed to zero, in place.
 
-    masks and values are by the tensors' stored names; values have the tensors' shapes.
+    masks and values are by the tensors' stored names; values have the tensors' shapes. Raises
+    KeyError for a name that the model has not.
     """
     state = model.state_dict()
+
+    def of(stored: str) -> torch.Tensor:
+        return state[name_in(model, state, stored) or stored]
+
     with torch.no_grad():
-        for name, array in values.items():
-            state[name].copy_(torch.from_numpy(array))
-        for name, mask in masks.items():
-            state[name].masked_fill_(torch.from_numpy(~mask).to(state[name].device), 0.0)
+        for name in values:
+            of(name).copy_(torch.from_numpy(values[name]))
+        for name in masks:
+            tensor = of(name)
+            tensor.masked_fill_(torch.from_numpy(~masks[name]).to(tensor.device), 0.0)

@@ -18,6 +18,7 @@ from analysis.arrays import Array, Mask
 from analysis.errors import RequestError, RunError
 from analysis.models.distillation import Distillation
 from analysis.models.encoding import set_padding
+from analysis.models.filling import name_in
 from analysis.models.training import Example, fine_tune
 
 
@@ -77,8 +78,9 @@ def zeros_at_removed(model: nn.Module, masks: Mapping[str, Mask]) -> dict[str, i
     """By tensor, how many of the entries that the masks remove are zero in the model."""
     state = model.state_dict()
     return {
-        name: int((state[name].cpu()[torch.from_numpy(~mask)] == 0).sum())
+        name: int((state[own].cpu()[torch.from_numpy(~mask)] == 0).sum())
         for name, mask in masks.items()
+        if (own := name_in(model, state, name) or name)
     }
 
 
@@ -107,8 +109,9 @@ class Keeper:
 
     def __init__(self, model: nn.Module):
         self.masks: dict[str, Mask] = {}  # that are held now
+        self._model = model
         self._parameters = dict(model.named_parameters(remove_duplicate=False))  # tied: each name
-        self._removed: dict[str, Tensor] = {}
+        self._removed: dict[str, Tensor] = {}  # by the model's own names
         self._hooks: list[Any] = []
 
     def remove(self, masks: Mapping[str, Mask]) -> None:
@@ -123,7 +126,7 @@ class Keeper:
         self.let_go()
         self.masks = dict(masks)
         self._removed = {
-            name: torch.from_numpy(~mask).to(self._parameters[name].device)
+            self._own(name): torch.from_numpy(~mask).to(self._parameter(name).device)
             for name, mask in masks.items()
         }
         for name, removed in self._removed.items():
@@ -151,9 +154,14 @@ class Keeper:
         self._hooks, self._removed, self.masks = [], {}, {}
 
     def _parameter(self, name: str) -> nn.Parameter:
-        if name not in self._parameters:
+        return self._parameters[self._own(name)]
+
+    def _own(self, name: str) -> str:
+        """The model's name for a stored tensor: a file may lack the base model's prefix."""
+        own = name_in(self._model, self._parameters, name)
+        if own is None:
             raise RunError(f"{name}: to be pruned, but the model has no weight of that name")
-        return self._parameters[name]
+        return own
 
 
 def _no_gradient(removed: Tensor) -> Callable[[Tensor], None]:

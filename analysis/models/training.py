@@ -12,8 +12,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from analysis.errors import RequestError, RunError, unknown
 from analysis.models.encoding import (
     Batch,
-    causal_batch,
+    causal_rows,
     classification_batch,
+    ends_of_text,
+    set_languages,
     set_padding,
     text_to_text_batch,
 )
@@ -36,11 +38,13 @@ def train(
     warm_up: float = 0.1,
     what: str = "training",
     after_step: Callable[[], None] | None = None,
+    autocast: torch.dtype | None = None,
 ) -> list[float]:
     """Train in place by AdamW with a cosine schedule; returns the loss of every step.
 
     `warm_up` is the share of the steps in which the learning rate grows to its full value.
-    `after_step` runs after each update: a pruned model puts its zeros back there.
+    `after_step` runs after each update: a pruned model puts its zeros back there. `autocast` is
+    the type to multiply matrices in, where it is not the weights' own.
     """
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(
@@ -50,7 +54,9 @@ def train(
     losses: list[float] = []
     model.train()
     for _, batch in track(zip(range(steps), batches, strict=False), what, steps):
-        loss = model(**{name: tensor.to(device) for name, tensor in batch.items()}).loss
+        moved = {name: tensor.to(device) for name, tensor in batch.items()}
+        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            loss = model(**moved).loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
@@ -80,16 +86,20 @@ def fine_tune(
     weight_decay: float = 0.01,
     what: str = "fine-tuning",
     after_step: Callable[[], None] | None = None,
+    autocast: torch.dtype | None = None,
 ) -> list[float]:
     """Train the model in place on one task, for so many steps or epochs; the loss of every step.
 
     Examples hold, by form: classification `first`, `label` and, for pairs, `second`; causal `text`;
-    text-to-text `source` and `target`.
+    text-to-text `source` and `target`. Causal texts are read whole, in windows of `max_tokens`;
+    others are cut there. `autocast` is as for `train`.
     """
     if form not in _FORMS:
         raise RequestError(unknown("form of task", form, _FORMS))
     if not examples or (steps is None) == (epochs is None):
         raise RequestError("fine-tuning takes examples, and either steps or epochs.")
+    if form == "causal":
+        examples = in_windows(tokenizer, examples, max_tokens)
     if steps is None:
         steps = max(1, round((epochs or 0) * len(examples) / batch_size))
     set_padding(model, tokenizer)
@@ -107,7 +117,40 @@ def fine_tune(
             weight_decay=weight_decay,
             what=what,
             after_step=after_step,
+            autocast=autocast,
         )
+
+
+def in_windows(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], max_tokens: int
+) -> list[Example]:
+    """The examples, those with a `text` of more than `max_tokens` tokens as windows of `ids`.
+
+    Each window begins with the last token of the one before: every token is predicted once.
+    """
+    begin, end = ends_of_text(tokenizer)
+    texts = [example["text"] for example in examples]
+    bodies = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    found: list[Example] = []
+    for example, body in zip(examples, bodies, strict=True):
+        row = [begin, *body, end]
+        if len(row) <= max_tokens:
+            found.append(example)
+            continue
+        starts = range(0, len(row) - 1, max(1, max_tokens - 1))
+        found += [{"ids": row[start : start + max_tokens]} for start in starts]
+    return found
+
+
+def causal_batch_of(
+    tokenizer: PreTrainedTokenizerBase, chosen: list[Example], max_tokens: int
+) -> Batch:
+    """A batch of texts, or of windows of them (`in_windows`), for next-word prediction."""
+    begin, end = ends_of_text(tokenizer)
+    texts = [example["text"] for example in chosen if "ids" not in example]
+    bodies = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
+    rows = [e["ids"] if "ids" in e else [begin, *next(bodies), end][:max_tokens] for e in chosen]
+    return causal_rows(tokenizer, rows)
 
 
 def shuffled_batches(
@@ -130,7 +173,7 @@ def shuffled_batches(
 
 
 def _length(example: Example) -> int:
-    return sum(len(value) for value in example.values() if isinstance(value, str))
+    return sum(len(value) for value in example.values() if isinstance(value, str | list))
 
 
 def _classification(
@@ -141,20 +184,17 @@ def _classification(
     return batch | {"labels": torch.tensor([example["label"] for example in chosen])}
 
 
-def _causal(tokenizer: PreTrainedTokenizerBase, chosen: list[Example], max_tokens: int) -> Batch:
-    return causal_batch(tokenizer, [example["text"] for example in chosen], max_tokens)
-
-
 def _text_to_text(
     tokenizer: PreTrainedTokenizerBase, chosen: list[Example], max_tokens: int
 ) -> Batch:
+    set_languages(tokenizer, chosen[0].get("languages"))
     sources, targets = [e["source"] for e in chosen], [e["target"] for e in chosen]
     return text_to_text_batch(tokenizer, sources, targets, max_tokens)
 
 
 _FORMS: dict[str, Callable[[PreTrainedTokenizerBase, list[Example], int], Batch]] = {
     "classification": _classification,
-    "causal": _causal,
+    "causal": causal_batch_of,
     "text-to-text": _text_to_text,
 }
 

@@ -3,9 +3,10 @@
 A file holds what is tied once, so what is read here is counted, pruned and stored once.
 """
 
+import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from analysis.arrays import Array
 from analysis.errors import RequestError, RunError
 from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
 from analysis.models.content import combined
-from analysis.models.tensors import Reader, Tensor
+from analysis.models.tensors import Checkpoint, Reader, Tensor
 
 FILE = SAFETENSORS  # what the project itself writes
 _HOLD_WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
@@ -26,9 +27,33 @@ def read_weights(folder: Path) -> dict[str, Array]:
 
     Raises RequestError if the folder holds no readable checkpoint, or numpy lacks a tensor's type.
     """
+    with weights_in(folder) as weights:
+        return dict(weights)
+
+
+@contextlib.contextmanager
+def weights_in(folder: Path) -> Iterator[Mapping[str, Array]]:
+    """The same, each tensor read whenever it is asked for and not kept; threads may share it."""
     checkpoint = open_checkpoint(folder)
     with Reader(checkpoint) as reader:
-        return {name: _array(tensor, reader) for name, tensor in checkpoint.tensors.items()}
+        yield _Unread(checkpoint, reader)
+
+
+class _Unread(Mapping[str, Array]):
+    def __init__(self, checkpoint: Checkpoint, reader: Reader):
+        self._tensors, self._reader = checkpoint.tensors, reader
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors  # without reading it
+
+    def __getitem__(self, name: str) -> Array:
+        return _array(self._tensors[name], self._reader)
 
 
 def _array(tensor: Tensor, reader: Reader) -> Array:

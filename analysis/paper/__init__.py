@@ -3,8 +3,10 @@
     figure("retained_curves")     a matplotlib figure, from one of the modules of figures
     table("baseline")             a Markdown table, from one of the modules of tables
     value("levels")               a number or name for running text, from values
+    prose("models")               sentences that hold for some studies only, from sentences
     claim("cliff")                a checked claim, from claims
 
+Where the weights are random, figures and tables say so themselves, and `banner` marks each page.
 The paper reads results and computes none; it imports none of what computes them.
 """
 
@@ -20,8 +22,13 @@ from analysis.paper import (
     claims,
     method_figures,
     method_tables,
+    model_prose,
     saving_figures,
+    saving_prose,
     saving_tables,
+    saving_values,
+    sentences,
+    source_tables,
     style,
     tables,
     values,
@@ -30,7 +37,12 @@ from analysis.paper import (
 from analysis.paper.data import load
 from analysis.paper.text import Md
 
-__all__ = ["claim", "claims_overview", "figure", "start", "study_text", "table", "value"]
+__all__ = [
+    *("banner", "claim", "claims_overview", "figure", "prose", "start", "study_text", "table"),
+    "value",
+]
+
+MARK = "REHEARSAL: random weights"
 
 
 def start() -> None:
@@ -39,19 +51,51 @@ def start() -> None:
     load()
 
 
+def banner() -> Md:
+    """What marks every page of a rehearsal; nothing in the paper of any other run.
+
+    The page gets a line that stays in sight; what the PDF gets is found by the running head of
+    styles/paper.typ.
+    """
+    return Md(_BANNER if load().rehearsal else "")
+
+
+_BANNER = f"""```{{=html}}
+<div class="rehearsal" role="note" style="position: fixed; bottom: 0; left: 0; right: 0; \
+z-index: 1000; padding: .3rem .8rem; background: #8f1d00; color: #ffffff; font-weight: 700; \
+text-align: center">{MARK}. No result on this page means anything.</div>
+```
+
+```{{=typst}}
+#metadata("{MARK}") <rehearsal>
+```
+"""
+
+
 def figure(name: str) -> Figure:
     """The figure of that name."""
-    return _named("figure", name, saving_figures, weight_figures, method_figures)(load())
+    made = _named("figure", name, saving_figures, weight_figures, method_figures)(load())
+    return style.marked(made, MARK) if load().rehearsal else made
 
 
 def table(name: str) -> Md:
     """The table of that name."""
-    return _named("table", name, tables, method_tables, saving_tables)(load())
+    modules = (tables, method_tables, saving_tables, source_tables)
+    return _marked(_named("table", name, *modules)(load()))
+
+
+def _marked(shown: Md) -> Md:
+    return Md(f"**{MARK}**\n\n{shown}") if load().rehearsal else shown
+
+
+def prose(name: str) -> Md:
+    """The sentences of that name, as they are true of this study."""
+    return Md(str(_named("sentence", name, sentences, model_prose, saving_prose)(load())))
 
 
 def value(name: str, *arguments: Any) -> Md:
     """The value of that name, for running text."""
-    return Md(str(_named("value", name, values)(load(), *arguments)))
+    return Md(str(_named("value", name, values, saving_values)(load(), *arguments)))
 
 
 def claim(name: str) -> Md:
@@ -61,14 +105,16 @@ def claim(name: str) -> Md:
 
 def claims_overview() -> Md:
     """A table of all claims."""
-    return claims.overview(load())
+    return _marked(claims.overview(load()))
 
 
 def claims_line() -> str:
-    """One line for a terminal: how many claims this run supports, and which it does not."""
-    missed = claims.unsupported(load())
-    said = f"; not supported: {', '.join(missed)}" if missed else ""
-    return f"claims: {len(claims.CLAIMS) - len(missed)} of {len(claims.CLAIMS)} supported{said}"
+    """One line for a terminal: how many claims this run supports, which it contradicts, and how
+    many it cannot check."""
+    found = claims.by_verdict(load())
+    missed = f"; not supported: {', '.join(found[False])}" if found[False] else ""
+    beyond = f"; {len(found[None])} cannot be checked" if found[None] else ""
+    return f"claims: {len(found[True])} of {len(claims.CLAIMS)} supported{missed}{beyond}"
 
 
 def study_text() -> Md:

@@ -1,8 +1,4 @@
-"""Claims: sentences tied to a predicate over the results.
-
-The paper prints each as supported or not by this run, with the numbers, and goes on with the
-sentence that is true then. Quality is compared on the `retained` scale.
-"""
+"""Claims: sentences tied to a predicate over the results, printed with the verdict and numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,16 +30,13 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        if self.supported is None:
-            return "not tested"
-        return "supported" if self.supported else "not supported"
+        words = {True: "supported", False: "not supported", None: "cannot be checked"}
+        return words[self.supported]
 
     @property
     def consequence(self) -> str:
-        """The sentence that is true in this run."""
-        if self.supported is None:
-            return f"This study cannot tell whether it holds: “{self.claim.sentence}”"
-        return self.claim.sentence if self.supported else self.claim.otherwise
+        """The sentence that is true in this run; of a claim that cannot be checked, the claim."""
+        return self.claim.otherwise if self.supported is False else self.claim.sentence
 
 
 CLAIMS = {
@@ -267,34 +260,40 @@ CLAIMS = {
 
 
 def verdict(data: Data, name: str) -> Verdict:
-    """The claim of that name, held against the results. Raises RequestError if there is none."""
+    """The claim of that name, held against the results, if these mean anything. Raises RequestError
+    if there is none."""
     if name not in CLAIMS:
         raise RequestError(unknown("claim", name, CLAIMS))
+    if data.rehearsal:
+        return Verdict(CLAIMS[name], None, "the weights of a rehearsal are random")
     return Verdict(CLAIMS[name], *CLAIMS[name].check(data))
 
 
-def unsupported(data: Data) -> list[str]:
-    """The names of the claims that the results contradict or cannot tell about."""
-    return [name for name in CLAIMS if not verdict(data, name).supported]
+def by_verdict(data: Data) -> dict[bool | None, list[str]]:
+    """The names of the claims that are supported (True), contradicted, or beyond checking."""
+    found: dict[bool | None, list[str]] = {True: [], False: [], None: []}
+    for name in CLAIMS:
+        found[verdict(data, name).supported].append(name)
+    return found
 
 
 def statement(data: Data, name: str) -> Md:
     """The claim as the paper prints it: the sentence that is true, the verdict, the numbers."""
     found = verdict(data, name)
-    claimed = (
-        f" The claim was: “{escape(found.claim.sentence)}”" if found.supported is False else ""
-    )
+    said, label = f"“{escape(found.claim.sentence)}”", f"Claim *{escape(name)}*"
+    if found.supported is None:
+        return Md(f"> {label} cannot be checked in this study ({found.evidence}): {said}")
+    claimed = f" The claim was: {said}" if not found.supported else ""
     return Md(
-        f"> **{escape(found.consequence)}** Claim *{escape(name)}*: {found.word} by this run"
+        f"> **{escape(found.consequence)}** {label}: {found.word} by this run"
         f" ({found.evidence}).{claimed}"
     )
 
 
 def overview(data: Data) -> Md:
     """All claims with their verdicts and numbers."""
-    found = [verdict(data, name) for name in CLAIMS]
     body = [
-        [escape(v.claim.sentence), v.word if v.supported else f"**{v.word}**", v.evidence]
-        for v in found
+        [escape(v.claim.sentence), f"**{v.word}**" if v.supported is False else v.word, v.evidence]
+        for v in (verdict(data, name) for name in CLAIMS)
     ]
     return text.table(["Claim", "This run", "Numbers"], body, "lll")

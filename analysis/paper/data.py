@@ -17,7 +17,7 @@ import pandas as pd
 from analysis import project, results, study
 from analysis.errors import RequestError, RunError
 from analysis.execution.names import DENSE
-from analysis.paper import series
+from analysis.paper import series, text
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,21 @@ class Data:
         return self.tables[table]
 
     @functools.cached_property
+    def rehearsal(self) -> bool:
+        """Whether the weights are random: then no result means anything."""
+        return bool(self.environment.get("rehearsal", False))
+
+    @functools.cached_property
     def models(self) -> list[str]:
-        return list(self["models"]["model"])
+        """All models, those that could not be had too."""
+        return list(dict.fromkeys([*self["models"]["model"], *self["variants"]["model"]]))
+
+    @functools.cached_property
+    def profiled(self) -> list[str]:
+        """The models whose weights were looked at."""
+        scopes = self["profile_scopes"]
+        known = set(scopes.loc[scopes["scope"] == "model", "model"])
+        return [model for model in self.models if model in known]
 
     @functools.cached_property
     def variants(self) -> pd.DataFrame:
@@ -40,7 +53,7 @@ class Data:
         table = self["variants"]
         columns = zip(table["method"], table["protocol"], table["settings"], strict=True)
         table = table.assign(series=[series.name(*row) for row in columns])
-        return table[table["seed"] == self.environment["seeds"][0]]
+        return table[(table["seed"] == self.environment["seeds"][0]) | table["seed"].isna()]
 
     @functools.cached_property
     def one_shot(self) -> pd.DataFrame:
@@ -53,7 +66,7 @@ class Data:
     def levels(self) -> list[float]:
         """The sparsities of the leading method, from the smallest."""
         table = self.one_shot
-        return sorted(set(table.loc[table["series"] == table["series"].iloc[0], "sparsity"]))
+        return sorted(set(table.loc[table["series"].isin(self.entrants[:1]), "sparsity"]))
 
     @functools.cached_property
     def entrants(self) -> list[str]:
@@ -63,10 +76,16 @@ class Data:
     @functools.cached_property
     def methods(self) -> list[str]:
         """Those of them that reach every level; the first is the one that figures lead with."""
-        reached = self.one_shot[self.one_shot["status"] == "ok"]
-        places = reached.groupby("series")["variant"].nunique()
-        whole = len(self.levels) * len(self.one_shot.groupby(["model", "task"], dropna=False))
-        return [name for name in self.entrants if places.get(name, 0) == whole]
+        table = self.one_shot
+        unreached = set(table.loc[table["status"] == "unreachable", "series"])
+        levels = {name: set(own["sparsity"]) for name, own in table.groupby("series")}
+        whole = [name for name in self.entrants if set(self.levels) <= levels[name]]
+        return [name for name in whole if name not in unreached]
+
+    @functools.cached_property
+    def leading(self) -> str:
+        """The method that figures and claims lead with; empty if nothing was pruned."""
+        return self.methods[0] if self.methods else ""
 
     @functools.cached_property
     def trained(self) -> list[str]:
@@ -78,7 +97,7 @@ class Data:
     def before(self, name: str) -> str:
         """What a trained series is held against: what it began with, or the leading method."""
         start = series.untrained(name)
-        return start if start in self.entrants else self.methods[0]
+        return start if start in self.entrants else self.leading
 
     @functools.cached_property
     def primary(self) -> dict[str, str]:
@@ -96,10 +115,10 @@ class Data:
         columns = ["variant", "model", "kind", "method", "series", "sparsity", "threshold"]
         of_variant = self.variants[columns]
         merged = self["quality"].merge(of_variant, on="variant", validate="many_to_one")
-        infinite = (
-            merged["value"].isna() & merged["retained"].isna()
-        )  # a perplexity: nothing is left
-        merged.loc[infinite, "retained"] = 0.0
+        for flag in ("void", "collapsed"):
+            merged[flag] = merged[flag].fillna(False).astype(bool)
+        nothing = merged["value"].isna() & merged["retained"].isna() & ~merged["void"]
+        merged.loc[nothing, "retained"] = 0.0  # an infinite perplexity: nothing is left
         return merged
 
     @functools.cached_property
@@ -114,8 +133,38 @@ class Data:
         return float(pd.Series(list(values), dtype=float).clip(lower=0).mean())
 
     def cells(self) -> list[tuple[str, str]]:
-        """The (model, task) pairs that were benchmarked, in the study's order."""
+        """The (model, task) pairs that were scored, in the study's order."""
+        return self._cells
+
+    @functools.cached_property
+    def _cells(self) -> list[tuple[str, str]]:
         return list(dict.fromkeys(zip(self.scores["model"], self.scores["task"], strict=True)))
+
+    @functools.cached_property
+    def void(self) -> frozenset[tuple[str, str]]:
+        """Those of them whose dense model is not above chance: it has nothing to retain."""
+        dense = self.scores[self.scores["kind"] == "dense"]
+        dense = dense[dense["void"] | dense["retained"].isna()]
+        return frozenset(zip(dense["model"], dense["task"], strict=True))
+
+    def sound(self) -> list[tuple[str, str]]:
+        """Those of them that are not: what means and claims are about."""
+        return [cell for cell in self.cells() if cell not in self.void]
+
+    @functools.cached_property
+    def benchmarks(self) -> list[tuple[str, str]]:
+        """All (model, task) pairs that were asked for, those that failed too."""
+        tasks = self["quality"].groupby("variant", sort=False)["task"].unique()
+        found = []
+        columns = ("variant", "model", "task")
+        for variant, model, task in zip(*(self.variants[c] for c in columns), strict=True):
+            own = [] if text.is_missing(task) else [task]
+            found += [(model, t) for t in [*own, *tasks.get(variant, [])]]
+        lost = self["failures"].dropna(subset=["model", "task"])  # of a model tuned for no task
+        found += [
+            cell for cell in zip(lost["model"], lost["task"], strict=True) if cell[0] in self.models
+        ]
+        return sorted(dict.fromkeys(found), key=lambda cell: self.models.index(cell[0]))
 
     def at(self, model: str, task: str, name: str, sparsity: float) -> pd.Series:
         """The primary score of a variant. Raises RequestError if it was not measured."""
@@ -134,8 +183,8 @@ class Data:
         return {tuple(row[key] for key in keys): row for _, row in self.scores.iterrows()}
 
     def retained(self, name: str, level: float) -> dict[tuple[str, str], float]:
-        """What each benchmark retains at a level, of those that have this series there."""
-        found = {cell: self.find(*cell, name, level) for cell in self.cells()}
+        """What each sound benchmark retains at a level, of those that have this series there."""
+        found = {cell: self.find(*cell, name, level) for cell in self.sound()}
         return {cell: row["retained"] for cell, row in found.items() if row is not None}
 
     @functools.cached_property
@@ -156,9 +205,12 @@ class Data:
         table = self.contests
         return table[(table["series"] == one) & (table["other_series"] == other)]
 
-    def first_task(self, model: str) -> str:
-        """The model's first benchmark: the one whose variants are sized and timed in figures."""
-        return next(task for name, task in self.cells() if name == model)
+    def first_task(self, model: str) -> str | None:
+        """The model's first benchmark: the one whose variants are sized and timed in figures.
+
+        None if all of them failed.
+        """
+        return next((task for name, task in self.cells() if name == model), None)
 
     def sizes_of(self, model: str) -> pd.DataFrame:
         """Table `size` of the model's first benchmark: dense, and the leading method's levels."""
@@ -166,9 +218,17 @@ class Data:
         chosen = scores[
             (scores["model"] == model)
             & (scores["task"] == self.first_task(model))
-            & scores["series"].isin(["dense", self.methods[0]])
+            & scores["series"].isin(["dense", self.leading])
         ]
         return self["size"].merge(chosen[["variant", "sparsity"]], on="variant")
+
+    @functools.cached_property
+    def statuses(self) -> dict[tuple[str, str, str, float], str]:
+        """The status of each variant by model, task ("" for a model tuned for none), series and
+        level."""
+        columns = ("model", "task", "series", "sparsity", "status")
+        rows = zip(*(self.variants[column] for column in columns), strict=True)
+        return {(m, "" if text.is_missing(t) else t, *k): status for m, t, *k, status in rows}
 
     @functools.cached_property
     def runtime(self) -> pd.DataFrame:
@@ -203,7 +263,9 @@ class Data:
         return table.iloc[0]
 
     def task_title(self, task: str) -> str:
-        return str(self["tasks"].loc[self["tasks"]["task"] == task, "title"].iloc[0])
+        """The task's title; its name where its data could not be had."""
+        titles = self["tasks"].loc[self["tasks"]["task"] == task, "title"]
+        return task if titles.empty else str(titles.iloc[0])
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from analysis.paper import text, weights
+from analysis.paper.cells import Cell, phrase
 from analysis.paper.contests import contest
 from analysis.paper.data import Data
 from analysis.paper.text import escape
@@ -15,12 +16,14 @@ _MARGIN = 1.25  # a variance at least this many times larger counts as larger
 _CLIFF = (0.5, 0.9)
 _HALF = 0.5
 _HIGH = 0.9  # levels from here on count as high sparsity
+LABELS = ("accuracy", "f1", "combined")  # metrics of classifiers
+_NOTHING = "no benchmark of the leading method is sound and whole"
 
 
-def _retained(data: Data, level: float) -> pd.Series:
-    """Retained quality of every (model, task) at a level, under the leading method."""
-    rows = {cell: data.at(*cell, data.methods[0], level)["retained"] for cell in data.cells()}
-    return pd.Series(rows, dtype=float).dropna()
+def _scored(data: Data, level: float) -> pd.DataFrame:
+    """The scores of every sound benchmark at a level, under the leading method."""
+    rows = [data.find(*cell, data.leading, level) for cell in data.sound()]
+    return pd.DataFrame([row for row in rows if row is not None and pd.notna(row["retained"])])
 
 
 def _falls(data: Data) -> pd.DataFrame:
@@ -28,7 +31,9 @@ def _falls(data: Data) -> pd.DataFrame:
 
     Below chance there is nothing left to fall.
     """
-    levels = pd.DataFrame({level: _retained(data, level).clip(lower=0) for level in data.levels})
+    kept = {level: data.retained(data.leading, level) for level in data.levels}
+    levels = pd.DataFrame({level: pd.Series(own, dtype=float) for level, own in kept.items()})
+    levels = levels.dropna().clip(lower=0)  # a benchmark with a hole tells of no fall
     levels.insert(0, 0.0, 1.0)
     return -levels.diff(axis=1).iloc[:, 1:]
 
@@ -38,10 +43,12 @@ def cliff(data: Data) -> Finding:
     if not set(_CLIFF) <= set(data.levels):
         return None, f"levels {text.level(_CLIFF[0])} and {text.level(_CLIFF[1])} were not run"
     falls = _falls(data)
+    if falls.empty:
+        return None, _NOTHING
     between = falls[[level for level in data.levels if _CLIFF[0] < level <= _CLIFF[1]]].sum(axis=1)
     elsewhere = falls[[level for level in data.levels if level <= _CLIFF[0] or level > _CLIFF[1]]]
     cliff = (between >= _HALF) & (between > elsewhere.max(axis=1))
-    return bool(len(falls) and cliff.all()), (
+    return bool(cliff.all()), (
         f"{text.between(between, text.number)} of the dense model's quality is lost there: half or"
         f" more, and the largest fall of all, in {int(cliff.sum())} of {len(falls)} benchmarks"
     )
@@ -51,18 +58,19 @@ def threshold_differs(data: Data) -> Finding:
     """Whether two tasks of one model retain different parts at one level, beyond intervals."""
     found = []
     for model in data.models:
-        cells = [cell for cell in data.cells() if cell[0] == model]
-        gaps = [_gap(data, cells, level) for level in data.levels] if len(cells) > 1 else []
-        found += [max(gaps, key=lambda gap: gap[0])] if gaps else []
+        cells = [cell for cell in data.sound() if cell[0] == model]
+        gaps = [_gap(data, cells, level) for level in data.levels]
+        known = [gap for gap in gaps if gap is not None]
+        found += [max(known, key=lambda gap: gap[0])] if known else []
     if not found:
-        return None, "it takes a model with two tasks"
+        return None, "it takes a model with two tasks, neither of them void or failed"
     apart = [gap for gap in found if gap[0] >= _APART]
     _, level, best, worst = max(found, key=lambda gap: gap[0])
     shown = [
-        f"{_cell(data, cell)} retains {text.number(row['retained'], 2)}"
+        f"{phrase(data, cell)} retains {text.number(row['retained'], 2)}"
         f" ({text.number(row['retained_low'], 2)} to {text.number(row['retained_high'], 2)})"
         for cell in (best, worst)
-        for row in [data.at(*cell, data.methods[0], level)]
+        for row in [data.at(*cell, data.leading, level)]
     ]
     return bool(apart), (
         f"intervals lie {_APART} or more apart in {len(apart)} of {len(found)} models; farthest at"
@@ -70,24 +78,26 @@ def threshold_differs(data: Data) -> Finding:
     )
 
 
-def _gap(
-    data: Data, cells: list[tuple[str, str]], level: float
-) -> tuple[float, float, tuple[str, str], tuple[str, str]]:
-    """How far the intervals of the best and the worst kept benchmark lie apart at a level."""
-    rows = {cell: data.at(*cell, data.methods[0], level) for cell in cells}
+def _gap(data: Data, cells: list[Cell], level: float) -> tuple[float, float, Cell, Cell] | None:
+    """How far the intervals of the best and the worst kept benchmark lie apart at a level.
+
+    None if fewer than two were scored there.
+    """
+    found = {cell: data.find(*cell, data.leading, level) for cell in cells}
+    rows = {c: row for c, row in found.items() if row is not None and pd.notna(row["retained"])}
+    if len(rows) < 2:
+        return None
     best = max(rows, key=lambda cell: rows[cell]["retained"])
     worst = min(rows, key=lambda cell: rows[cell]["retained"])
     gap = rows[best]["retained_low"] - max(0.0, rows[worst]["retained_high"])
     return (gap if pd.notna(gap) else 0.0), level, best, worst
 
 
-def _cell(data: Data, cell: tuple[str, str]) -> str:
-    return f"{escape(cell[0])} on {escape(data.task_title(cell[1]))}"
-
-
 def lowest_level_is_free(data: Data) -> Finding:
-    level = data.levels[0]
-    rows = pd.DataFrame([data.at(*cell, data.methods[0], level) for cell in data.cells()])
+    level = data.levels[0] if data.levels else 0.0
+    rows = _scored(data, level)
+    if rows.empty:
+        return None, _NOTHING
     free = rows["retained_high"] >= 1
     return bool(free.all()), (
         f"at {text.level(level)}, {int(free.sum())} of {len(rows)} benchmarks are not worse than"
@@ -96,8 +106,10 @@ def lowest_level_is_free(data: Data) -> Finding:
 
 
 def small_is_not_useless(data: Data) -> Finding:
-    level = min(data.levels, key=lambda x: abs(x - _CLIFF[0]))
-    rows = pd.DataFrame([data.at(*cell, data.methods[0], level) for cell in data.cells()])
+    level = min(data.levels, key=lambda x: abs(x - _CLIFF[0]), default=0.0)
+    rows = _scored(data, level)
+    if rows.empty:
+        return None, _NOTHING
     if rows["threshold"].isna().any():
         return None, "the leading method does not remove what lies below one threshold"
     hurt = rows["retained_high"] < 1
@@ -112,13 +124,15 @@ def scope_matters(data: Data) -> Finding:
     one, other = "magnitude", "magnitude-all"
     found = contest(data.contest(one, other))
     if found is None:
-        return None, "it takes both methods"
+        return None, "it takes magnitude beside magnitude-all"
     return found.low > 0, f"{one} against {other}, over all levels: {found.shown}"
 
 
 def layers_differ(data: Data) -> Finding:
     scopes = data["profile_scopes"]
     layers = scopes[scopes["scope"].str.startswith("layer:")]
+    if layers.empty:
+        return None, "no model's blocks were profiled"
     spread = layers.groupby("model", sort=False)["below_1e-1"].agg(["min", "max"])
     ratio = spread["max"] / spread["min"]
     shown = "; ".join(
@@ -162,9 +176,9 @@ def kinds_differ_more(data: Data) -> Finding:
 
 def one_answer(data: Data) -> Finding:
     """Whether the leading method has led some classifier there."""
-    leading = data.scores["series"] == data.methods[0]
+    leading = data.scores["series"] == data.leading
     high = data.scores[leading & (data.scores["sparsity"] >= _HIGH)]
-    high = high[high["task"].map(lambda t: data.primary[t] in ("accuracy", "f1"))]
+    high = high[high["task"].map(lambda t: data.primary[t] in LABELS)]
     if high.empty:
         return None, f"no classifier from {text.level(_HIGH)} on"
     collapsed = high[high["collapsed"]]

@@ -1,5 +1,6 @@
 """Figures that compare methods: their curves, what training wins back, what each layer bears."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.paper import style
+from analysis.paper import cells, style
+from analysis.paper.cells import Cell
 from analysis.paper.data import Data
 
 _FRAME = (-0.3, 1.15)
+_LABELLED_ROWS = 16  # of a heat map: more leave no room for numbers
+_NAMED_ROWS = 14
 
 
 def retained_curves(data: Data) -> Figure:
@@ -19,24 +23,46 @@ def retained_curves(data: Data) -> Figure:
 
     The band is the bootstrap interval of the leading method; a series of one level is a mark.
     """
-    cells, looks = data.cells(), _looks(data)
-    figure, axes = style.panels(len(cells), 2.3, sharey=True)
-    for axis, cell in zip(axes, cells, strict=True):
+    asked, looks = data.benchmarks, _looks(data)
+    if not looks:
+        return style.nothing("No pruned model of this study was scored.")
+    figure, axes = style.panels(len(asked), 2.3, sharey=True)
+    for axis, cell in zip(axes, asked, strict=True):
+        _finish(axis, data, cell, len(asked))
+        if why := _why_empty(data, cell):
+            style.say(axis, why)
+            continue
         for name, look in looks.items():
             _curve(axis, data, cell, name, look)
-        low, high = (
-            [data.at(*cell, data.methods[0], level)[f"retained_{end}"] for level in data.levels]
-            for end in ("low", "high")
-        )
-        axis.fill_between(
-            range(1, len(data.levels) + 1), low, high, color=style.COLOURS[0], alpha=0.18, lw=0
-        )
-        _finish(axis, data, cell)
+        _band(axis, data, cell)
     for axis in style.left_column(axes):
         axis.set_ylabel("retained quality")
-    handles = [Line2D([], [], label=style.name(name), **look) for name, look in looks.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    _legend(figure, looks)
     return figure
+
+
+def _why_empty(data: Data, cell: Cell) -> str:
+    """Why nothing can be drawn of a benchmark; empty if something can."""
+    if cell not in data.cells():
+        return cells.FAILED
+    return f"{cells.VOID}: dense is not\nabove chance" if cell in data.void else ""
+
+
+def _band(axis: Axes, data: Data, cell: Cell) -> None:
+    """The intervals of the leading method."""
+    rows = [data.find(*cell, data.leading, level) for level in data.levels]
+    ends = [
+        [np.nan if row is None else row[f"retained_{end}"] for row in rows]
+        for end in ("low", "high")
+    ]
+    low, high = np.array(ends, dtype=float)
+    places = range(1, len(data.levels) + 1)
+    axis.fill_between(places, low, high, color=style.COLOURS[0], alpha=0.18, lw=0)
+
+
+def _legend(figure: Figure, looks: Mapping[str, dict[str, Any]]) -> None:
+    handles = [Line2D([], [], **look) for look in looks.values()]
+    style.legend(figure, handles, [style.name(name) for name in looks])
 
 
 def _looks(data: Data) -> dict[str, dict[str, Any]]:
@@ -53,10 +79,11 @@ def _looks(data: Data) -> dict[str, dict[str, Any]]:
     return looks
 
 
-def _curve(axis: Axes, data: Data, cell: tuple[str, str], name: str, look: dict[str, Any]) -> None:
+def _curve(axis: Axes, data: Data, cell: Cell, name: str, look: dict[str, Any]) -> None:
     """The line of one series, from the dense model if it has the lowest level."""
     places = [(1 + i, data.find(*cell, name, level)) for i, level in enumerate(data.levels)]
-    points = [(x, row["retained"]) for x, row in places if row is not None]
+    known = [(x, row["retained"]) for x, row in places if row is not None]
+    points = [(x, value) for x, value in known if pd.notna(value)]
     if points and points[0][0] == 1:
         points.insert(0, (0, 1.0))
     if len(points) > 1:
@@ -65,36 +92,42 @@ def _curve(axis: Axes, data: Data, cell: tuple[str, str], name: str, look: dict[
         axis.plot(*points[0], **(look | {"linestyle": ""}))
 
 
-def _finish(axis: Axes, data: Data, cell: tuple[str, str]) -> None:
+def _finish(axis: Axes, data: Data, cell: Cell, panels: int) -> None:
     axis.axhline(0, color="black", linewidth=0.6)
-    axis.set_title(f"{style.name(cell[0])}: {style.name(data.task_title(cell[1]))}")
+    title = f"{style.name(cell[0])}: {style.name(data.task_title(cell[1]))}"
+    style.title(axis, title, style.columns_of(panels))
     axis.set_ylim(*_FRAME)
     style.level_axis(axis, data.levels)
 
 
 def recovery_curves(data: Data) -> Figure:
     """Retained quality with and without training: a panel a benchmark that was trained on."""
-    cells = [cell for cell in data.cells() if any(_has(data, cell, name) for name in data.trained)]
-    if not cells:
+    asked = [c for c in data.benchmarks if any(_has(data, c, name) for name in data.trained)]
+    if not asked:
         return style.nothing("This study trains no pruned model.")
-    figure, axes = style.panels(len(cells), 2.4, sharey=True)
+    figure, axes = style.panels(len(asked), 2.4, sharey=True)
     names = list(dict.fromkeys([*map(data.before, data.trained), *data.trained]))
-    for axis, cell in zip(axes, cells, strict=True):
-        for i, name in enumerate(names):
-            _curve(axis, data, cell, name, style.ordinal(i))
+    looks = {name: style.ordinal(i) for i, name in enumerate(names)}
+    for axis, cell in zip(axes, asked, strict=True):
+        _finish(axis, data, cell, len(asked))
+        if why := _why_empty(data, cell):
+            style.say(axis, why)
+            continue
+        for name, look in looks.items():
+            _curve(axis, data, cell, name, look)
         axis.axhline(0.9, color="black", linewidth=0.6, linestyle=":")
-        _finish(axis, data, cell)
     for axis in style.left_column(axes):
         axis.set_ylabel("retained quality")
-    handles = [
-        Line2D([], [], label=style.name(name), **style.ordinal(i)) for i, name in enumerate(names)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    _legend(figure, looks)
     return figure
 
 
-def _has(data: Data, cell: tuple[str, str], name: str) -> bool:
-    return any(data.find(*cell, name, level) is not None for level in data.levels)
+def _has(data: Data, cell: Cell, name: str) -> bool:
+    """Whether the series was to be had on that benchmark, at any level."""
+    levels = data.levels
+    return any(data.find(*cell, name, x) is not None for x in levels) or any(
+        cells.lacking(data, cell, name, x) for x in levels if cell in data.cells()
+    )
 
 
 def sensitivity_map(data: Data) -> Figure:
@@ -111,11 +144,16 @@ def sensitivity_map(data: Data) -> Figure:
         grid = grid.loc[list(dict.fromkeys(part["group"]))]  # as the model has them
         shown = np.clip(grid.to_numpy(dtype=float), 0, 1)
         image = axis.imshow(shown, aspect="auto", cmap="viridis", vmin=0, vmax=1)
-        _label_cells(axis, grid)
+        if len(grid) <= _LABELLED_ROWS:
+            _label_cells(axis, grid)
         axis.set_xticks(range(len(grid.columns)), [f"{100 * s:g}" for s in grid.columns])
-        axis.set_yticks(range(len(grid)), [style.name(group) for group in grid.index])
+        step = -(-len(grid) // _NAMED_ROWS)
+        axis.set_yticks(range(0, len(grid), step), list(map(style.name, grid.index[::step])))
         axis.set_xlabel("sparsity of the group (%)")
-        axis.set_title(f"{style.name(model)}: {style.name(data.task_title(task))}")
+        title = f"{style.name(model)}: {style.name(data.task_title(task))}"
+        style.title(axis, title, style.columns_of(len(panels)))
+        if (model, task) in data.void:
+            style.say(axis, cells.VOID)
         axis.grid(False)
     if image is not None:
         figure.colorbar(image, ax=axes, label="retained quality", shrink=0.9, aspect=14)

@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.paper import series, text
 from analysis.paper.contests import contest
 from analysis.paper.data import Data
-from analysis.paper.findings import Finding
+from analysis.paper.findings import LABELS, Finding
 from analysis.paper.text import escape
 
 _FROM = 0.5  # levels from here on tell methods apart
@@ -30,9 +30,15 @@ def methods_in_order(data: Data) -> Finding:
         return None, f"it takes {text.listing(order)} from {text.level(_FROM)} on"
     shown, broken = [], 0
     for level in _high_levels(data):
-        means = [data.mean_retained(data.retained(name, level).values()) for name in order]
+        kept = [data.retained(name, level) for name in order]
+        whole = set(data.sound()).intersection(*kept)
+        if not whole:
+            continue
+        means = [data.mean_retained(own[cell] for cell in whole) for own in kept]
         broken += sum(a < b - _SAME for a, b in itertools.pairwise(means))
         shown.append(f"{text.level(level)}: {', '.join(text.percent(m) for m in means)}")
+    if not shown:
+        return None, "no benchmark that is not void was scored under all four methods"
     return not broken, (
         f"mean retained of {', '.join(order)} at {'; '.join(shown)}; equal means within"
         f" {text.percent(_SAME)}"
@@ -99,7 +105,7 @@ _FREE = {"nm-magnitude": "magnitude-row", "nm-wanda": "wanda", "nm-sparsegpt": "
 
 
 def structure_costs(data: Data) -> Finding:
-    one, other = "structured", data.methods[0]
+    one, other = "structured", data.leading
     found = contest(data.contest(one, other))
     if found is None:
         return None, f"it takes {one} beside the leading method"
@@ -111,10 +117,11 @@ def training_recovers(data: Data) -> Finding:
     rows = data.scores[
         data.scores["series"].isin([name for name in data.trained if _is_tuned(data, name)])
         & (data.scores["sparsity"] == _RECOVERED_AT)
-        & data.scores["task"].map(lambda task: data.primary[task] in ("accuracy", "f1"))
+        & data.scores["task"].map(lambda task: data.primary[task] in LABELS)
     ]
     rows = rows[rows["retained"].notna()]
-    fallen = rows[[_before(data, row) < _RECOVERED for _, row in rows.iterrows()]]
+    began = [_before(data, row) for _, row in rows.iterrows()]
+    fallen = rows[[before is not None and before < _RECOVERED for before in began]]
     if fallen.empty:
         return None, f"no classifier that had fallen was fine-tuned at {text.level(_RECOVERED_AT)}"
     shown = "; ".join(
@@ -131,9 +138,11 @@ def _is_tuned(data: Data, name: str) -> bool:
     return "fine-tuned" in name and series.untrained(name) in data.entrants
 
 
-def _before(data: Data, row: pd.Series) -> float:
+def _before(data: Data, row: pd.Series) -> float | None:
+    """What the variant retained before training; None if that failed."""
     method = series.untrained(row["series"])
-    return float(data.at(row["model"], row["task"], method, row["sparsity"])["retained"])
+    found = data.find(row["model"], row["task"], method, row["sparsity"])
+    return None if found is None else float(found["retained"])
 
 
 def masks_needed(data: Data) -> Finding:

@@ -5,11 +5,9 @@ import json
 import pandas as pd
 
 from analysis import pruning
-from analysis.paper import series, text
+from analysis.paper import cells, series, text
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
-
-_UNREACHED = "*out of reach*"
 
 
 def method_costs(data: Data) -> Md:
@@ -38,48 +36,74 @@ _LOOKS_AT = {
 
 
 def means(data: Data) -> Md:
-    """Mean retained quality of each one-shot series at each level; the best of a level in bold."""
+    """Mean retained quality of each one-shot series at each level; the best of a level in bold.
+
+    A double dagger marks a mean that lacks benchmarks of which the series failed.
+    """
     grid = {name: [_mean(data, name, level) for level in data.levels] for name in data.entrants}
-    best = [max((v for v in c if v is not None), default=None) for c in zip(*grid.values())]  # noqa: B905
     body = []
+    best = [
+        max((m for m, whole in column if whole and m is not None), default=None)
+        for column in zip(*grid.values(), strict=True)
+    ]
     for name, values in grid.items():
-        cells = []
-        for value, top, level in zip(values, best, data.levels, strict=True):
-            shown = text.percent(value) if value is not None else _missing(data, name, level)
-            cells.append(f"**{shown}**" if value is not None and value == top else shown)
-        body.append([escape(name), *cells])
+        row = [escape(name)]
+        for (value, whole), top, level in zip(values, best, data.levels, strict=True):
+            if value is None:
+                row.append(_missing(data, name, level))
+                continue
+            shown = text.percent(value) + ("" if whole else " ‡")
+            row.append(f"**{shown}**" if whole and value == top else shown)
+        body.append(row)
     header = ["Method", *(text.level(level) for level in data.levels)]
     return text.table(header, body, "l" + "r" * len(data.levels))
 
 
-def _mean(data: Data, name: str, level: float) -> float | None:
-    values = data.retained(name, level)
-    return data.mean_retained(values.values()) if len(values) == len(data.cells()) else None
+def _mean(data: Data, name: str, level: float) -> tuple[float | None, bool]:
+    """The mean over the sound benchmarks that have this series, and whether all of them do.
+
+    None where one of them has the level out of reach.
+    """
+    values = data.retained(name, level).values()
+    mean = data.mean_retained(values)
+    known = mean == mean and _missing(data, name, level) != cells.word(cells.UNREACHED)
+    return (mean if known else None), len(values) == len(data.sound())
 
 
 def _missing(data: Data, name: str, level: float) -> str:
-    """Why there is no number: out of reach, or not a level of this method."""
+    """Why there is no number: out of reach, failed, void, or not a level of this method."""
     rows = data.one_shot
     rows = rows[(rows["series"] == name) & (rows["sparsity"] == level)]
-    return _UNREACHED if (rows["status"] == "unreachable").any() else text.MISSING
+    if rows.empty:
+        return text.MISSING
+    if (rows["status"] == "unreachable").any():
+        return cells.word(cells.UNREACHED)
+    return cells.word(cells.FAILED if (rows["status"] == "failed").all() else cells.VOID)
 
 
 def winners(data: Data) -> Md:
     """The best one-shot series of each benchmark and level, and how many it is not surely above."""
     body = []
-    for cell in data.cells():
-        cells = [escape(cell[0]), escape(data.task_title(cell[1]))]
-        body.append(cells + [_winner(data, cell, level) for level in data.levels])
+    for cell in data.benchmarks:
+        names = [escape(cell[0]), escape(data.task_title(cell[1]))]
+        body.append(names + [_winner(data, cell, level) for level in data.levels])
     header = ["Model", "Task", *(text.level(level) for level in data.levels)]
     return text.table(header, body, "ll" + "l" * len(data.levels))
 
 
 def _winner(data: Data, cell: tuple[str, str], level: float) -> str:
+    if cell not in data.cells():
+        return cells.word(cells.FAILED)
+    if cell in data.void:
+        return cells.word(cells.VOID)
     found = {name: data.find(*cell, name, level) for name in data.entrants}
     kept = {name: row["retained"] for name, row in found.items() if row is not None}
     kept = {name: value for name, value in kept.items() if not text.is_missing(value)}
     if not kept or max(kept.values()) <= 0:
-        return "none above chance" if kept else text.MISSING
+        if kept:
+            return "none above chance"
+        scored = any(row is not None for row in found.values())
+        return cells.word(cells.VOID if scored else cells.FAILED)
     best = max(kept, key=lambda name: kept[name])
     table = data.contests
     rivals = table[
@@ -94,20 +118,42 @@ def _winner(data: Data, cell: tuple[str, str], level: float) -> str:
     return f"**{shown}**" if not level_with else f"{shown}, {text.count(level_with)} alike"
 
 
+_WIDE = 6  # benchmarks: with more of them each is a row in place of a column
+
+
 def methods_by_level(data: Data) -> Md:
     """What each benchmark retains under each series, level by level, with its interval."""
-    cells = data.cells()
+    asked = data.benchmarks
+    if len(asked) > _WIDE:
+        return _methods_by_benchmark(data)
     body = []
     for level in data.levels:
-        body.append([f"**{text.level(level)}**", *[""] * len(cells)])
+        body.append([f"**{text.level(level)}**", *[""] * len(asked)])
         for name in [*data.entrants, *data.trained]:
-            rows = [data.find(*cell, name, level) for cell in cells]
-            if any(row is not None for row in rows):
-                shown = [text.MISSING if row is None else _retained(row) for row in rows]
+            if _was_run(data, name, level):
+                shown = [cells.retained(data, cell, name, level, _retained) for cell in asked]
                 body.append([escape(name), *shown])
-    header = ["Level, method"]
-    header += [_benchmark(data, cell) for cell in cells]
-    return text.table(header, body, "l" + "r" * len(cells))
+    header = ["Level, method", *(cells.name(data, cell) for cell in asked)]
+    return text.table(header, body, "l" + "r" * len(asked))
+
+
+def _methods_by_benchmark(data: Data) -> Md:
+    """The same with a row for each benchmark and series, and a column a level."""
+    body = []
+    for cell in data.benchmarks:
+        body.append([f"**{cells.name(data, cell)}**", *[""] * len(data.levels)])
+        for name in [*data.entrants, *data.trained]:
+            shown = [cells.retained(data, cell, name, level, _retained) for level in data.levels]
+            if any(value != text.MISSING for value in shown):
+                body.append([escape(name), *shown])
+    header = ["Benchmark, method", *(text.level(level) for level in data.levels)]
+    return text.table(header, body, "l" + "r" * len(data.levels))
+
+
+def _was_run(data: Data, name: str, level: float) -> bool:
+    """Whether any benchmark was to have the series at that level."""
+    rows = data.variants
+    return bool(((rows["series"] == name) & (rows["sparsity"] == level)).any())
 
 
 def _retained(row: pd.Series) -> str:
@@ -118,20 +164,21 @@ def _retained(row: pd.Series) -> str:
 def recovery(data: Data) -> Md:
     """What training wins back: retained before and after, the zeros after it, and the seconds."""
     body = []
-    for cell in data.cells():
+    for cell in data.benchmarks:
         for level in data.levels:
-            after = {name: data.find(*cell, name, level) for name in data.trained}
-            if all(row is None for row in after.values()):
+            after = [cells.retained(data, cell, name, level, _retained) for name in data.trained]
+            if all(shown == text.MISSING for shown in after):
                 continue
-            found = [row["variant"] for row in after.values() if row is not None]
-            facts = data.variants.set_index("variant").loc[found]
-            before = data.at(*cell, data.before(data.trained[-1]), level)
+            rows = [data.find(*cell, name, level) for name in data.trained]
+            facts = data.variants.set_index("variant")
+            facts = facts.loc[[row["variant"] for row in rows if row is not None]]
+            before = data.before(data.trained[-1])
             body.append(
                 [
-                    _benchmark(data, cell),
+                    cells.name(data, cell),
                     text.level(level),
-                    text.fixed(before["retained"]),
-                    *(text.MISSING if row is None else _retained(row) for row in after.values()),
+                    cells.retained(data, cell, before, level, _value),
+                    *after,
                     text.between(facts["achieved"], lambda share: text.percent(share, 2)),
                     text.between(facts["train_seconds"], lambda s: f"{s:.0f}"),
                 ]
@@ -141,13 +188,13 @@ def recovery(data: Data) -> Md:
     return text.table(header, body, "lrr" + "r" * (len(names) + 2))
 
 
+def _value(row: pd.Series) -> str:
+    return text.fixed(row["retained"])
+
+
 def _signed(value: float) -> str:
     shown = text.fixed(value)
     return shown if shown.startswith("−") else f"+{shown}"
-
-
-def _benchmark(data: Data, cell: tuple[str, str]) -> str:
-    return f"{escape(cell[0])}: {escape(data.task_title(cell[1]))}"
 
 
 def allocation(data: Data) -> Md:
@@ -158,13 +205,16 @@ def allocation(data: Data) -> Md:
     settings = data.variants.set_index("variant")["settings"]
     for _, row in contest.iterrows():
         shares = json.loads(settings[row["variant"]])["allocation"]
+        cell = (row["model"], row["task"])
+        if cell in data.void:
+            continue
         pair = [
-            text.fixed(data.at(row["model"], row["task"], name, row["sparsity"])["retained"])
+            cells.retained(data, cell, name, row["sparsity"], _value)
             for name in (uniform, row["series"])
         ]
         body.append(
             [
-                _benchmark(data, (row["model"], row["task"])),
+                cells.name(data, cell),
                 text.level(row["sparsity"]),
                 *pair,
                 f"{_signed(row['difference'])} ({text.fixed(row['low'])} to"

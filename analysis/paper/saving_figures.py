@@ -9,30 +9,51 @@ from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
 from analysis.paper import style, tradeoff
 from analysis.paper.data import Data
 
+_ALIKE = 8  # times as large: files that can share an axis
+_ROWS = 4  # models that can stand one under another
 _KERNELS = (DENSE, TORCH_CSR, TILED_CSR, AUTO)
 
 
 def bytes_by_level(data: Data) -> Figure:
     """Bytes of each format against sparsity, with the entropy bound, a panel a model."""
-    figure, axes = style.panels(len(data.models), 2.6, sharey=True)
+    stored = [model for model in data.models if len(data.sizes_of(model))]
+    if not stored:
+        return style.nothing("No file of this study was written.")
+    figure, axes = style.panels(len(data.models), 2.6, sharey=_alike(data, stored))
     for axis, model in zip(axes, data.models, strict=True):
+        style.title(axis, style.name(model), style.columns_of(len(axes)))
+        style.level_axis(axis, data.levels)
         rows = data.sizes_of(model)
         formats = list(dict.fromkeys(rows["format"]))
+        if not formats:
+            style.say(axis, "failed")
+            continue
         for i, name in enumerate(formats):
-            part = rows[rows["format"] == name].sort_values("sparsity")
-            axis.plot(range(len(part)), part["bytes"] / 1e6, label=name, **style.ordinal(i))
-        bound = rows[rows["format"] == formats[0]].sort_values("sparsity")
+            part = rows[rows["format"] == name].set_index("sparsity")["bytes"]
+            axis.plot(*_by_level(part, data.levels), label=name, **style.ordinal(i))
+        bound = rows[rows["format"] == formats[0]].set_index("sparsity")["bound_bytes"]
         axis.plot(
-            range(len(bound)), bound["bound_bytes"] / 1e6, label="entropy bound",
+            *_by_level(bound, data.levels), label="entropy bound",
             color=style.INK, linestyle=":", marker="",
         )  # fmt: skip
-        axis.set_title(style.name(model))
-        style.level_axis(axis, data.levels)
-    axes[0].set_ylim(bottom=0)  # after all are drawn: the axes are shared
+    for axis in axes:  # after all are drawn: they may be shared
+        axis.set_ylim(bottom=0)
     for axis in style.left_column(axes):
         axis.set_ylabel("file size (MB)")
-    style.legend_below(figure, axes[0])
+    style.legend(figure, *style.entries(axes))
     return figure
+
+
+def _by_level(values: pd.Series, levels: list[float]) -> tuple[list[int], list[float]]:
+    """Places on the axis of levels, dense first, and megabytes, where there is a file."""
+    found = [(x, level) for x, level in enumerate([0.0, *levels]) if level in values.index]
+    return [x for x, _ in found], [float(values[level]) / 1e6 for _, level in found]
+
+
+def _alike(data: Data, models: list[str]) -> bool:
+    """Whether the largest file is no more than a few times the smallest model's."""
+    whole = [float(data.sizes_of(model)["bytes"].max()) for model in models]
+    return max(whole) <= _ALIKE * min(whole)
 
 
 def speedups(data: Data) -> Figure:
@@ -41,17 +62,33 @@ def speedups(data: Data) -> Figure:
     if table.empty:
         return style.nothing("This study times no forward pass.")
     batches = sorted(table["batch"].unique())
-    places = [(batch, model) for batch in batches for model in data.models]
-    figure, axes = style.grid(len(batches), len(data.models), 1.55)
-    for axis, (batch, model) in zip(axes, places, strict=True):
-        rows = table[(table["batch"] == batch) & (table["model"] == model)]
-        _by_kernel(axis, rows, [0.0, *data.levels])
-        axis.set_title(style.name(f"{model}, batch {batch}"))
+    models = [model for model in data.models if model in set(table["model"])]
+    columns = style.columns_of(len(models))
+    rows = len(batches) * -(-len(models) // columns)
+    figure, axes = style.grid(rows, columns, max(1.55, 2.6 - 0.35 * rows))
+    places = _in_rows(batches, models, columns)
+    for axis, place in zip(axes, places, strict=True):
+        if place is None:
+            axis.set_visible(False)
+            continue
+        batch, model = place
+        own = table[(table["batch"] == batch) & (table["model"] == model)]
+        _by_kernel(axis, own, [0.0, *data.levels])
+        style.title(axis, style.name(f"{model}, batch {batch}"), columns)
         style.level_axis(axis, data.levels)
-    for axis in axes[:: len(data.models)]:
-        axis.set_ylabel("speed-up over dense")
-    style.legend_below(figure, axes[0])
+    for axis in axes[::columns]:
+        axis.set_ylabel("speed-up over dense" if rows < 4 else "speed-up")
+    style.legend(figure, *style.entries(axes))
     return figure
+
+
+def _in_rows(batches: list[int], models: list[str], columns: int) -> list[tuple[int, str] | None]:
+    """What each panel shows; each batch size begins a row of its own."""
+    found: list[tuple[int, str] | None] = []
+    for batch in batches:
+        found += [(batch, model) for model in models]
+        found += [None] * (-len(found) % columns)
+    return found
 
 
 def replica_speedups(data: Data) -> Figure:
@@ -98,8 +135,13 @@ def tradeoff_map(data: Data) -> Figure:
     if variants.empty:
         return style.nothing("This study times no variant that it scores.")
     groups = tradeoff.groups(variants)
-    figure, axes = style.grid(len(data.models), 2, 2.2, sharey=True)
-    for row, model in enumerate(data.models):
+    models = [model for model in data.models if model in set(variants["model"])]
+    beside = 1 if len(models) <= _ROWS else 2  # models in a row
+    rows = -(-len(models) // beside)
+    figure, axes = style.grid(rows, 2 * beside, 2.2, sharey=True)
+    for axis in axes[2 * len(models) :]:
+        axis.set_visible(False)
+    for row, model in enumerate(models):
         own = variants[variants["model"] == model]
         for axis, column, label in (
             (axes[2 * row], "bytes_share", "file, as a share of the dense one"),
@@ -114,9 +156,10 @@ def tradeoff_map(data: Data) -> Figure:
                          facecolors="none", edgecolors=style.INK, linewidths=0.8)  # fmt: skip
             axis.xaxis.set_major_formatter(PercentFormatter(1.0))
             axis.set_xlim(left=0)
-            axis.set_title(style.name(model))
-            if row == len(data.models) - 1:
-                axis.set_xlabel(label)
-        axes[2 * row].set_ylabel("retained")
-    style.legend_below(figure, axes[0], columns=5)
+            style.title(axis, style.name(model), 2 * beside)
+            if row >= len(models) - beside:
+                axis.set_xlabel(label if beside == 1 else label.split(",")[0] + " (share)")
+        if row % beside == 0:
+            axes[2 * row].set_ylabel("retained")
+    style.legend(figure, *style.entries(axes), columns=5)
     return figure

@@ -1,9 +1,11 @@
 """Tables of what pruning and its alternatives save."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from analysis.execution.names import AUTO, DENSE
-from analysis.paper import series, text, tradeoff
+from analysis.paper import cells, series, text, tradeoff
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
 
@@ -23,19 +25,23 @@ def sizes(data: Data) -> Md:
     body = []
     for model in data.models:
         rows = data.sizes_of(model)
-        dense_bytes = rows.loc[(rows["format"] == "dense") & (rows["sparsity"] == 0), "bytes"]
+        dense = rows.loc[(rows["format"] == "dense") & (rows["sparsity"] == 0), "bytes"]
         columns = [0.0, *data.levels]
+        if dense.empty:
+            body.append([escape(model), text.MISSING, *["*failed*"] * len(columns)])
+            continue
         for name in dict.fromkeys(rows["format"]):
-            part = rows[rows["format"] == name].set_index("sparsity")
-            shares = [text.percent(part.loc[level, "ratio"]) for level in columns]
-            body.append([escape(model), escape(name), *shares])
-        part = rows[rows["format"] == "dense"].set_index("sparsity")
-        bounds = [
-            text.percent(part.loc[level, "bound_bytes"] / dense_bytes.iloc[0]) for level in columns
-        ]
-        body.append([escape(model), "*entropy bound*", *bounds])
+            part = rows[rows["format"] == name].set_index("sparsity")["ratio"]
+            body.append([escape(model), escape(name), *_shares(part, columns)])
+        part = rows[rows["format"] == "dense"].set_index("sparsity")["bound_bytes"]
+        body.append([escape(model), "*entropy bound*", *_shares(part / dense.iloc[0], columns)])
     header = ["Model", "Format", "Dense", *(text.level(level) for level in data.levels)]
     return text.table(header, body, "ll" + "r" * (len(data.levels) + 1))
+
+
+def _shares(by_level: pd.Series, levels: Sequence[float]) -> list[str]:
+    """A cell for each level; a file that is not there was not written because its step failed."""
+    return [text.percent(by_level[x]) if x in by_level.index else "*failed*" for x in levels]
 
 
 def latencies(data: Data) -> Md:
@@ -57,6 +63,9 @@ def latencies(data: Data) -> Md:
         ]
         for _, row in table.assign(order=order).sort_values(keys).iterrows()
     ]
+    lost = [m for m in data.models if m not in set(table["model"])] if len(table) else []
+    rest = [text.MISSING] * 7
+    body += [[escape(m), text.MISSING, cells.word(cells.untimed(data, m)), *rest[1:]] for m in lost]
     header = ["Model", "Batch", "Level", "Kernel", "p50 (ms)", "p95 (ms)", "Runs", "Speed-up",
               "Peak memory"]  # fmt: skip
     return text.table(header, body, "lrrlrrrrr")
@@ -66,7 +75,7 @@ def alternatives(data: Data) -> Md:
     """What the alternatives keep, weigh and take, over all models that were put to them."""
     variants = tradeoff.table(data)
     trained = [name for name in data.trained if name in set(variants["series"])]
-    tuned = [name for name in trained if series.untrained(name) == data.methods[0]] or trained
+    tuned = [name for name in trained if series.untrained(name) == data.leading] or trained
     pruned = [*data.methods[:1], *tuned[:1]]
     shown = variants[~variants["group"].isin(["dense", "N:M"])]
     shown = shown[~shown["group"].isin(["one-shot", "trained"]) | shown["series"].isin(pruned)]
@@ -89,25 +98,38 @@ def alternatives(data: Data) -> Md:
 
 def alternatives_by_model(data: Data) -> Md:
     """The same model by model, with intervals, and the oracle's choice as the upper bound."""
-    scores = data.scores
-    other = scores[~scores["kind"].isin(["dense", "pruned"])]
     timed = tradeoff.table(data).set_index("variant")
-    body = []
-    for _, row in other.iterrows():
+    alike = data.variants[~data.variants["kind"].isin(["dense", "pruned"])]
+    lost = alike[(alike["status"] == "failed") & ~alike["variant"].isin(data.scores["variant"])]
+    body = [
+        [
+            escape(row["model"]),
+            escape(data.task_title(row["task"])),
+            escape(row["series"]),
+            *("*failed*", text.MISSING, text.MISSING, text.MISSING),
+        ]
+        for _, row in lost.iterrows()
+    ]
+    for _, row in data.scores[~data.scores["kind"].isin(["dense", "pruned"])].iterrows():
+        void = (row["model"], row["task"]) in data.void
         found = timed.loc[row["variant"]] if row["variant"] in timed.index else None
         body.append(
             [
                 escape(row["model"]),
                 escape(data.task_title(row["task"])),
                 escape(row["series"]),
-                text.number(row["retained"], 3),
-                f"{text.number(row['retained_low'], 3)} to {text.number(row['retained_high'], 3)}",
+                "*void*" if void else text.number(row["retained"], 3),
+                text.MISSING if void else _interval(row),
                 text.MISSING if found is None else text.percent(found["bytes_share"]),
                 text.MISSING if found is None else text.number(found["p50_ms"]),
             ]
         )
     header = ["Model", "Task", "Variant", "Retained", "Interval", "File", "p50 (ms)"]
     return text.table(header, body, "lllrrrr")
+
+
+def _interval(row: pd.Series) -> str:
+    return f"{text.number(row['retained_low'], 3)} to {text.number(row['retained_high'], 3)}"
 
 
 def operations(data: Data) -> Md:
@@ -143,6 +165,11 @@ def recommended(data: Data) -> Md:
             row = tradeoff.recommended(own, loss)
             if row is not None:
                 body.append([escape(model), f"{text.percent(loss, 0)}", *_advice(row)])
+        if own.empty and len(variants):
+            why = cells.untimed(data, model)
+            if data.first_task(model) is not None and (model, data.first_task(model)) in data.void:
+                why = cells.VOID
+            body.append([escape(model), text.MISSING, cells.word(why), *[text.MISSING] * 5])
     header = ["Model", "Loss", "Variant", "Retained", "File", "Format", "Speed-up", "Kernel"]
     return text.table(header, body, "lrlrrlrl")
 

@@ -3,10 +3,13 @@
 Okabe & Ito's colours, told apart by line style and marker too, so that print in grey still reads.
 """
 
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -16,6 +19,9 @@ HOLLOW = ("s", "D", "o", "^", "v", "<", ">", "p")  # markers of what is no line
 LINES = ("-", "--", "-.", ":")
 INK = "black"
 FULL_WIDTH = 6.4  # inches: the text width of the PDF
+FULL_HEIGHT = 8.2  # inches: what a page leaves beside the caption
+_LEGEND_WIDTH = 100  # characters of a legend over the full width
+_TITLE_WIDTH = 68  # characters of titles over the full width
 
 
 def use() -> None:
@@ -52,23 +58,32 @@ def panels(count: int, height: float, **options: Any) -> tuple[Figure, list[Axes
     figure, flat = grid(-(-count // columns), columns, height, **options)
     for axis in flat[count:]:
         axis.set_visible(False)
+    for axis in bottom_row(flat[:count]):  # a shared axis is labelled in the last row alone
+        axis.tick_params(labelbottom=True)
     return figure, flat[:count]
 
 
 def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    """So many panels each way over the full width, listed row by row."""
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(FULL_WIDTH, height * rows), squeeze=False, **options
-    )
+    """So many panels each way over the full width, listed row by row, within a page's height."""
+    size = (FULL_WIDTH, min(height * rows, FULL_HEIGHT))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
     plt.close(figure)  # else a notebook shows it twice: as an open figure and as the chunk's value
     return figure, list(axes.flat)
 
 
 def nothing(why: str) -> Figure:
     """A figure for what a study did not do: one line that says so."""
-    figure = plt.figure(figsize=(FULL_WIDTH, 0.5))
-    plt.close(figure)
-    figure.text(0.5, 0.5, why, ha="center", va="center", style="italic")
+    figure, (axis,) = grid(1, 1, 0.5)
+    axis.axis("off")  # yet there: a notebook shows no picture of a figure without axes
+    axis.text(0.5, 0.5, why, ha="center", va="center", style="italic")
+    return figure
+
+
+def marked(figure: Figure, mark: str) -> Figure:
+    """The figure with a line above it that no reader can miss."""
+    height = figure.get_figheight()
+    figure.set_figheight(height + 0.25)
+    figure.suptitle(mark, color=COLOURS[1], weight="bold", fontsize=9)
     return figure
 
 
@@ -81,8 +96,41 @@ def columns_of(count: int) -> int:
 def legend_below(figure: Figure, source: Axes, columns: int = 4, title: str | None = None) -> None:
     """One legend for all panels, under them, from the entries of one."""
     handles, labels = source.get_legend_handles_labels()
-    columns = min(columns, max(1, len(labels)))
+    legend(figure, handles, labels, columns, title)
+
+
+def legend(
+    figure: Figure,
+    handles: Sequence[Artist],
+    labels: Sequence[str],
+    columns: int = 4,
+    title: str | None = None,
+) -> None:
+    """A legend under all panels, in as many columns as its longest entry leaves room for."""
+    if not labels:
+        return
+    longest = max(map(len, labels)) + 7  # the handle beside it
+    columns = max(1, min(columns, len(labels), _LEGEND_WIDTH // longest))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=title)
+
+
+def entries(axes: Sequence[Axes]) -> tuple[list[Artist], list[str]]:
+    """The legend entries of all panels, each once: one may lack what another has."""
+    found: dict[str, Artist] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    return list(found.values()), list(found)
+
+
+def title(axis: Axes, text: str, columns: int) -> None:
+    """A panel's title, in as many lines as it takes when so many panels stand side by side."""
+    axis.set_title("\n".join(textwrap.wrap(text, max(12, _TITLE_WIDTH // columns))))
+
+
+def say(axis: Axes, why: str) -> None:
+    """A panel with nothing to draw says why, on the axes that the others have."""
+    axis.text(0.5, 0.5, why, ha="center", va="center", style="italic", transform=axis.transAxes)
 
 
 def ordinal(index: int) -> dict[str, Any]:

@@ -1,28 +1,37 @@
 """The paper's tables, each a function from the results to a Markdown pipe table."""
 
+import functools
 import json
+from collections.abc import Callable
 
 import pandas as pd
 
 from analysis.models.naming import PARTS
-from analysis.paper import text, weights
+from analysis.paper import cells, text, weights
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
 
 
 def models(data: Data) -> Md:
     """Name, family, parameters and bytes of each model."""
-    body = [
-        [
-            escape(row["model"]),
-            escape(row["family"]),
-            escape(row["source"]),
-            text.count(row["parameters"]),
-            text.percent(row["prunable_parameters"] / row["parameters"]),
-            text.megabytes(row["bytes"]),
-        ]
-        for _, row in data["models"].iterrows()
-    ]
+    known = data["models"].set_index("model")
+    body = []
+    for model in data.models:
+        row = known.loc[model] if model in known.index else pd.Series(dtype=object)
+        if text.is_missing(row.get("parameters")):
+            told = [escape(row.get(c) or text.MISSING) for c in ("family", "source")]
+            body.append([escape(model), *told, "*failed*", text.MISSING, text.MISSING])
+            continue
+        body.append(
+            [
+                escape(model),
+                escape(row["family"]),
+                escape(row["source"]),
+                text.count(row["parameters"]),
+                text.percent(row["prunable_parameters"] / row["parameters"]),
+                text.megabytes(row["bytes"]),
+            ]
+        )
     header = ["Model", "Family", "Source", "Parameters", "Prunable", "File"]
     return text.table(header, body, "lllrrr")
 
@@ -33,18 +42,18 @@ def far_from_zero(data: Data) -> Md:
         [definition]
         + [
             text.percent(share(data.one(data["profile_scopes"], model=model, scope="model")))
-            for model in data.models
+            for model in data.profiled
         ]
         for definition, share in weights.FAR_FROM_ZERO.items()
     ]
-    header = ["Far from zero is what is", *map(escape, data.models)]
-    return text.table(header, body, "l" + "r" * len(data.models))
+    header = ["Far from zero is what is", *map(escape, data.profiled)]
+    return text.table(header, body, "l" + "r" * len(data.profiled))
 
 
 def parts(data: Data) -> Md:
     """How weights are distributed in each model and its parts."""
     body = []
-    for model in data.models:
+    for model in data.profiled:
         scopes = data["profile_scopes"]
         own = scopes[scopes["model"] == model]
         found = own[own["scope"].str.startswith("part:")]
@@ -69,27 +78,37 @@ def thresholds(data: Data) -> Md:
     Methods without one threshold are left out.
     """
     body = []
-    variants = data["variants"]
+    facts = data.variants.set_index("variant")
     for model in data.models:
         task = data.first_task(model)
-        for method in data.methods:
-            rows = [data.at(model, task, method, level)["variant"] for level in data.levels]
-            found = variants.set_index("variant").loc[rows]
-            if found["threshold"].isna().all():
+        for method in data.methods if task is not None else ():
+            cell = (model, str(task))
+            rows = [data.find(*cell, method, level) for level in data.levels]
+            known = facts.loc[[row["variant"] for row in rows if row is not None]]
+            if known["threshold"].isna().all():
                 continue
+            first = known.iloc[0]
             body.append(
                 [
                     escape(model),
                     escape(method),
-                    text.percent((found["scope_weights"] / found["parameters"]).iloc[0]),
-                    *(
-                        f"{text.number(t, 2)} ({text.percent(w, 0)})"
-                        for t, w in zip(found["threshold"], found["whole_model"], strict=True)
-                    ),
+                    text.percent(first["scope_weights"] / first["parameters"]),
+                    *(cells.shown(data, cell, method, level, _removed(facts))
+                      for level in data.levels),
                 ]
-            )
+            )  # fmt: skip
     header = ["Model", "Method", "Scope", *(text.level(level) for level in data.levels)]
     return text.table(header, body, "llr" + "r" * len(data.levels))
+
+
+def _removed(facts: pd.DataFrame) -> Callable[[pd.Series], str]:
+    """The threshold of a variant that was scored, and what it removed of the whole model."""
+
+    def show(row: pd.Series) -> str:
+        own = facts.loc[row["variant"]]
+        return f"{text.number(own['threshold'], 2)} ({text.percent(own['whole_model'], 0)})"
+
+    return show
 
 
 def tasks(data: Data) -> Md:
@@ -120,53 +139,64 @@ def baseline(data: Data) -> Md:
     """The dense models' scores with their intervals, between chance and the best possible."""
     body = []
     dense = data.quality[data.quality["kind"] == "dense"]
-    for _, row in dense.iterrows():
-        metric = data.metrics.loc[(row["task"], row["metric"])]
-        unit = _unit(metric)
-        body.append(
-            [
-                escape(row["model"]),
-                escape(data.task_title(row["task"])),
-                escape(metric["metric_title"]),
-                text.score(row["value"], unit),
-                _range(row["low"], row["high"], unit),
-                text.score(metric["chance"], unit),
-                text.score(metric["best"], unit),
-            ]
-        )
-    header = ["Model", "Task", "Metric", "Score", "Interval", "Chance", "Best"]
-    return text.table(header, body, "lllrrrr")
+    published = data["published"].set_index(["model", "task", "metric"])["value"].to_dict()
+    for model, task in data.benchmarks:
+        rows = dense[(dense["model"] == model) & (dense["task"] == task)]
+        names = [escape(model), escape(data.task_title(task))]
+        if rows.empty:
+            body.append([*names, text.MISSING, "*failed*", *[text.MISSING] * 4])
+        for _, row in rows.iterrows():
+            metric = data.metrics.loc[(task, row["metric"])]
+            unit = _unit(metric)
+            void = " ‡" if (model, task) in data.void else ""
+            body.append(
+                [
+                    *names,
+                    escape(metric["metric_title"]),
+                    text.computed(row["value"], unit) + void,
+                    _range(row["low"], row["high"], unit),
+                    text.score(metric["chance"], unit),
+                    text.score(metric["best"], unit),
+                    text.score(published.get((model, task, row["metric"])), unit),
+                ]
+            )
+    header = ["Model", "Task", "Metric", "Score", "Interval", "Chance", "Best", "Published"]
+    return text.table(header, body, "lllrrrrr")
 
 
 def quality(data: Data) -> Md:
     """The primary score at each level under the leading method, dense first."""
     body = []
-    for model, task in data.cells():
-        unit = _unit(data.metrics.loc[(task, data.primary[task])])
-        rows = [data.at(model, task, "dense", 0.0)]
-        rows += [data.at(model, task, data.methods[0], level) for level in data.levels]
-        metric = str(data.metrics.loc[(task, data.primary[task]), "metric_title"])
+    for cell in data.benchmarks:
+        metric = data.primary.get(cell[1])
+        described = None if metric is None else data.metrics.loc[(cell[1], metric)]
+        unit = "" if described is None else _unit(described)
+        void = " ‡" if cell in data.void else ""
+        columns = [("dense", 0.0), *((data.leading, level) for level in data.levels)]
+        scores = [
+            cells.shown(data, cell, *column, functools.partial(_marked_score, unit))
+            for column in columns
+        ]
         body.append(
             [
-                escape(model),
-                escape(data.task_title(task)),
-                escape(metric),
-                *(text.score(row["value"], unit) + _mark(row) for row in rows),
+                escape(cell[0]),
+                escape(data.task_title(cell[1])) + void,
+                text.MISSING if described is None else escape(described["metric_title"]),
+                *scores,
             ]
         )
     header = ["Model", "Task", "Metric", "Dense", *(text.level(level) for level in data.levels)]
     return text.table(header, body, "lll" + "r" * (len(data.levels) + 1))
 
 
-def _mark(row: pd.Series) -> str:
-    """A dagger where the model gives one answer to everything."""
-    return " †" if row["collapsed"] else ""
+def _marked_score(unit: str, row: pd.Series) -> str:
+    return text.computed(row["value"], unit) + _mark(row)
 
 
 def differences(data: Data) -> Md:
     """Every score under the leading method, with its paired difference from the dense model."""
     body = []
-    pruned = data.quality[data.quality["series"] == data.methods[0]]
+    pruned = data.quality[data.quality["series"] == data.leading]
     in_order = pruned.groupby(["model", "task", "metric"], sort=False).ngroup()
     for _, row in pruned.assign(order=in_order).sort_values(["order", "sparsity"]).iterrows():
         metric = data.metrics.loc[(row["task"], row["metric"])]
@@ -177,10 +207,12 @@ def differences(data: Data) -> Md:
                 escape(data.task_title(row["task"])),
                 escape(metric["metric_title"]),
                 text.level(row["sparsity"]),
-                text.score(row["value"], unit) + _mark(row),
+                text.computed(row["value"], unit) + _mark(row),
                 text.signed(row["delta"], unit),
                 _range(row["delta_low"], row["delta_high"], unit, signed=True),
-                text.number(row["retained"], 2),
+                cells.word(cells.VOID)
+                if (row["model"], row["task"]) in data.void
+                else text.number(row["retained"], 2),
             ]
         )
     header = [
@@ -197,6 +229,7 @@ def environment(data: Data) -> Md:
     changed = " with uncommitted changes" if env["uncommitted_changes"] else ""
     body = [
         ["Study", escape(env["study"])],
+        *([["Rehearsal", "random weights: no result means anything"]] if data.rehearsal else []),
         ["Processor", escape(f"{hardware['processor']}, {hardware['cores']} cores")],
         ["Accelerator", escape(hardware["accelerator"])],
         ["Memory", f"{hardware['memory_bytes'] / 2**30:.0f} GiB"],
@@ -206,6 +239,7 @@ def environment(data: Data) -> Md:
         ["Seeds", escape(", ".join(map(str, env["seeds"])))],
         ["Bootstrap", escape(f"{env['bootstrap']['resamples']} resamples")],
         ["Finished", escape(env["finished"])],
+        *(["Note", escape(note)] for note in env.get("notes", ())),
     ]
     return text.table(["What", "Value"], body, "ll")
 
@@ -230,10 +264,17 @@ def steps(data: Data) -> Md:
     return text.table(["Step", "Computed", "Remembered", "Seconds"], body, "lrrr")
 
 
+def _mark(row: pd.Series) -> str:
+    """A dagger where the model gives one answer to everything."""
+    return " †" if row["collapsed"] else ""
+
+
 def _unit(metric: pd.Series) -> str:
     return "%" if metric["unit"] == "%" else ""
 
 
 def _range(low: float, high: float, unit: str, signed: bool = False) -> str:
+    if text.is_missing(low) and text.is_missing(high):
+        return text.MISSING
     shown = text.signed if signed else text.score
     return f"{shown(low, unit)} to {shown(high, unit)}"

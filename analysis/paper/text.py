@@ -124,6 +124,11 @@ def signed(value: Any, unit: str) -> str:
     return shown if shown == MISSING or shown.startswith("−") else f"+{shown}"
 
 
+def computed(value: Any, unit: str) -> str:
+    """A score that was computed: one without a finite value is an infinite perplexity."""
+    return "infinite" if is_missing(value) else score(value, unit)
+
+
 def between(values: Iterable[float], shown: Any) -> str:
     """The smallest and the largest, or the one value that both are shown as: "3 % to 9 %"."""
     present = [v for v in values if not is_missing(v)]
@@ -131,6 +136,22 @@ def between(values: Iterable[float], shown: Any) -> str:
         return MISSING
     low, high = shown(min(present)), shown(max(present))
     return low if low == high else f"{low} to {high}"
+
+
+def millions(counts: Iterable[float]) -> str:
+    """A range of counts, in millions or billions."""
+    known = [float(count) for count in counts if not is_missing(count)]
+    if not known:
+        return "an unrecorded number of"
+    if max(known) < 1e9:
+        shown = between(known, lambda n: number(n / 1e6, 2 if n < 1e7 else 3))
+        return f"{shown}\u00a0million"
+    return between(known, _large)
+
+
+def _large(count: float) -> str:
+    scale, word = (1e9, "billion") if count >= 1e9 else (1e6, "million")
+    return f"{number(count / scale)}\u00a0{word}"
 
 
 def listing(items: Sequence[str]) -> str:
@@ -161,8 +182,9 @@ def table(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> M
 
 
 def _shown_length(cell: str) -> int:
-    """About how many characters a reader sees of a cell."""
-    return len(html.unescape(cell).replace("\u200b", "").replace("\u2060", "").replace("*", ""))
+    """About how many characters a reader sees of a cell; bold ones are wider."""
+    seen = html.unescape(cell).replace("\u200b", "").replace("\u2060", "").replace("*", "")
+    return len(seen) + 2 * ("**" in cell)
 
 
 def _minus(text: str) -> str:

@@ -32,11 +32,15 @@ def table(data: Data) -> pd.DataFrame:
     columns = ["variant", "model", "task", "kind", "method", "series", "sparsity", "retained",
                "retained_low", "retained_high"]  # fmt: skip
     found = data.scores[columns].merge(fastest, on="variant").merge(smallest, on="variant")
-    found = found[~found["series"].str.endswith(series.ORACLE) & found["retained"].notna()]
-    dense = found[found["kind"] == "dense"].set_index("model")
+    cells = zip(found["model"], found["task"], strict=True)
+    sound = np.array([cell in data.sound() for cell in cells], dtype=bool)
+    found = found[~found["series"].str.endswith(series.ORACLE) & found["retained"].notna() & sound]
+    found = found.drop_duplicates("variant")  # of a model tuned for no task: its first benchmark
+    dense = found[found["kind"] == "dense"].drop_duplicates("model").set_index("model")
     for column in ("bytes", "p50_ms"):
         whole = found["model"].map(dense[column]).astype(float)  # of no rows it would be text
         found[f"{column}_share"] = found[column] / whole
+    found = found[found["model"].isin(dense.index)]  # nothing else can be held against it
     settings = found["variant"].map(data.variants.set_index("variant")["settings"])
     described = zip(found["kind"], found["series"], settings, strict=True)
     found["group"] = [_group(*row) for row in described]

@@ -21,11 +21,17 @@ _ANNOTATED_ROWS = 8  # in a heat map
 _NARROWEST = 4.0  # times the smallest: the least that the colours of a heat map span
 
 
+_UNPROFILED = "No model of this study was profiled."
+_BLOCKLESS = "No stack of blocks was profiled."
+
+
 def weight_histogram(data: Data) -> Figure:
     """Density of w on a linear axis, and of |w| on a logarithmic one, one line a model."""
+    if not data.profiled:
+        return style.nothing(_UNPROFILED)
     figure, (linear, logarithmic) = style.panels(2, 2.6)
     lowest = np.inf
-    for i, model in enumerate(data.models):
+    for i, model in enumerate(data.profiled):
         bins = weights.of_scope(data, "histogram", model, "model")
         look = style.ordinal(i) | {"marker": "", "label": style.name(model)}
         inner = bins[bins["scale"] == "linear"].iloc[1:-1]  # the outermost reach to the extremes
@@ -59,8 +65,10 @@ def _tenths(bins: pd.DataFrame) -> pd.Series:
 
 def magnitude_cdf(data: Data) -> Figure:
     """The fraction of weights below a growing cutoff, all models together."""
+    if not data.profiled:
+        return style.nothing(_UNPROFILED)
     figure, (linear, logarithmic) = style.panels(2, 2.6, sharey=True)
-    for i, model in enumerate(data.models):
+    for i, model in enumerate(data.profiled):
         curve = weights.of_scope(data, "cdf", model, "model")
         look = style.ordinal(i) | {"marker": "", "label": style.name(model)}
         whole = data.one(data["profile_scopes"], model=model, scope="model")
@@ -78,6 +86,8 @@ def magnitude_cdf(data: Data) -> Figure:
 def layer_cdfs(data: Data) -> Figure:
     """CDF of |w| for each layer, a panel for each stack of blocks (encoder and decoder apart)."""
     stacks = weights.stacks(data)
+    if not stacks:
+        return style.nothing(_BLOCKLESS)
     figure, axes = style.panels(len(stacks), 2.3, sharex=True, sharey=True)
     depth = max(len(layers) for _, _, layers in stacks)
     named = set(np.linspace(0, depth - 1, min(depth, _NAMED_LAYERS)).round().astype(int).tolist())
@@ -88,7 +98,8 @@ def layer_cdfs(data: Data) -> Figure:
             label = f"block {layer}" if i in named else f"_{layer}"
             look = style.sequential(i, depth) | {"label": label, "linewidth": 1.1}
             axis.plot(curve["left"], _PERCENT * curve["fraction"], **look)
-        axis.set(title=f"{style.name(model)}, {part}", xscale="log")
+        style.title(axis, f"{style.name(model)}, {part}", style.columns_of(len(stacks)))
+        axis.set_xscale("log")
     cdf = data["cdf"]
     short = cdf[(cdf["scale"] == "log10") & (cdf["fraction"] < 0.999) & (cdf["fraction"] > 0.001)]
     axes[0].set_xlim(max(_SMALLEST, short["left"].min()), max(1.0, short["left"].max()))
@@ -103,6 +114,8 @@ def layer_cdfs(data: Data) -> Figure:
 
 def layer_distances(data: Data) -> Figure:
     """How far each block's distribution of |w| is from the whole model's, against depth."""
+    if not weights.stacks(data):
+        return style.nothing(_BLOCKLESS)
     figure, (axis,) = style.panels(1, 2.5)
     for i, (model, part, layers) in enumerate(weights.stacks(data)):
         values = weights.distances(data, model, part)
@@ -124,6 +137,8 @@ def kind_heat_map(data: Data) -> Figure:
     The colours span the matrices; norms and biases may lie beyond.
     """
     stacks = weights.stacks(data)
+    if not stacks:
+        return style.nothing(_BLOCKLESS)
     tables = [weights.by_layer_and_kind(data, model, part) for model, part, _ in stacks]
     kinds = [kind for kind in KINDS if any(kind in table.columns for table in tables)]
     matrices = [table[[k for k in table.columns if k in PRUNABLE_KINDS]] for table in tables]
@@ -136,7 +151,7 @@ def kind_heat_map(data: Data) -> Figure:
         image = axis.imshow(shown, norm=norm, cmap="viridis", aspect="auto")
         if rows <= _ANNOTATED_ROWS:
             _annotate(axis, shown, norm)
-        axis.set_title(f"{style.name(model)}, {part}")
+        style.title(axis, f"{style.name(model)}, {part}", style.columns_of(len(stacks)))
         axis.set_xticks(range(len(kinds)), kinds, rotation=90, fontsize=6.5)
         step = -(-len(layers) // 12)
         axis.set_yticks(range(0, len(layers), step), [str(n) for n in layers[::step]])
@@ -181,18 +196,19 @@ def _short(value: float) -> str:
 def encoder_and_decoder(data: Data) -> Figure:
     """The distribution of |w| in encoders (left) and decoders (right), one line a model."""
     parts = [p for p in ("encoder", "decoder") if any(s[1] == p for s in weights.stacks(data))]
+    if not parts:
+        return style.nothing(_BLOCKLESS)
     figure, axes = style.panels(len(parts), 2.5, sharex=True, sharey=True)
     for axis, part in zip(axes, parts, strict=True):
-        for i, model in enumerate(data.models):
+        for i, model in enumerate(data.profiled):
             bins = weights.of_scope(data, "histogram", model, f"part:{part}")
             if len(bins):
                 _log_histogram(
                     axis, bins, **style.ordinal(i) | {"marker": "", "label": style.name(model)}
                 )
         axis.set(title=part, xlabel="magnitude $|w|$", xscale="log")
-        if axis.lines:  # weights of NaN alone have none
-            axis.legend(loc="upper left")
     axes[0].set_ylabel("not zero, per 0.1 decade (%)")
+    style.legend(figure, *style.entries(axes))
     return figure
 
 
@@ -201,8 +217,11 @@ def histogram_after_pruning(data: Data) -> Figure:
 
     A panel a model; it shows where at least one weight in five thousand of the dense model lies.
     """
-    figure, axes = style.panels(len(data.models), 2.5, sharey=True)
-    for axis, model in zip(axes, data.models, strict=True):
+    models = [model for model in data.models if len(weights.leading_variants(data, model))]
+    if not models:
+        return style.nothing(_UNPROFILED)
+    figure, axes = style.panels(len(models), 2.5, sharey=True)
+    for axis, model in zip(axes, models, strict=True):
         shown = weights.leading_variants(data, model)
         dense_total = None
         for i, (_, variant) in enumerate(shown.iterrows()):
@@ -218,7 +237,8 @@ def histogram_after_pruning(data: Data) -> Figure:
                 axis.set_xlim(there.min() / 2, there.max() * 2)
             look = style.sequential(i, len(shown)) | {"label": label}
             axis.plot(middle, share, drawstyle="steps-mid", **look)
-        axis.set(title=style.name(model), xscale="log")
+        style.title(axis, style.name(model), style.columns_of(len(models)))
+        axis.set_xscale("log")
     for axis in style.left_column(axes):
         axis.set_ylabel("not zero, per 0.1 decade (%)")
     for axis in style.bottom_row(axes):

@@ -137,11 +137,12 @@ def sparse_already(data: Data, model: str) -> pd.DataFrame:
 def leading_variants(data: Data, model: str) -> pd.DataFrame:
     """The variants whose histograms are shown: the dense one and the leading method's levels.
 
-    All of the same checkpoint, the dense one first.
+    All of the same checkpoint, the dense one first; nothing if that has none.
     """
     rows = data["variants"]
     rows = rows[(rows["model"] == model) & rows["variant"].isin(set(data["histogram"]["variant"]))]
-    pruned = rows[rows["method"] == data.methods[0]].sort_values("sparsity")
+    pruned = rows[rows["method"] == data.leading].sort_values("sparsity")
     task = pruned["task"].fillna("").iloc[:1]
-    dense = rows[(rows["method"] == "dense") & rows["task"].fillna("").isin(task)]
-    return pd.concat([dense, pruned])
+    dense = rows[rows["kind"] == "dense"]
+    dense = dense[dense["task"].fillna("").isin(task)] if len(pruned) else dense.iloc[:1]
+    return pd.concat([dense, pruned]) if len(dense) else dense

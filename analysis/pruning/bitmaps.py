@@ -47,6 +47,9 @@ class BitMasks(Mapping[str, Mask]):
     def __len__(self) -> int:
         return len(self._bits)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._bits
+
     def __getitem__(self, name: str) -> Mask:
         bits, shape = self._bits[name]
         return unpacked(bits, math.prod(shape)).reshape(shape)

@@ -3,7 +3,8 @@
 It is a file of `analysis.storage` that names the dense weights it belongs to.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from analysis import threads
 from analysis.arrays import Array, Mask
 from analysis.pruning import kernels
-from analysis.pruning.bitmaps import packed
+from analysis.pruning.bitmaps import BitMasks, packed
 from analysis.storage.reading import opened
 from analysis.storage.writing import Writer
 
@@ -46,22 +47,54 @@ def write_pruned(path: Path, pruned: Pruned, weights_sha256: str) -> None:
 
 
 def read_pruned(path: Path) -> Pruned:
-    """What `write_pruned` wrote; values are zero where the mask removes."""
-    masks, values = {}, {}
+    """What `write_pruned` wrote; values are zero where the mask removes.
+
+    In memory are a bit a weight and what is kept of the values; arrays are made when asked for.
+    """
+    masks, kept = BitMasks(), {}
+    with opened(path) as stored:
+        for name in stored.names:
+            if name.endswith(_MASK):
+                masks.add(name.removesuffix(_MASK), stored.tensor(name))
+            else:
+                kept[name.removesuffix(_VALUES)] = stored.tensor(name)
+    return Pruned(masks, _SpreadOut(kept, masks))
+
+
+def number_kept(path: Path) -> dict[str, int]:
+    """How many elements are kept of each tensor that `write_pruned` wrote something of."""
+    kept = {}
     with opened(path) as stored:
         for name in stored.names:  # a mask comes before its values
             if name.endswith(_MASK):
-                masks[name.removesuffix(_MASK)] = stored.tensor(name)
+                kept[name.removesuffix(_MASK)] = int(np.count_nonzero(stored.tensor(name)))
             else:
-                of, kept = name.removesuffix(_VALUES), stored.tensor(name)
-                values[of] = _spread_out(kept, masks[of]) if of in masks else kept
-    return Pruned(masks, values)
+                kept.setdefault(name.removesuffix(_VALUES), math.prod(stored.spec(name).shape))
+    return kept
 
 
-def _spread_out(kept: Array, mask: Mask) -> Array:
-    values = np.zeros(mask.shape, kept.dtype)
-    values[mask] = kept
-    return values
+class _SpreadOut(Mapping[str, Array]):
+    """Values of which what the masks keep is held."""
+
+    def __init__(self, kept: Mapping[str, Array], masks: Mapping[str, Mask]):
+        self._kept, self._masks = kept, masks
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kept
+
+    def __getitem__(self, name: str) -> Array:
+        kept, mask = self._kept[name], self._masks.get(name)
+        if mask is None:
+            return kept
+        values = np.zeros(mask.shape, kept.dtype)
+        values[mask] = kept
+        return values
 
 
 def applied(weights: Mapping[str, Array], pruned: Pruned) -> dict[str, Array]:
@@ -69,15 +102,28 @@ def applied(weights: Mapping[str, Array], pruned: Pruned) -> dict[str, Array]:
 
     Raises ValueError if a mask or a value fits no tensor.
     """
-    for name, array in (*pruned.masks.items(), *pruned.values.items()):
-        if name not in weights:
+    require_known(weights, pruned)
+    return {name: left(name, array, pruned) for name, array in weights.items()}
+
+
+def require_known(names: Container[str], pruned: Pruned) -> None:
+    """Raise ValueError if a tensor was pruned that is not among these."""
+    for name in (*pruned.masks, *pruned.values):
+        if name not in names:
             raise ValueError(f"{name}: pruned, but not in the checkpoint")
-        if array.shape != weights[name].shape:
-            raise ValueError(f"{name}: {array.shape} of weights of {weights[name].shape}")
-    left = dict(weights) | dict(pruned.values)
-    for name, mask in pruned.masks.items():
-        left[name] = np.where(mask, left[name], left[name].dtype.type(0))
-    return left
+
+
+def left(name: str, array: Array, pruned: Pruned) -> Array:
+    """One tensor as pruning left it; the array itself where it was left alone.
+
+    Raises ValueError if its mask or its value does not fit it.
+    """
+    value = pruned.values.get(name, array)
+    mask = pruned.masks.get(name)
+    for found in (value, value if mask is None else mask):
+        if found.shape != array.shape:
+            raise ValueError(f"{name}: {found.shape} of weights of {array.shape}")
+    return value if mask is None else np.where(mask, value, value.dtype.type(0))
 
 
 def remove(weights: Mapping[str, Array], masks: Mapping[str, Mask]) -> None:

@@ -32,7 +32,8 @@ _STACKED = {"t5", "mt5"}
 _FUSED = {"gpt2"}
 # others may normalise over all heads, mix them, or lay them out otherwise
 KNOWN = sorted(
-    {"bert", "roberta", "xlm-roberta", "deberta-v2", "bart", "mbart", "pegasus", "m2m_100"}
+    {"bert", "megatron-bert", "roberta", "xlm-roberta", "deberta-v2"}
+    | {"bart", "mbart", "pegasus", "m2m_100"}
     | _GROUPED
     | _STACKED
     | _FUSED

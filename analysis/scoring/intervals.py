@@ -95,6 +95,11 @@ def difference(one: Drawn, other: Drawn, confidence: float) -> Interval:
     return _interval(one.value - other.value, one.resamples - other.resamples, confidence)
 
 
+def interval(score: Drawn, confidence: float) -> Interval:
+    """The score with the percentile bounds of its resamples."""
+    return _interval(score.value, score.resamples, confidence)
+
+
 def _interval(value: Rows | float, drawn: Rows, confidence: float) -> Interval:
     """Percentile bounds; NaN bounds where the metric is undefined in any resample."""
     if not np.isfinite(value):

@@ -5,6 +5,7 @@ none. Each also gives the per-example statistics that `analysis.scoring.statisti
 """
 
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import datasets
 import evaluate
 import sklearn.metrics
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics import BLEU, CHRF
 
 Rows = list[list[float]]
 
@@ -42,16 +43,23 @@ class Accuracy(_Metric):
     """The fraction of examples whose label is predicted (scikit-learn's accuracy_score)."""
 
     def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-        return {"accuracy": float(sklearn.metrics.accuracy_score(references, predictions))}
+        return {"accuracy": _accuracy(predictions, references)}
 
 
 class F1(_Metric):
     """F1 of label 1 (scikit-learn's f1_score); 0 where nothing is positive."""
 
     def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-        expected, found = ([label == 1 for label in labels] for labels in (references, predictions))
-        score = sklearn.metrics.f1_score(expected, found, zero_division=0.0)
-        return {"f1": float(score)}
+        return {"f1": _f1(predictions, references)}
+
+
+class Combined(_Metric):
+    """The mean of accuracy and F1, as GLUE has it for MRPC."""
+
+    citation = "wang2019glue"
+
+    def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+        return {"combined": (_accuracy(predictions, references) + _f1(predictions, references)) / 2}
 
 
 class Perplexity(_Metric):
@@ -69,7 +77,7 @@ class Perplexity(_Metric):
 
 
 class Rouge(_Metric):
-    """Mean F of ROUGE-1, -2 and -L (google-research's rouge_score, no stemming)."""
+    """Mean F of ROUGE-1, -2, -L and -Lsum (google-research's rouge_score, Porter's stemmer)."""
 
     kind = "string"
     citation = "lin2004rouge"
@@ -80,7 +88,7 @@ class Rouge(_Metric):
 
 
 class Bleu(_Metric):
-    """Corpus BLEU on white-space words, unsmoothed (sacrebleu, tokenize=none), 0 to 1."""
+    """Corpus BLEU, unsmoothed (sacrebleu, its tokenisation 13a), 0 to 1."""
 
     kind = "string"
     citation = "post2018call"
@@ -89,21 +97,57 @@ class Bleu(_Metric):
         return {"bleu": _bleu().corpus_score(predictions, [references]).score / 100}
 
 
+class Chrf(_Metric):
+    """Corpus chrF of character n-grams up to 6, β = 2 (sacrebleu), 0 to 1."""
+
+    kind = "string"
+    citation = "popovic2015chrf"
+
+    def _compute(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        return {"chrf": _chrf().corpus_score(predictions, [references]).score / 100}
+
+
+def _accuracy(predictions: Sequence[int], references: Sequence[int]) -> float:
+    return float(sklearn.metrics.accuracy_score(references, predictions))
+
+
+def _f1(predictions: Sequence[int], references: Sequence[int]) -> float:
+    expected, found = ([label == 1 for label in labels] for labels in (references, predictions))
+    return float(sklearn.metrics.f1_score(expected, found, zero_division=0.0))
+
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9])")
+
+
 @functools.cache
 def _rouge() -> RougeScorer:
-    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=False)
+    return RougeScorer(["rouge1", "rouge2", "rougeL", "rougeLsum"], use_stemmer=True)
 
 
 @functools.cache
 def _bleu() -> BLEU:
-    return BLEU(tokenize="none", smooth_method="none", effective_order=False)
+    return BLEU(smooth_method="none", effective_order=False, force=True)
 
 
-@functools.lru_cache(maxsize=4096)  # each of the three is asked of the same pairs
+@functools.cache
+def _chrf() -> CHRF:
+    return CHRF(char_order=6, word_order=0, beta=2)
+
+
+@functools.lru_cache(maxsize=1 << 15)  # each of the four is asked of the same pairs
 def rouge_f(prediction: str, reference: str) -> Mapping[str, float]:
-    """F of ROUGE-1, -2 and -L of one pair, by metric name."""
-    scores = _rouge().score(reference, prediction)
+    """F of ROUGE-1, -2, -L and -Lsum of one pair, by metric name."""
+    scores = _rouge().score(sentences(reference), sentences(prediction))
     return {name: float(score.fmeasure) for name, score in scores.items()}
+
+
+def sentences(text: str) -> str:
+    """The text with each of its sentences on a line, as ROUGE-Lsum has to be given them.
+
+    A text that has several lines is left as it is; others are split after ".", "!" or "?" before
+    a capital or a digit, which now and then takes an abbreviation for an end.
+    """
+    return text if "\n" in text.strip() else _SENTENCE_END.sub("\n", text)
 
 
 def _accuracy_rows(predictions: Sequence[int], references: Sequence[int]) -> Rows:
@@ -115,6 +159,11 @@ def _f1_rows(predictions: Sequence[int], references: Sequence[int]) -> Rows:
         [float(p == 1 == r), float(p == 1 != r), float(r == 1 != p)]
         for p, r in zip(predictions, references, strict=True)
     ]
+
+
+def _combined_rows(predictions: Sequence[int], references: Sequence[int]) -> Rows:
+    both = (_accuracy_rows(predictions, references), _f1_rows(predictions, references))
+    return [one + other for one, other in zip(*both, strict=True)]
 
 
 def _perplexity_rows(log_likelihoods: Sequence[float], words: Sequence[float]) -> Rows:
@@ -132,14 +181,24 @@ def _bleu_rows(predictions: Sequence[str], references: Sequence[str]) -> Rows:
     return [[float(x) for x in (s.sys_len, s.ref_len, *s.counts, *s.totals)] for s in scores]
 
 
+def _chrf_rows(predictions: Sequence[str], references: Sequence[str]) -> Rows:
+    return [
+        [float(x) for x in _chrf()._extract_corpus_statistics([p], [[r]])[0]]
+        for p, r in zip(predictions, references, strict=True)
+    ]
+
+
 _ROWS: dict[str, tuple[type[_Metric], Callable[..., Rows]]] = {
     "accuracy": (Accuracy, _accuracy_rows),
     "f1": (F1, _f1_rows),
+    "combined": (Combined, _combined_rows),
     "perplexity": (Perplexity, _perplexity_rows),
     "rouge1": (Rouge, functools.partial(_rouge_rows, "rouge1")),
     "rouge2": (Rouge, functools.partial(_rouge_rows, "rouge2")),
     "rougeL": (Rouge, functools.partial(_rouge_rows, "rougeL")),
+    "rougeLsum": (Rouge, functools.partial(_rouge_rows, "rougeLsum")),
     "bleu": (Bleu, _bleu_rows),
+    "chrf": (Chrf, _chrf_rows),
 }
 
 

@@ -4,137 +4,102 @@ Examples are answered in batches of similar length, which changes their padding 
 (but for a model in eight bits, whose activations have one scale a batch).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from analysis.errors import RunError
-from analysis.models.encoding import (
-    Batch,
-    causal_batch,
-    classification_batch,
-    text_to_text_batch,
-)
+from analysis.models.encoding import padded
 from analysis.progress import track
+from analysis.scoring.batches import MEMORY_BYTES, Halving, by_length, rows_that_fit
+from analysis.scoring.form import Form, Read
+from analysis.scoring.labels import CLASSIFICATION
+from analysis.scoring.likelihood import CAUSAL, CLOZE
+from analysis.scoring.masked import MASKED
+from analysis.scoring.writing import TEXT_TO_TEXT
 from analysis.tasks import Example, Task, references
 
-MAX_TOKENS = 256
-_MAX_NEW_TOKENS = 32
+FORMS: Mapping[str, Form] = {
+    "classification": CLASSIFICATION,
+    "causal": CAUSAL,
+    "cloze": CLOZE,
+    "masked": MASKED,
+    "text-to-text": TEXT_TO_TEXT,
+}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A task's examples as models with one tokenizer read them, whatever their weights.
+    """A task's examples as models of one shape read them, whatever their weights.
 
-    batches   (which distinct inputs, their token ids), longest first, int64 [inputs, tokens]
-    places    for each example, which distinct input is its own
+    read      the rows of token ids
+    batches   the numbers of the rows that are read together, longest first
     expected  for each example, what the task's metrics hold the answer against
     """
 
-    batches: Sequence[tuple[list[int], Batch]]
-    places: Sequence[int]
+    read: Read
+    batches: Sequence[list[int]]
     expected: list[Any]
 
 
-def prepare(tokenizer: Any, task: Task, examples: Sequence[Example], batch_size: int) -> Inputs:
-    """The examples encoded, equal ones once, in batches with little padding."""
-    texts = list(zip(*_columns(task, examples), strict=True))
-    if task.form == "causal":
-        # the last bits of a log likelihood are its batch's too: here texts that are alike stay
-        # apart, and their words alone order them
-        distinct, places = texts, list(range(len(texts)))
+def prepare(
+    model: Any,
+    tokenizer: Any,
+    task: Task,
+    examples: Sequence[Example],
+    batch_size: int | Literal["auto"],
+    memory_bytes: int = MEMORY_BYTES,
+) -> Inputs:
+    """The examples encoded, in batches with little padding.
+
+    model         whose config says how much it reads at once
+    batch_size    rows of a batch; "auto" takes as many as fit into `memory_bytes` (see
+                  `batches.rows_that_fit`)
+    """
+    read = FORMS[task.form].read(model, tokenizer, task, examples)
+    lengths = [len(row["input_ids"]) for row in read.rows]
+    if batch_size == "auto":
+        batches = by_length(lengths, rows_that_fit(model, task, memory_bytes))
     else:
-        distinct = list(dict.fromkeys(texts))
-        number = {text: i for i, text in enumerate(distinct)}
-        places = [number[text] for text in texts]
-    encoded = _ENCODE[task.form](
-        tokenizer, [list(column) for column in zip(*distinct, strict=True)]
-    )
-    tokens = encoded["attention_mask"].sum(dim=1).tolist()
-    words = [sum(len(part.split()) for part in text) for text in distinct]
-    length = words if task.form == "causal" else tokens
-    order = sorted(range(len(distinct)), key=lambda i: -length[i])
-    batches = []
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        width = max(tokens[i] for i in chosen)
-        rows = {name: tensor[chosen, :width] for name, tensor in encoded.items()}
-        batches.append((chosen, rows))
-    return Inputs(batches, places, references(task, examples))
+        batches = by_length(lengths, lambda _: batch_size)
+    return Inputs(read, batches, expected(task, examples))
+
+
+def expected(task: Task, examples: Sequence[Example]) -> list[Any]:
+    """What `predict` is held against: the references, but 1 for each text whose last word a model
+    is asked for, where the prediction is whether it was foreseen."""
+    return [1] * len(examples) if task.form == "cloze" else references(task, examples)
 
 
 def predict(model: Any, tokenizer: Any, task: Task, inputs: Inputs) -> list[Any]:
     """Predictions as the task's metrics want them, one each an example.
 
-    Labels for classification; log likelihoods (nats) for a causal model, to be held against words;
-    texts for text-to-text.
+    Labels for classification and where text-to-text stands for labels (-1: another text); texts for
+    other text-to-text; log likelihoods (nats) for causal and masked models, to be held against
+    words; for cloze 1 where the last word was foreseen, else 0.
     """
-    answer = _ANSWERS[task.form]
-    answers: dict[int, Any] = {}
+    form, rows = FORMS[task.form], inputs.read.rows
+
+    def answers(chosen: list[int]) -> list[Any]:
+        batch = padded(tokenizer, [rows[i] for i in chosen])
+        batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        return form.answers(model, tokenizer, task, batch)
+
+    halving = Halving(answers)
+    found: dict[int, Any] = {}
     with torch.inference_mode():
-        for chosen, batch in track(inputs.batches, "evaluating"):
-            found = answer(model, tokenizer, task, _to(model.device, batch))
-            answers.update(zip(chosen, found, strict=True))
-    return [answers[place] for place in inputs.places]
+        for chosen in track(inputs.batches, "evaluating"):
+            found.update(zip(chosen, halving(chosen), strict=True))
+    parts: dict[int, list[Any]] = defaultdict(list)
+    for number, owner in enumerate(inputs.read.owners):
+        parts[owner].append(found[number])
+    return [form.whole(parts[place]) for place in inputs.read.places]
 
 
 def tokens_per_word(tokenizer: Any, task: Task, examples: Sequence[Example]) -> float:
     """How many tokens the tokenizer makes of a word of the task's texts, on average."""
-    texts = [text for column in _columns(task, examples) for text in column]
-    tokens = sum(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
-    return tokens / sum(len(text.split()) for text in texts)
-
-
-def _columns(task: Task, examples: Sequence[Example]) -> list[list[str]]:
-    return [[example[field] for example in examples] for field in task.inputs]
-
-
-def _to(device: torch.device, batch: Mapping[str, torch.Tensor]) -> Batch:
-    return {name: tensor.to(device) for name, tensor in batch.items()}
-
-
-def _pairs(tokenizer: Any, columns: list[list[str]]) -> Batch:
-    first, *rest = columns
-    return classification_batch(tokenizer, first, rest[0] if rest else None, MAX_TOKENS)
-
-
-_ENCODE: dict[str, Callable[[Any, list[list[str]]], Batch]] = {
-    "classification": _pairs,
-    "causal": lambda tokenizer, columns: causal_batch(tokenizer, columns[0], MAX_TOKENS + 1),
-    "text-to-text": lambda tokenizer, columns: text_to_text_batch(
-        tokenizer, columns[0], None, MAX_TOKENS
-    ),
-}
-
-
-def _labels(model: Any, tokenizer: Any, task: Task, batch: Batch) -> list[int]:
-    return model(**batch).logits.argmax(-1).tolist()
-
-
-def _log_likelihoods(model: Any, tokenizer: Any, task: Task, batch: Batch) -> list[float]:
-    labels = batch.pop("labels")
-    limit = min(MAX_TOKENS, getattr(model.config, "max_position_embeddings", MAX_TOKENS))
-    if labels.shape[1] > limit:
-        raise RunError(
-            f"a text of {task.title} has more than the {limit} tokens that are scored at once:"
-            " cut, it would seem likelier than it is; give shorter texts"
-        )
-    logits = model(**batch).logits[:, :-1].float()
-    losses = torch.nn.functional.cross_entropy(
-        logits.transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none"
-    )
-    return (-losses.double().sum(dim=1)).tolist()
-
-
-def _texts(model: Any, tokenizer: Any, task: Task, batch: Batch) -> list[str]:
-    written = model.generate(**batch, max_new_tokens=_MAX_NEW_TOKENS, num_beams=1, do_sample=False)
-    return [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
-
-
-_ANSWERS: dict[str, Callable[[Any, Any, Task, Batch], list[Any]]] = {
-    "classification": _labels,
-    "causal": _log_likelihoods,
-    "text-to-text": _texts,
-}
+    texts = [str(example[field]) for field in task.inputs for example in examples]
+    encoded = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return sum(map(len, encoded)) / max(1, sum(len(text.split()) for text in texts))

@@ -48,6 +48,10 @@ def _f1(sums: Rows) -> Rows:
     return np.where(below > 0, _ratio(2 * true_positive, below), 0.0)
 
 
+def _combined(sums: Rows) -> Rows:
+    return (_mean(sums[..., :2]) + _f1(sums[..., 2:])) / 2
+
+
 def _perplexity(sums: Rows) -> Rows:
     with np.errstate(over="ignore"):
         return np.exp(_ratio(sums[..., 0], sums[..., 1]))
@@ -65,12 +69,34 @@ def _bleu(sums: Rows) -> Rows:
     return np.where(candidate > 0, scores, 0.0)
 
 
+def _chrf(sums: Rows) -> Rows:
+    """Character F, β = 2: of the means of precision and of recall over those orders of which both
+    texts have n-grams (Popović 2015)."""
+    candidate, reference, common = (sums[..., start::3] for start in range(3))
+    possible = (candidate > 0) & (reference > 0)
+    orders = np.maximum(possible.sum(axis=-1), 1)
+    precision, recall = (
+        np.where(possible, common / np.maximum(total, 1), 0.0).sum(axis=-1) / orders
+        for total in (candidate, reference)
+    )
+    below = _BETA**2 * precision + recall
+    return np.where(below > 0, _ratio((1 + _BETA**2) * precision * recall, below), 0.0)
+
+
+_BETA = 2
 _ORDERS = range(1, 5)
+_CHARACTER_ORDERS = range(1, 7)
 METRICS: Mapping[str, Metric] = {
     m.name: m
     for m in (
         Metric("accuracy", "accuracy", ("correct", "examples"), _mean),
         Metric("f1", "F1", ("true_positive", "false_positive", "false_negative"), _f1),
+        Metric(
+            "combined",
+            "mean of accuracy and F1",
+            ("correct", "examples", "true_positive", "false_positive", "false_negative"),
+            _combined,
+        ),
         Metric(
             "perplexity",
             "perplexity per word",
@@ -83,6 +109,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("rouge1", "ROUGE-1", ("f", "examples"), _mean),
         Metric("rouge2", "ROUGE-2", ("f", "examples"), _mean),
         Metric("rougeL", "ROUGE-L", ("f", "examples"), _mean),
+        Metric("rougeLsum", "ROUGE-Lsum", ("f", "examples"), _mean),
         Metric(
             "bleu",
             "BLEU",
@@ -93,6 +120,16 @@ METRICS: Mapping[str, Metric] = {
                 *(f"total_{n}" for n in _ORDERS),
             ),
             _bleu,
+        ),
+        Metric(
+            "chrf",
+            "chrF",
+            tuple(
+                f"{what}_{n}"
+                for n in _CHARACTER_ORDERS
+                for what in ("candidate", "reference", "common")
+            ),
+            _chrf,
         ),
     )
 }

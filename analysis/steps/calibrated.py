@@ -9,10 +9,10 @@ from transformers import AutoTokenizer
 
 from analysis import pruning
 from analysis.calibration.batches import calibration_batches
-from analysis.calibration.texts import of_task
 from analysis.machine import peak_here
 from analysis.models import naming
 from analysis.models.loading import load_model
+from analysis.models.trust import trusted
 from analysis.models.weights import read_weights, require_finite
 from analysis.objects import Objects
 from analysis.pruning.calibrated import Calibration, select
@@ -20,6 +20,8 @@ from analysis.pruning.choice import in_scope
 from analysis.pruning.masks import write_pruned
 from analysis.pruning.outcome import outcome
 from analysis.pruning.patterns import parse
+from analysis.steps.training_examples import training_examples
+from analysis.tasks import Example
 
 
 def prune_calibrated(
@@ -31,6 +33,7 @@ def prune_calibrated(
     include: list[str],
     exclude: list[str],
     task: str,
+    training: str | None,
     examples: int,
     tokens: int,
     seed: int,
@@ -54,7 +57,12 @@ def prune_calibrated(
         found = []
         start = time.perf_counter()
         selections = select(
-            module, chosen, asked, calibration(folder, task, examples, tokens, seed, device)
+            module,
+            chosen,
+            asked,
+            calibration(
+                folder, training_examples(objects, task, training, examples, seed), tokens, device
+            ),
         )
         for i, selection in enumerate(selections):
             seconds = time.perf_counter() - start
@@ -72,11 +80,11 @@ def prune_calibrated(
 
 
 def calibration(
-    folder: Path, task: str, examples: int, tokens: int, seed: int, device: str
+    folder: Path, training: tuple[str, list[Example]], tokens: int, device: str
 ) -> Calibration:
-    """The model in that folder, and batches of the task's training examples."""
-    form, texts = of_task(task, examples, seed)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    """The model in that folder, and batches of training examples of that form."""
+    form, texts = training
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **trusted(folder))
     return Calibration(
         load=lambda: load_model(folder, form, device)[0],
         batches=lambda model: calibration_batches(model, tokenizer, form, texts, tokens),

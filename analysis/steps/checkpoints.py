@@ -1,12 +1,14 @@
-"""Dense checkpoints: the built-in models, pretrained here and fine-tuned for their tasks."""
+"""Dense checkpoints: the built-in models, trained here, and the record of any checkpoint."""
 
 import time
 from pathlib import Path
 from typing import Any
 
-from analysis.models import naming
+from analysis.models import digests
 from analysis.models.builtin import fine_tune_builtin, pretrain
-from analysis.models.weights import FILE, read_weights, weights_sha256
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.parameters import parameters
+from analysis.models.tensors import Reader
 from analysis.objects import Objects
 
 
@@ -16,7 +18,7 @@ def pretrain_builtin(objects: Objects, *, name: str, seed: int, threads: int) ->
         folder = scratch / "checkpoint"
         start = time.perf_counter()
         facts = pretrain(name, seed=seed, threads=threads, out=folder)
-        return _record(objects, folder, time.perf_counter() - start, facts)
+        return checkpoint_record(objects, folder, time.perf_counter() - start, facts)
 
 
 def fine_tune(
@@ -29,21 +31,29 @@ def fine_tune(
         facts = fine_tune_builtin(
             objects.open(checkpoint), task, seed=seed, threads=threads, out=folder
         )
-        return _record(objects, folder, time.perf_counter() - start, facts)
+        return checkpoint_record(objects, folder, time.perf_counter() - start, facts)
 
 
-def _record(
+def checkpoint_record(
     objects: Objects, folder: Path, seconds: float, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    weights = read_weights(folder)
-    names = naming.weights(weights)
-    prunable = [name for name, what in names.items() if what.prunable]
+    """Record of the checkpoint in `folder`, which moves into the store; it may be a link's target.
+
+    seconds, facts   how long its training took, and how it went
+
+    Weights are read in blocks, so they need not fit into memory. Raises RequestError if the folder
+    holds no readable checkpoint.
+    """
+    checkpoint = open_checkpoint(folder)
+    with Reader(checkpoint) as reader:
+        counted = parameters(checkpoint, reader).counted
+    sizes = {name: checkpoint.tensors[name].size for name in counted}
     return {
-        "weights_sha256": weights_sha256(weights),
-        "parameters": sum(weights[name].size for name in names),
-        "prunable_parameters": sum(weights[name].size for name in prunable),
-        "dtype": ",".join(sorted({str(array.dtype) for array in weights.values()})),
-        "bytes": (folder / FILE).stat().st_size,
+        "weights_sha256": digests.content_sha256(checkpoint),
+        "parameters": sum(sizes.values()),
+        "prunable_parameters": sum(sizes[n] for n, what in counted.items() if what.prunable),
+        "dtype": ",".join(sorted({tensor.dtype.name for tensor in checkpoint.tensors.values()})),
+        "bytes": sum(path.stat().st_size for path in checkpoint.files),
         "train_seconds": round(seconds, 3),
         "training": facts,
         "checkpoint": {"object": objects.adopt(folder)},

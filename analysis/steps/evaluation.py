@@ -1,24 +1,29 @@
 """A variant's scores on a task, example by example."""
 
 import copy
-import functools
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
-from analysis.models.loading import load_model, put
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.devices import resolve_device
+from analysis.models.loading import load_model, put, resolve_dtype
 from analysis.objects import Objects
 from analysis.pruning.masks import read_pruned
+from analysis.scoring.batches import MEMORY_BYTES
 from analysis.scoring.metrics import score
 from analysis.scoring.predict import Inputs, predict, prepare, tokens_per_word
-from analysis.steps.examples import read_examples
-from analysis.tasks import task
+from analysis.steps.stored_examples import read_examples
+from analysis.tasks import Task, task
 
 _ONE_ANSWER = 0.99
-_REMEMBERED = 4  # models that a worker keeps, for variants of several come in turn
+_REMEMBERED_BYTES = 2_000_000_000  # of models that a worker keeps: variants of several take turns
+_LARGE_BYTES = 1_000_000_000  # a larger one is not kept, and never held twice
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,41 @@ class _Opened:
     tokens_per_word: float
 
 
+class _Remembered:
+    """What was opened last, as much of it as fits; what was longest unused goes first."""
+
+    def __init__(self, limit: int):
+        self._limit = limit
+        self._kept: OrderedDict[tuple[Any, ...], tuple[_Opened, int]] = OrderedDict()
+        self.opened = 0
+
+    @property
+    def bytes(self) -> int:
+        """Of all models that are kept."""
+        return sum(size for _, size in self._kept.values())
+
+    def get(self, key: tuple[Any, ...], size: int, make: Callable[[], _Opened]) -> _Opened:
+        """What was opened under that key; room for it is made before it is opened."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+        while self._kept and self.bytes + size > self._limit:
+            self._kept.popitem(last=False)
+        self.opened += 1
+        made = make()
+        if size <= _LARGE_BYTES:
+            self._kept[key] = made, size
+        return made
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+        self.opened = 0
+
+
+_remembered = _Remembered(_REMEMBERED_BYTES)
+
+
 def evaluate_variant(
     objects: Objects,
     *,
@@ -39,52 +79,79 @@ def evaluate_variant(
     masks: str | None,
     task_name: str,
     data: str,
-    batch_size: int,
+    batch_size: int | Literal["auto"],
     threads: int,
     device: str,
+    dtype: str = "float32",
+    memory_bytes: int = MEMORY_BYTES,
 ) -> dict[str, Any]:
     """Record: each metric's value and per-example statistics, and whether the model collapsed.
 
     checkpoint, masks and data are objects' digests; masks None evaluates the checkpoint as it is.
+    dtype is one of `loading.DTYPES`; memory_bytes is what a batch may take if its size is "auto".
     """
     torch.set_num_threads(threads)
     described = task(task_name)
-    for digest in (checkpoint, data):
-        objects.open(digest)  # refuses what is missing or damaged, remembered or not
-    opened = _open(objects, checkpoint, data, task_name, batch_size, device)
-    model = opened.model
+    folder = objects.open(checkpoint)  # refuses what is missing or damaged, remembered or not
+    objects.open(data)
+    size = _model_bytes(folder, resolve_dtype(dtype, resolve_device(device)))
+
+    def opened() -> _Opened:
+        model, tokenizer = load_model(folder, described.form, device, dtype)
+        return _open(objects, model, tokenizer, described, data, batch_size, memory_bytes)
+
+    key = (objects.root, checkpoint, data, task_name, batch_size, device, dtype, memory_bytes)
+    common = _remembered.get(key, size, opened)
+    model = common.model
     if masks is not None:
         pruned = read_pruned(objects.open(masks))
-        model = copy.deepcopy(model)  # the dense one is wanted again
+        if size <= _LARGE_BYTES:
+            model = copy.deepcopy(model)  # the dense one is wanted again
         put(model, pruned.masks, pruned.values)
+        del pruned
     start = time.perf_counter()
-    predictions = predict(model, opened.tokenizer, described, opened.inputs)
+    predictions = predict(model, common.tokenizer, described, common.inputs)
     seconds = time.perf_counter() - start
     return {
-        "metrics": score(described.metrics, predictions, opened.inputs.expected),
-        "collapsed": described.form != "causal" and _one_answer(predictions),
+        "metrics": score(described.metrics, predictions, common.inputs.expected),
+        "collapsed": _answers_differ(described) and _one_answer(predictions),
         "sample": predictions[:3],
-        "examples": opened.examples,
-        "tokens_per_word": round(opened.tokens_per_word, 4),
+        "examples": common.examples,
+        "tokens_per_word": round(common.tokens_per_word, 4),
         "evaluate_seconds": round(seconds, 3),
     }
 
 
-@functools.lru_cache(_REMEMBERED)
 def _open(
-    objects: Objects, checkpoint: str, data: str, task_name: str, batch_size: int, device: str
+    objects: Objects,
+    model: Any,
+    tokenizer: Any,
+    described: Task,
+    data: str,
+    batch_size: int | Literal["auto"],
+    memory_bytes: int,
 ) -> _Opened:
-    """Objects never change, so what is read of them stays true; nobody may change the model."""
-    described = task(task_name)
+    """Objects never change, so what is read of them stays true; a remembered model is not to be
+    changed either."""
     examples = read_examples(objects, data)
-    model, tokenizer = load_model(objects.open(checkpoint), described.form, device)
     return _Opened(
         model,
         tokenizer,
-        prepare(tokenizer, described, examples, batch_size),
+        prepare(model, tokenizer, described, examples, batch_size, memory_bytes),
         len(examples),
         tokens_per_word(tokenizer, described, examples),
     )
+
+
+def _model_bytes(folder: Path, dtype: torch.dtype) -> int:
+    """Bytes of the checkpoint's weights in that type."""
+    tensors = open_checkpoint(folder).tensors.values()
+    return sum(tensor.size for tensor in tensors) * dtype.itemsize
+
+
+def _answers_differ(described: Task) -> bool:
+    """Whether a model that looks at its inputs gives different answers, as labels and texts are."""
+    return described.is_classification or described.form == "text-to-text"
 
 
 def _one_answer(predictions: list[Any]) -> bool:

@@ -2,22 +2,33 @@
 
 import json
 import math
+import random
 from collections import Counter
 from typing import Any
 
 from analysis.errors import RunError
 from analysis.objects import Objects
 from analysis.scoring.metrics import score
-from analysis.tasks import Example, Task, references, task
+from analysis.steps.stored_examples import read_examples
+from analysis.tasks import Example, Task, references, task, units
 
 
 def make_examples(objects: Objects, *, task_name: str, count: int, seed: int) -> dict[str, Any]:
     """Record: the examples as JSON lines, their digest, chance and best by metric."""
     described = task(task_name)
-    return _record(objects, described, described.generate(count, seed))
+    return described_examples(objects, described, _generated(described, count, seed))
 
 
-def _record(objects: Objects, described: Task, examples: list[Example]) -> dict[str, Any]:
+def _generated(described: Task, count: int, seed: int) -> list[Example]:
+    if described.generate is None:
+        raise RunError(f"{described.title}: is read from data, not generated")
+    return described.generate(count, seed)
+
+
+def described_examples(
+    objects: Objects, described: Task, examples: list[Example]
+) -> dict[str, Any]:
+    """Record of these examples, as of `make_examples`."""
     text = "".join(json.dumps(example, sort_keys=True) + "\n" for example in examples)
     digest = objects.put_bytes(text.encode())
     return {
@@ -31,45 +42,49 @@ def _record(objects: Objects, described: Task, examples: list[Example]) -> dict[
 
 
 def make_validation(
-    objects: Objects, *, task_name: str, count: int, seed: int, test: str
+    objects: Objects, *, task_name: str, count: int, seed: int, test: str, training: str | None
 ) -> dict[str, Any]:
     """Record, as of `make_examples`, of examples to decide by: none of them is in the test data.
 
-    test   the test examples' object; a task of few sentences draws some of them again
+    test      the test examples' object; a task of few sentences draws some of them again
+    training  the object of the task's training examples, from which they are taken; None
+              generates them
     """
     described = task(task_name)
     known = {_inputs(described, example) for example in read_examples(objects, test)}
-    drawn = described.generate(2 * count + len(known), seed)
-    fresh = {_inputs(described, example): example for example in drawn}  # each but once
+    if training is None:
+        found = _generated(described, 2 * count + len(known), seed)
+    else:
+        found = read_examples(objects, training)
+        random.Random(seed).shuffle(found)  # files may be sorted, by their labels even
+    fresh = {_inputs(described, example): example for example in found}  # each but once
     chosen = [example for key, example in fresh.items() if key not in known][:count]
     if len(chosen) < count:
         raise RunError(
             f"{task_name}: only {len(chosen)} validation examples are none of the test's; ask for"
             " fewer"
         )
-    return _record(objects, described, chosen)
+    return described_examples(objects, described, chosen)
 
 
 def _inputs(described: Task, example: Example) -> tuple[str, ...]:
     return tuple(str(example[field]) for field in described.inputs)
 
 
-def read_examples(objects: Objects, digest: str) -> list[Example]:
-    """The examples of a record's data object."""
-    lines = objects.open(digest).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
 def chance(described: Task, examples: list[Example]) -> dict[str, float]:
     """The score of the best simple answer that ignores the input, by metric.
 
-    Classification: the best constant label, for each metric its own. Causal: the perplexity of the
-    text's own word frequencies. Text-to-text: another example's target.
+    Classification: the best constant label, for each metric its own. The likelihood of texts: the
+    perplexity of the text's own word frequencies. A last word: the commonest one. Text-to-text:
+    another example's target.
     """
-    if described.form == "causal":
-        return {"perplexity": _unigram_perplexity([e[described.inputs[0]] for e in examples])}
+    if described.metrics == ("perplexity",):
+        return {"perplexity": _unigram_perplexity(described, examples)}
+    if described.form == "cloze":
+        words = Counter(e[str(described.target)] for e in examples)
+        return {"accuracy": words.most_common(1)[0][1] / len(examples)}
     expected = references(described, examples)
-    if described.form == "classification":
+    if described.is_classification:
         answers = [[label] * len(expected) for label in sorted(set(expected))]
     else:
         answers = [expected[1:] + expected[:1]]
@@ -78,22 +93,22 @@ def chance(described: Task, examples: list[Example]) -> dict[str, float]:
 
 
 def best(described: Task, examples: list[Example]) -> dict[str, float]:
-    """The best score that any model can reach, by metric.
+    """The best score that any model can reach, by metric, where it is known.
 
-    For perplexity it is the grammar's own, from the exact probability of each text.
+    The perplexity of generated texts is the grammar's own, from the exact probability of each.
     """
-    if described.form != "causal":
-        return described.best
+    if described.form != "causal" or "log_probability" not in examples[0]:
+        return dict(described.best)
     log_probability = sum(e["log_probability"] for e in examples)
     words = sum(references(described, examples))
     return {"perplexity": math.exp(-log_probability / words)}
 
 
-def _unigram_perplexity(texts: list[str]) -> float:
+def _unigram_perplexity(described: Task, examples: list[Example]) -> float:
     """exp of the entropy of words and text ends, counted on the texts themselves, per word."""
-    counts = Counter(word for text in texts for word in text.split())
-    words = counts.total()
+    texts = [example[described.inputs[0]] for example in examples]
+    counts = Counter(word for text in texts for word in units(described, text))
     counts["\0end"] = len(texts)
     total = counts.total()
     nats = -sum(n * math.log(n / total) for n in counts.values())
-    return math.exp(nats / words)
+    return math.exp(nats / sum(references(described, examples)))

@@ -10,8 +10,9 @@ from analysis.execution.choice import Chooser
 from analysis.execution.timing import Schedule, interleaved_samples
 from analysis.models.loading import resolve_device
 from analysis.objects import Objects
-from analysis.progress import track
-from analysis.steps.timed import Entry, Loader, facts, finished, in_ms, random_inputs
+from analysis.steps.groups import Models, allowed_bytes, cells_of, in_groups
+from analysis.steps.sharing import Loader, SideBySide
+from analysis.steps.timed import beside_dense, entries_of, facts, finished, in_ms, random_inputs
 
 _BATCH = 1
 
@@ -28,35 +29,39 @@ def measure_generation(
     device: str,
     seed: int,
     kernels: str,
+    memory_bytes: int | None = None,
 ) -> dict[str, Any]:
     """Record: for each variant and kernel the raw samples in ms of writing `new_tokens`, greedily,
     after a text of `tokens`, one text at a time.
 
-    `variants` and `kernels` are as in `latency`.
+    `variants`, `kernels` and `memory_bytes` are as in `latency`.
     """
     torch.set_num_threads(threads)
-    device = resolve_device(device)
-    loader, choose, runs = Loader(objects, form, device), Chooser(Path(kernels)), {}
-    for entry in track([Entry(**variant) for variant in variants], "loading variants"):
-        for kernel in entry.kernels:
-            model = loader.runnable(entry, kernel, choose, [_BATCH, tokens])
-            if model is not None:
-                text = random_inputs(model, loader.tokenizer(entry), form, _BATCH, tokens, seed)
-                text.pop("decoder_input_ids", None)
-                run = functools.partial(_write, model, text, new_tokens, device)
-                runs[entry.name, kernel] = run
-    cells = [
-        {
-            "variant": name,
-            "kernel": kernel,
-            "batch": _BATCH,
-            "operation": "generate",
-            "peak_bytes": None,
-            "samples_ms": in_ms(seconds),
-        }
-        for (name, kernel), seconds in interleaved_samples(runs, Schedule(**schedule)).items()
-    ]
-    return {"cells": cells, **facts(device, threads, new_tokens)}
+    entries, device = entries_of(variants), resolve_device(device)
+    loader = Loader(objects, form, device)
+    maker = SideBySide(loader, entries[0], Chooser(Path(kernels)), [_BATCH, tokens])
+    allowed = allowed_bytes(device, memory_bytes)
+
+    def measured(models: Models) -> list[dict[str, Any]]:
+        runs = {}
+        for (entry, kernel), model in models.items():
+            text = random_inputs(model, loader.tokenizer(entry), form, _BATCH, tokens, seed)
+            text.pop("decoder_input_ids", None)
+            runs[entry.name, kernel] = functools.partial(_write, model, text, new_tokens, device)
+        return [
+            {
+                "variant": name,
+                "kernel": kernel,
+                "batch": _BATCH,
+                "operation": "generate",
+                "peak_bytes": None,
+                "samples_ms": in_ms(seconds),
+            }
+            for (name, kernel), seconds in interleaved_samples(runs, Schedule(**schedule)).items()
+        ]
+
+    found = in_groups(cells_of(entries), maker, allowed, measured)
+    return {"cells": beside_dense(found), **facts(device, threads, new_tokens)}
 
 
 def _write(model: Any, text: dict[str, torch.Tensor], new_tokens: int, device: str) -> None:

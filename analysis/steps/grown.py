@@ -21,13 +21,15 @@ def grow_sparse(
     checkpoint: str,
     weights_sha256: str,
     task: str,
+    training: str | None,
     sparsities: list[float],
-    examples: int,
+    examples: int | str,
     epochs: float,
     learning_rate: float,
     batch_size: int,
     seed: int,
     threads: int,
+    device: str,
 ) -> dict[str, Any]:
     """Record: for each level, in the given order, its masks with the values that training gave,
     what was achieved of what, and the seconds.
@@ -38,7 +40,9 @@ def grow_sparse(
     """
     torch.set_num_threads(threads)
     course = course_on(
+        objects,
         task,
+        training,
         examples=examples,
         epochs=epochs,
         learning_rate=learning_rate,
@@ -49,7 +53,7 @@ def grow_sparse(
     dense = read_weights(folder)
     names = [name for name, what in naming.weights(dense).items() if in_scope(what)]
     require_finite(dense, names)
-    model, tokenizer = load_model(folder, course.form, "cpu")
+    model, tokenizer = load_model(folder, course.form, device)
     levels: dict[float, dict[str, Any]] = {}
     seconds = 0.0
     with objects.scratch() as scratch, flushing_denormals() as flushed:

@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from analysis import threads
 from analysis.models import naming
-from analysis.models.weights import read_weights
+from analysis.models.weights import weights_in
 from analysis.objects import Objects
+from analysis.profile.bits import Counts
 from analysis.profile.grids import histograms
 from analysis.profile.leaf import counted
-from analysis.pruning.masks import applied, read_pruned
+from analysis.pruning.masks import Pruned, left, read_pruned, require_known
 
 
 def histograms_of_masked(
@@ -17,14 +19,29 @@ def histograms_of_masked(
 ) -> dict[str, Any]:
     """Record: the histogram of all parameters under each of these masks (objects); None is dense.
 
-    `weights_sha256` is the key's; `checkpoint` is the object in which the weights lie.
+    `weights_sha256` is the key's; `checkpoint` is the object in which the weights lie. A few
+    tensors are in memory at a time.
     """
-    dense = read_weights(objects.open(checkpoint))
-    dense = {name: dense[name] for name in naming.weights(dense)}
-    listed = []
-    for mask in masks:
-        weights = dense if mask is None else applied(dense, read_pruned(objects.open(mask)))
-        counts = np.sum([counted(array) for array in weights.values()], axis=0)
-        zeros = sum(array.size - int(np.count_nonzero(array)) for array in weights.values())
-        listed.append(histograms(counts, zeros))
-    return {"histograms": listed}
+    levels = [Pruned({}) if mask is None else read_pruned(objects.open(mask)) for mask in masks]
+    with weights_in(objects.open(checkpoint)) as weights:
+        named = naming.weights(weights)
+        for pruned in levels:
+            require_known(named, pruned)
+
+        def of_tensor(name: str) -> list[tuple[Counts, int]]:
+            array = weights[name]
+            return [_counts(left(name, array, pruned)) for pruned in levels]
+
+        counts: list[Counts | int] = [0] * len(levels)
+        zeros = [0] * len(levels)
+        for found in threads.each(of_tensor, named):
+            for i, (of_level, zero) in enumerate(found):
+                counts[i] = counts[i] + of_level
+                zeros[i] += zero
+    pairs = zip(counts, zeros, strict=True)
+    return {"histograms": [histograms(np.asarray(c), zero) for c, zero in pairs]}
+
+
+def _counts(array: Any) -> tuple[Counts, int]:
+    """How many weights are in each bin, and how many are zero."""
+    return counted(array), array.size - int(np.count_nonzero(array))

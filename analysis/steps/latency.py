@@ -1,21 +1,55 @@
 """Latency of a forward pass of a model's variants, measured side by side."""
 
-import copy
 import functools
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from analysis.execution.choice import Chooser, always
-from analysis.execution.convert import kernels_of, sparsify
+from analysis.execution.choice import Choose, Chooser
+from analysis.execution.convert import kernels_of
 from analysis.execution.names import AUTO, TILED_CSR, TORCH_CSR
 from analysis.execution.timing import Schedule, interleaved_samples
 from analysis.machine import peak_of
 from analysis.models.loading import resolve_device
 from analysis.objects import Objects
 from analysis.progress import track
-from analysis.steps.timed import CONVERTED, Entry, Loader, facts, finished, in_ms, random_inputs
+from analysis.steps.groups import Models, allowed_bytes, cells_of, in_groups, require_fit
+from analysis.steps.sharing import Loader, SideBySide
+from analysis.steps.timed import (
+    Entry,
+    beside_dense,
+    entries_of,
+    facts,
+    finished,
+    in_ms,
+    random_inputs,
+)
+
+
+@dataclass(frozen=True)
+class _Forward:
+    """What is run: a forward pass of batches of random texts."""
+
+    loader: Loader
+    form: str
+    batches: Sequence[int]
+    tokens: int
+    seed: int
+    threads: int
+    device: str
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many tokens a layer gets at once."""
+        return [batch * self.tokens for batch in self.batches]
+
+    def inputs(self, model: Any, entry: Entry, batch: int) -> dict[str, torch.Tensor]:
+        tokenizer = self.loader.tokenizer(entry)
+        return random_inputs(model, tokenizer, self.form, batch, self.tokens, self.seed)
 
 
 def measure_latency(
@@ -30,57 +64,67 @@ def measure_latency(
     device: str,
     seed: int,
     kernels: str,
+    memory_bytes: int | None = None,
 ) -> dict[str, Any]:
     """Record: for each variant, kernel and batch size the raw samples in ms.
 
-    `variants` are entries (see `timed`), the dense model first; they take turns. Peak memory is
-    measured for the first batch size, with the default kernel and with the chosen ones, before
-    threads are started. `kernels` is the file that remembers which kernel was fastest. Runs in a
-    fresh process.
+    `variants` are entries (see `timed`), the dense model first; they take turns, in groups where
+    more than `memory_bytes` would be needed at once. A cell of a later group says in `dense_ms` how
+    long the dense model took in that group. Peak memory is measured for the first batch size, with
+    the default kernel and with the chosen ones, before threads are started. `kernels` is the file
+    that remembers which kernel was fastest. Runs in a fresh process.
+
+    Raises RunError if a variant does not fit into memory beside the dense model.
     """
-    entries = [Entry(**variant) for variant in variants]
-    device = resolve_device(device)
+    entries, device = entries_of(variants), resolve_device(device)
     loader = Loader(objects, form, device)
-    inputs = functools.partial(random_inputs, form=form, tokens=tokens, seed=seed)
-    sizes = [batch * tokens for batch in batches]
+    forward = _Forward(loader, form, batches, tokens, seed, threads, device)
+    choose, cells = Chooser(Path(kernels)), cells_of(entries)
+    maker = SideBySide(loader, entries[0], choose, forward.sizes)
+    allowed = allowed_bytes(device, memory_bytes)
+    require_fit(cells, maker, allowed)
     peaks = {}
     if device == "cpu":
         torch.set_num_threads(1)  # no OpenMP threads before the forks of peak_of
         for entry in track([e for e in entries if e.measured], "measuring memory"):
-            model = loader.model(entry)
-            given = inputs(model, loader.tokenizer(entry), batch=batches[0])
             for kernel in sorted({*entry.kernels} - {TORCH_CSR, TILED_CSR}):  # AUTO is one of them
-                own = functools.partial(_own_copy, model, threads, kernel, Path(kernels), sizes)
-                run = functools.partial(_run_copy, given)
-                peaks[entry.name, kernel, batches[0]] = peak_of(run, own)[1]
+                own = functools.partial(_alone, forward, entry, kernel, Path(kernels))
+                peaks[entry.name, kernel, batches[0]] = peak_of(_run_alone, own)[1]
     torch.set_num_threads(threads)
-    choose, runs, chosen = Chooser(Path(kernels)), {}, {}
-    for entry in track(entries, "loading variants"):
-        for kernel in entry.kernels:
-            runnable = loader.runnable(entry, kernel, choose, sizes)
-            if runnable is not None:
-                for batch in batches:
-                    given = inputs(runnable, loader.tokenizer(entry), batch=batch)
-                    run = functools.partial(_run, runnable, given, device)
-                    runs[entry.name, kernel, batch] = run
-                    chosen[entry.name, kernel, batch] = kernels_of(runnable, batch * tokens)
-    cells = []
-    for batch in track(batches, "measuring latency"):
-        turn = {cell: run for cell, run in runs.items() if cell[2] == batch}
-        for cell, seconds in interleaved_samples(turn, Schedule(**schedule)).items():
-            name, kernel, _ = cell
-            cells.append(
+
+    def measured(models: Models) -> list[dict[str, Any]]:
+        return _measured(forward, models, Schedule(**schedule))
+
+    found = beside_dense(in_groups(cells, maker, allowed, measured))
+    places = {(entry.name, kernel): i for i, (entry, kernel) in enumerate(cells)}
+    found.sort(key=lambda c: (batches.index(c["batch"]), places[c["variant"], c["kernel"]]))
+    for cell in found:
+        cell["peak_bytes"] = peaks.get((cell["variant"], cell["kernel"], cell["batch"]))
+    return {"cells": found, **facts(device, threads, tokens)}
+
+
+def _measured(forward: _Forward, models: Models, schedule: Schedule) -> list[dict[str, Any]]:
+    """The cells of models that take turns."""
+    found = []
+    for batch in track(forward.batches, "measuring latency"):
+        runs, chosen = {}, {}
+        for (entry, kernel), model in models.items():
+            given = forward.inputs(model, entry, batch)
+            runs[entry.name, kernel] = functools.partial(_run, model, given, forward.device)
+            chosen[entry.name, kernel] = kernels_of(model, batch * forward.tokens)
+        for cell, seconds in interleaved_samples(runs, schedule).items():
+            name, kernel = cell
+            found.append(
                 {
                     "variant": name,
                     "kernel": kernel,
                     "batch": batch,
                     "operation": "forward",
-                    "peak_bytes": peaks.get(cell),
                     "chosen": chosen[cell] if kernel == AUTO else None,
                     "samples_ms": in_ms(seconds),
                 }
             )
-    return {"cells": cells, **facts(device, threads, tokens)}
+    return found
 
 
 def _run(model: Any, inputs: dict[str, torch.Tensor], device: str) -> None:
@@ -90,21 +134,16 @@ def _run(model: Any, inputs: dict[str, torch.Tensor], device: str) -> None:
     finished(device)
 
 
-def _own_copy(
-    model: Any, threads: int, kernel: str, memory: Path, sizes: list[int]
-) -> tuple[Any, Any]:
-    """The model as the kernel runs it, on weights of its own, so that they count: as loaded, those
-    never touched are still the mapped file's. And what it held before: freeing that would hide it.
-    """
-    torch.set_num_threads(threads)
-    if kernel not in CONVERTED:
-        return copy.deepcopy(model), model  # all of it, as int8's weights are no parameters
-    before = [parameter.data for parameter in model.parameters()]
-    sparsify(model, Chooser(memory) if kernel == AUTO else always(kernel), sizes)
-    for parameter in model.parameters():
-        parameter.data = parameter.data.clone()
-    return model, before
+def _alone(forward: _Forward, entry: Entry, kernel: str, memory: Path) -> tuple[Any, Any]:
+    """The model as the kernel runs it and nothing beside it, and its inputs of the first batch."""
+    torch.set_num_threads(forward.threads)
+    loader = forward.loader.another()
+    choose: Choose = Chooser(memory)
+    model = loader.runnable(entry, kernel, choose, forward.sizes)
+    del loader
+    gc.collect()  # what it did not share is gone, in cycles or not
+    return model, forward.inputs(model, entry, forward.batches[0])
 
 
-def _run_copy(inputs: dict[str, torch.Tensor], own: tuple[Any, Any]) -> None:
-    _run(own[0], inputs, "cpu")
+def _run_alone(given: tuple[Any, Any]) -> None:
+    _run(*given, "cpu")

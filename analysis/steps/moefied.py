@@ -25,6 +25,7 @@ from analysis.models.weights import read_weights, require_finite, write_in_place
 from analysis.objects import Objects
 from analysis.pruning.units import KEPT
 from analysis.steps.calibrated import calibration
+from analysis.steps.training_examples import training_examples
 
 Layers = dict[str, FeedForward]
 
@@ -35,6 +36,7 @@ def moefy_checkpoint(
     checkpoint: str,
     weights_sha256: str,
     task: str,
+    training: str | None,
     experts: int,
     run: list[int],
     examples: int,
@@ -65,7 +67,9 @@ def moefy_checkpoint(
         raise RequestError(f"no number of experts to run: give some, of 1 to {experts}")
     for k in run:
         require_run(k, experts)
-    loaded = calibration(folder, task, examples, tokens, seed, device)
+    loaded = calibration(
+        folder, training_examples(objects, task, training, examples, seed), tokens, device
+    )
 
     def make() -> list[dict[str, Any]]:
         start = time.perf_counter()

@@ -23,8 +23,6 @@ from analysis.objects import Objects
 from analysis.pruning.masks import Pruned, read_pruned
 from analysis.steps.trained import course_on, write_trained
 
-_DEVICE = "cpu"
-
 
 def recover(
     objects: Objects,
@@ -33,13 +31,15 @@ def recover(
     masks: str,
     weights_sha256: str,
     task: str,
+    training: str | None,
     protocol: str,
-    examples: int,
+    examples: int | str,
     epochs: float,
     learning_rate: float,
     batch_size: int,
     seed: int,
     threads: int,
+    device: str,
 ) -> dict[str, Any]:
     """Record of the pruned model trained on by the protocol, its masks kept.
 
@@ -51,14 +51,16 @@ def recover(
         raise RequestError(unknown("protocol with training", protocol, _PROTOCOLS))
     train = _PROTOCOLS[protocol]
     course = course_on(
+        objects,
         task,
+        training,
         examples=examples,
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,
         seed=seed,
     )
-    load = functools.partial(load_model, objects.open(checkpoint), course.form, _DEVICE)
+    load = functools.partial(load_model, objects.open(checkpoint), course.form, device)
     model, tokenizer, pruned = _pruned_model(load, objects, masks)
     start = time.perf_counter()
     with flushing_denormals() as flushed:
@@ -87,12 +89,14 @@ def recover_without_masks(
     masks: str,
     weights_sha256: str,
     task: str,
-    examples: int,
+    training: str | None,
+    examples: int | str,
     epochs: float,
     learning_rate: float,
     batch_size: int,
     seed: int,
     threads: int,
+    device: str,
 ) -> dict[str, Any]:
     """Record of how much of its sparsity the same training destroys if nothing keeps the masks.
 
@@ -101,14 +105,16 @@ def recover_without_masks(
     """
     torch.set_num_threads(threads)
     course = course_on(
+        objects,
         task,
+        training,
         examples=examples,
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,
         seed=seed,
     )
-    load = functools.partial(load_model, objects.open(checkpoint), course.form, _DEVICE)
+    load = functools.partial(load_model, objects.open(checkpoint), course.form, device)
     model, tokenizer, pruned = _pruned_model(load, objects, masks)
     before = _sparsity(model, pruned.masks)
     start = time.perf_counter()

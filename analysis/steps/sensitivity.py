@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -17,7 +17,7 @@ from analysis.pruning.rows import keep_largest_by_layer
 from analysis.pruning.scope import Scope
 from analysis.scoring.metrics import score
 from analysis.scoring.predict import predict, prepare
-from analysis.steps.examples import read_examples
+from analysis.steps.stored_examples import read_examples
 from analysis.tasks import task
 
 
@@ -30,9 +30,10 @@ def measure_sensitivity(
     data: str,
     by: str,
     sparsities: list[float],
-    batch_size: int,
+    batch_size: int | Literal["auto"],
     threads: int,
     device: str,
+    memory_bytes: int,
 ) -> dict[str, Any]:
     """Record: the dense model's scores on these examples, and for each group of matrices and each
     sparsity the scores with the smallest |w| of each matrix of that group removed.
@@ -48,7 +49,7 @@ def measure_sensitivity(
     groups = grouped(named, by)
     require_finite(weights, [name for group in groups.values() for name in group])
     model, tokenizer = load_model(folder, described.form, device)
-    inputs = prepare(tokenizer, described, examples, batch_size)
+    inputs = prepare(model, tokenizer, described, examples, batch_size, memory_bytes)
 
     def scores() -> dict[str, Any]:
         predictions = predict(model, tokenizer, described, inputs)

@@ -16,6 +16,7 @@ from analysis.objects import Objects
 from analysis.pruning.calibrated import Calibration
 from analysis.pruning.structured import Unreachable, projections, remove_units, write_kept
 from analysis.steps.calibrated import calibration
+from analysis.steps.training_examples import training_examples
 
 
 def shrink_checkpoint(
@@ -24,6 +25,7 @@ def shrink_checkpoint(
     weights_sha256: str,
     levels: list[float],
     task: str,
+    training: str | None,
     examples: int,
     tokens: int,
     seed: int,
@@ -35,7 +37,9 @@ def shrink_checkpoint(
     why it cannot be reached; `weights_sha256` is the key's."""
     torch.set_num_threads(threads)
     folder = objects.open(checkpoint)
-    loaded = calibration(folder, task, examples, tokens, seed, device)
+    loaded = calibration(
+        folder, training_examples(objects, task, training, examples, seed), tokens, device
+    )
     with objects.scratch() as scratch:
         found, peak = peak_here(lambda: _shrink(folder, levels, loaded, scratch))
         for i, level in enumerate(found):
@@ -79,5 +83,6 @@ def _shrink(
             "prune_seconds": round(seconds, 4),
         }
         found.append(facts)
+        del smaller  # or it would be there beside the next one
         start = time.perf_counter()
     return found

@@ -21,12 +21,14 @@ def distil_student(
     checkpoint: str,
     weights_sha256: str,
     task: str,
-    examples: int,
+    training: str | None,
+    examples: int | str,
     epochs: float,
     learning_rate: float,
     batch_size: int,
     seed: int,
     threads: int,
+    device: str,
 ) -> dict[str, Any]:
     """Record of the student of the checkpoint (an object's digest), the task's teacher.
 
@@ -35,14 +37,16 @@ def distil_student(
     """
     torch.set_num_threads(threads)
     course = course_on(
+        objects,
         task,
+        training,
         examples=examples,
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,
         seed=seed,
     )
-    teacher, tokenizer = load_model(objects.open(checkpoint), course.form, "cpu")
+    teacher, tokenizer = load_model(objects.open(checkpoint), course.form, device)
     student = halved(teacher)
     start = time.perf_counter()
     with flushing_denormals() as flushed:

@@ -1,22 +1,13 @@
-"""What the steps that measure time share: variants as they are run, and the inputs of a run."""
+"""What the steps that measure time share: what is timed, on what inputs, and what is told of it."""
 
-import copy
-import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
+from torch import Tensor
 
-from analysis.execution.choice import Choose, always
-from analysis.execution.convert import sparsify
-from analysis.execution.names import AUTO, INT8, TILED_CSR, TORCH_CSR
-from analysis.models.loading import load_model, put, resolve_device
-from analysis.objects import Objects
-from analysis.pruning.masks import read_pruned
-
-CONVERTED = (AUTO, TORCH_CSR, TILED_CSR)
+from analysis.models.loading import resolve_device
 
 
 @dataclass(frozen=True)
@@ -35,58 +26,25 @@ class Entry:
     measured: bool = False
 
 
-@dataclass(frozen=True)
-class Loader:
-    """Loads variants for one form of task, each checkpoint once."""
-
-    objects: Objects
-    form: str
-    device: str
-
-    def model(self, entry: Entry) -> Any:
-        """The variant with its zeros among its weights, a model of its own."""
-        folder = self.objects.open(entry.checkpoint)
-        if entry.masks is None:
-            return load_model(folder, self.form, self.device)[0]
-        model = copy.deepcopy(_loaded(folder, self.form, self.device)[0])
-        pruned = read_pruned(self.objects.open(entry.masks))
-        put(model, pruned.masks, pruned.values)
-        return model
-
-    def tokenizer(self, entry: Entry) -> Any:
-        return _tokenizer(self.objects.open(entry.checkpoint))
-
-    def runnable(self, entry: Entry, kernel: str, choose: Choose, tokens: list[int]) -> Any | None:
-        """The variant as that kernel runs it; None if the kernel can do nothing for it here."""
-        if kernel == INT8 and self.device != "cpu":
-            return None
-        model = self.model(entry)
-        if kernel in CONVERTED:
-            converted = sparsify(model, choose if kernel == AUTO else always(kernel), tokens)
-            if not converted and kernel != AUTO:
-                return None
-        return model
-
-
-@functools.lru_cache(maxsize=64)
-def _tokenizer(folder: Path) -> Any:
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-
-
-@functools.lru_cache(maxsize=2)
-def _loaded(folder: Path, form: str, device: str) -> tuple[Any, Any]:
-    return load_model(folder, form, device)
+def entries_of(variants: Sequence[Mapping[str, Any]]) -> list[Entry]:
+    """The variants as steps are told of them."""
+    return [Entry(**{**variant, "kernels": tuple(variant["kernels"])}) for variant in variants]
 
 
 def random_inputs(
     model: Any, tokenizer: Any, form: str, batch: int, tokens: int, seed: int
-) -> dict[str, torch.Tensor]:
-    """Random token ids [batch, tokens] without padding, each row closed as the tokenizer closes."""
+) -> dict[str, Tensor]:
+    """Random token ids [batch, tokens] without padding, each row closed as the tokenizer closes.
+
+    Of ids that both the tokenizer and the model have: either may have more than the other.
+    """
     generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(0, len(tokenizer), (batch, tokens), generator=generator)
-    if tokenizer.eos_token_id is not None:
-        ids[ids == tokenizer.eos_token_id] = 0
-        ids[:, -1] = tokenizer.eos_token_id  # BART's classifier wants one in every row
+    known = min(len(tokenizer), model.get_input_embeddings().num_embeddings)
+    ids = torch.randint(0, known, (batch, tokens), generator=generator)
+    end = tokenizer.eos_token_id
+    if end is not None and end < known:
+        ids[ids == end] = 0 if end else known - 1
+        ids[:, -1] = end  # BART's classifier wants one in every row
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if form == "text-to-text":
         inputs["decoder_input_ids"] = ids
@@ -103,6 +61,21 @@ def facts(device: str, threads: int, tokens: int) -> dict[str, Any]:
         "threads": threads,
         "tokens": tokens,
     }
+
+
+def beside_dense(groups: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The cells of groups of which each begins with the same dense model, in one list.
+
+    Later groups' own measurements of it stand in their cells, as `dense_ms`.
+    """
+    first, *later = groups
+    dense = first[0]["variant"]
+    found = list(first)
+    for group in later:
+        whole = {cell["batch"]: cell["samples_ms"] for cell in group if cell["variant"] == dense}
+        others = (cell for cell in group if cell["variant"] != dense)
+        found += [cell | {"dense_ms": whole[cell["batch"]]} for cell in others]
+    return found
 
 
 def in_ms(seconds: list[float]) -> list[float]:

@@ -1,7 +1,8 @@
 """Time of a training step: of the dense model, and of a pruned one whose masks are kept."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,7 +13,19 @@ from analysis.models.loading import resolve_device
 from analysis.models.recovery import Keeper
 from analysis.objects import Objects
 from analysis.pruning.masks import read_pruned
-from analysis.steps.timed import Entry, Loader, facts, finished, in_ms, random_inputs
+from analysis.steps.groups import Cell, Models, allowed_bytes, in_groups
+from analysis.steps.sharing import Loader
+from analysis.steps.timed import (
+    Entry,
+    beside_dense,
+    entries_of,
+    facts,
+    finished,
+    in_ms,
+    random_inputs,
+)
+
+_COPIES = 4  # of the weights: they themselves, their gradients and AdamW's two moments
 
 
 def measure_training(
@@ -26,35 +39,68 @@ def measure_training(
     threads: int,
     device: str,
     seed: int,
+    memory_bytes: int | None = None,
 ) -> dict[str, Any]:
     """Record: for each variant the raw samples in ms of one step of training: forward, backward,
-    AdamW, and for a pruned variant the keeping of its masks. `variants` are as in `latency`."""
+    AdamW, and for a pruned variant the keeping of its masks. `variants` and `memory_bytes` are as
+    in `latency`."""
     torch.set_num_threads(threads)
     device = resolve_device(device)
-    loader = Loader(objects, form, device)
-    runs = {}
-    for entry in (Entry(**variant) for variant in variants):
-        model = loader.model(entry).train()
-        inputs = random_inputs(model, loader.tokenizer(entry), form, batch, tokens, seed)
-        classes = torch.zeros(batch, dtype=torch.long, device=model.device)
-        labels = classes if form == "classification" else inputs["input_ids"]
-        keep = _keeper(objects, model, entry)
+    maker = _Trainers(Loader(objects, form, device), objects)
+
+    def measured(models: Models) -> list[dict[str, Any]]:
+        runs = {}
+        for (entry, _), trainer in models.items():
+            tokenizer = maker.loader.tokenizer(entry)
+            inputs = random_inputs(trainer.model, tokenizer, form, batch, tokens, seed)
+            classes = torch.zeros(batch, dtype=torch.long, device=trainer.model.device)
+            labels = classes if form == "classification" else inputs["input_ids"]
+            given = inputs | {"labels": labels}
+            runs[entry.name] = functools.partial(_step, trainer, given, device)
+        return [
+            {
+                "variant": name,
+                "kernel": DENSE,
+                "batch": batch,
+                "operation": "train_step",
+                "peak_bytes": None,
+                "samples_ms": in_ms(seconds),
+            }
+            for name, seconds in interleaved_samples(runs, Schedule(**schedule)).items()
+        ]
+
+    allowed = allowed_bytes(device, memory_bytes)
+    cells = [(entry, DENSE) for entry in entries_of(variants)]
+    found = in_groups(cells, maker, allowed, measured)
+    return {"cells": beside_dense(found), **facts(device, threads, tokens)}
+
+
+@dataclass(frozen=True)
+class _Trainer:
+    """A model, what moves its weights, and what keeps those that were removed at zero."""
+
+    model: Any
+    optimizer: torch.optim.Optimizer
+    keep: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Trainers:
+    """Makes models of which none shares anything, as training changes all of them."""
+
+    loader: Loader
+    objects: Objects
+
+    def make(self, cell: Cell) -> _Trainer:
+        model = self.loader.model(cell[0]).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-        runs[entry.name] = functools.partial(
-            _step, model, inputs | {"labels": labels}, optimizer, keep, device
-        )
-    cells = [
-        {
-            "variant": name,
-            "kernel": DENSE,
-            "batch": batch,
-            "operation": "train_step",
-            "peak_bytes": None,
-            "samples_ms": in_ms(seconds),
-        }
-        for name, seconds in interleaved_samples(runs, Schedule(**schedule)).items()
-    ]
-    return {"cells": cells, **facts(device, threads, tokens)}
+        return _Trainer(model, optimizer, _keeper(self.objects, model, cell[0]))
+
+    def bytes_to_add(self, cell: Cell) -> int:
+        return _COPIES * self.loader.bytes_of_whole(cell[0].checkpoint)
+
+    def bytes_held(self, models: Mapping[Cell, Any]) -> int:
+        return sum(self.bytes_to_add(cell) for cell in models)
 
 
 def _keeper(objects: Objects, model: Any, entry: Entry) -> Callable[[], None]:
@@ -65,15 +111,9 @@ def _keeper(objects: Objects, model: Any, entry: Entry) -> Callable[[], None]:
     return keeper.put_back
 
 
-def _step(
-    model: Any,
-    batch: dict[str, torch.Tensor],
-    optimizer: torch.optim.Optimizer,
-    keep: Callable[[], None],
-    device: str,
-) -> None:
-    optimizer.zero_grad()
-    model(**batch).loss.backward()
-    optimizer.step()
-    keep()
+def _step(trainer: _Trainer, batch: dict[str, torch.Tensor], device: str) -> None:
+    trainer.optimizer.zero_grad()
+    trainer.model(**batch).loss.backward()
+    trainer.optimizer.step()
+    trainer.keep()
     finished(device)

@@ -8,27 +8,34 @@ import numpy as np
 import torch
 
 from analysis.arrays import Array, Mask
-from analysis.errors import RequestError, unknown
 from analysis.models import naming
-from analysis.models.catalogue import MAX_TOKENS
-from analysis.models.objectives import TASKS
 from analysis.models.recovery import Course
 from analysis.models.weights import require_finite
+from analysis.objects import Objects
 from analysis.pruning.masks import Pruned, applied, write_pruned
+from analysis.steps.training_examples import training_examples
+from analysis.tasks import task as described
 
 
 def course_on(
-    task: str, *, examples: int, epochs: float, learning_rate: float, batch_size: int, seed: int
+    objects: Objects,
+    task: str,
+    training: str | None,
+    *,
+    examples: int | str,
+    epochs: float,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
 ) -> Course:
     """So many of the task's training examples, taken so often.
 
-    Raises RequestError if no training examples are known for the task.
+    `training` and `examples` are as `training_examples` takes them. Raises RequestError if there
+    is no such task, RunError if no training examples are known for it.
     """
-    if task not in TASKS:
-        raise RequestError(unknown("task to train on", task, TASKS))
-    form, make_examples = TASKS[task]
-    chosen = make_examples(examples, seed)
-    return Course(form, chosen, batch_size, learning_rate, epochs, seed, MAX_TOKENS)
+    form, chosen = training_examples(objects, task, training, examples, seed)
+    limit = described(task).max_tokens
+    return Course(form, chosen, batch_size, learning_rate, epochs, seed, limit)
 
 
 def stored_weights(model: torch.nn.Module, dense: Mapping[str, Array]) -> dict[str, Array]:

@@ -6,17 +6,20 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from analysis.models.tensors import Bytes
 from analysis.storage import bitmask
 from analysis.storage.dtypes import Spec, from_array, numbers_of
 
 
 def bound_bytes(weights: Mapping[str, NDArray[Any]]) -> int:
     """The entropy bound of arrays, added up tensor by tensor; zero is all bits zero."""
-    total = 0.0
-    for name in weights:
-        spec, raw = from_array(name, weights[name])
-        total += entropy_bytes(spec, sum(bitmask.counted(numbers_of(spec, raw))))
-    return math.ceil(total)
+    return math.ceil(sum(tensor_bytes(*from_array(name, weights[name])) for name in weights))
+
+
+def tensor_bytes(spec: Spec, raw: Bytes) -> float:
+    """The entropy bound of one tensor, of its contiguous bytes."""
+    known = spec.item_bytes > 0
+    return entropy_bytes(spec, sum(bitmask.counted(numbers_of(spec, raw))) if known else 0)
 
 
 def entropy_bytes(spec: Spec, nonzeros: int) -> float:

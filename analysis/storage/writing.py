@@ -4,6 +4,7 @@ or not there."""
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -55,7 +56,7 @@ class Writer:
         require_format(format)
         self._path, self._format, self._metadata = path, format, dict(metadata or {})
         self._entries: dict[str, Spec] = {}
-        self._tensors: dict[str, dict[str, Any]] = {}
+        self._tensors: dict[str, Mapping[str, Any]] = {}
         self._original: Mapping[str, Any] | None = None
         folder = str(path.parent)
         self._parts = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder)  # noqa: SIM115
@@ -86,28 +87,16 @@ class Writer:
             raise ValueError(f"{name} is written twice")
         if raw.size != spec.bytes:
             raise ValueError(f"{name} has {raw.size} bytes in place of {spec.bytes}")
-        made = encoded(name, spec, raw, self._format)
-        wanted = parts_of(spec, made.layout, made.nonzeros)
-        stored = {part: self._stored(content) for part, content in made.parts.items()}
-        for part, (content, short) in stored.items():
-            place = container.part_name(name, part)
-            self._entries[place] = _bytes_spec(content) if short else wanted[part]
+        made = described(name, spec, raw, self._format)
+        self._entries |= made.entries
+        self._tensors[name] = made.row
+        for content in made.contents:
             self._put(content)
-        shortened = [part for part, (_, short) in stored.items() if short]
-        self._tensors[name] = {
-            "layout": made.layout,
-            "dtype": spec.dtype,
-            "shape": spec.shape,
-            **({} if spec.dtype in BITS else {"bytes": spec.bytes}),
-            **({} if made.layout == "dense" else {"nonzeros": made.nonzeros}),
-            **({"zstd": shortened} if shortened else {}),
-            "checksum": container.digest(content.data for content, _ in stored.values()),
-        }
         return made.nonzeros
 
     def add_header(self, text: bytes) -> None:
         """Keep the header of the safetensors file that this one is made of."""
-        content, short = self._stored(np.frombuffer(text, np.uint8))
+        content, short = _stored(np.frombuffer(text, np.uint8), self._format)
         self._entries[container.part_name("", container.ORIGINAL_PART)] = _bytes_spec(content)
         self._put(content)
         self._original = {
@@ -116,11 +105,6 @@ class Writer:
             "checksum": container.digest([content.data]),
         }
 
-    def _stored(self, part: Bytes) -> tuple[Bytes, bool]:
-        """A part as it is stored, and whether zstd made it shorter."""
-        short = zstd.compressed(part) if self._format.endswith(ZSTD) else None
-        return (part, False) if short is None else (short, True)
-
     def _put(self, content: Bytes) -> None:
         try:
             self._parts.write(content.data)
@@ -128,12 +112,65 @@ class Writer:
             raise unwritable(self._path, error) from error
 
     def _finish(self) -> None:
-        metadata = container.own_metadata(self._tensors, self._metadata, self._original)
-        text = container.header_text(self._entries, metadata)
+        text = header(self._entries, self._tensors, self._metadata, self._original)
         self._parts.seek(0)
         with files.replaced_file(self._path) as stream:
             stream.write(len(text).to_bytes(8, "little") + text)
             shutil.copyfileobj(self._parts, stream, _BLOCK)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A tensor as a file has it.
+
+    entries    what its parts are, by their names in the file
+    row        what the file's metadata says of it
+    contents   the bytes of each part
+    """
+
+    entries: Mapping[str, Spec]
+    row: Mapping[str, Any]
+    contents: tuple[Bytes, ...]
+    nonzeros: int
+
+
+def described(name: str, spec: Spec, raw: Bytes, format: str) -> Described:
+    """A tensor of contiguous bytes as a file of that format has it."""
+    made = encoded(name, spec, raw, format)
+    wanted = parts_of(spec, made.layout, made.nonzeros)
+    stored = {part: _stored(content, format) for part, content in made.parts.items()}
+    entries = {
+        container.part_name(name, part): _bytes_spec(content) if short else wanted[part]
+        for part, (content, short) in stored.items()
+    }
+    shortened = [part for part, (_, short) in stored.items() if short]
+    contents = tuple(content for content, _ in stored.values())
+    row = {
+        "layout": made.layout,
+        "dtype": spec.dtype,
+        "shape": spec.shape,
+        **({} if spec.dtype in BITS else {"bytes": spec.bytes}),
+        **({} if made.layout == "dense" else {"nonzeros": made.nonzeros}),
+        **({"zstd": shortened} if shortened else {}),
+        "checksum": container.digest(content.data for content in contents),
+    }
+    return Described(entries, row, contents, made.nonzeros)
+
+
+def header(
+    entries: Mapping[str, Spec],
+    rows: Mapping[str, Mapping[str, Any]],
+    metadata: Mapping[str, str],
+    original: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The header of a file whose parts lie in the order of the entries."""
+    return container.header_text(entries, container.own_metadata(rows, metadata, original))
+
+
+def _stored(part: Bytes, format: str) -> tuple[Bytes, bool]:
+    """A part as it is stored, and whether zstd made it shorter."""
+    short = zstd.compressed(part) if format.endswith(ZSTD) else None
+    return (part, False) if short is None else (short, True)
 
 
 def _bytes_spec(content: Bytes) -> Spec:

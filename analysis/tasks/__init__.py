@@ -1,11 +1,11 @@
 """Benchmarks: one small file each, all under one contract, and none of them heavy to import.
 
 A task is a module with `TASK`, a `Task`. What is shared by tasks stands in `analysis.tasks`;
-how answers are had and scored, in `analysis.scoring`.
+how answers are had and scored, in `analysis.scoring`; how examples are read, in `analysis.data`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from analysis import registry
@@ -13,19 +13,77 @@ from analysis import registry
 PACKAGE = "analysis.tasks.benchmarks"
 
 Example = dict[str, Any]
+Row = Mapping[str, Any]
+WRITES = ("causal", "text-to-text")  # forms that a model can be asked to write in
+
+
+@dataclass(frozen=True)
+class HubData:
+    """A data set on the hub, from which a task's examples come unless a study names files.
+
+    path       "organisation/name"
+    name       which configuration of it, if it has several
+    revision   a commit, or "main" where none is known: then the commit found is recorded
+    split      the part that is the benchmark; `train` that for training and calibration
+    columns    field of a row -> the data set's column, "translation.en" for a nested one; fields
+               that are not named have the columns' own names
+    """
+
+    path: str
+    name: str | None = None
+    revision: str = "main"
+    split: str = "test"
+    train: str | None = "train"
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def source(self, split: str) -> dict[str, Any]:
+        """One part of it, as `analysis.data.reading.read` takes it."""
+        return {
+            "kind": "hub",
+            "path": self.path,
+            "name": self.name,
+            "revision": self.revision,
+            "split": split,
+            "columns": dict(self.columns),
+        }
+
+
+@dataclass(frozen=True)
+class Published:
+    """A score that the model's own publication has on this task, and where it was read."""
+
+    value: float
+    source: str
 
 
 @dataclass(frozen=True)
 class Task:
     """One benchmark.
 
-    form       how it is answered: "classification", "causal" or "text-to-text"
-    inputs     the fields of an example that the model reads
-    target     the field that it is compared with (None: the text itself)
-    metrics    names in analysis.scoring.metrics; the first is the one that figures show
-    generate   (count, seed) -> examples of the test split
-    best       metric -> the best score that any model can reach; for a generated language it is
-               known, "perplexity" coming from the examples' own probabilities
+    form          how it is answered: "classification"; "causal", the likelihood of texts; "cloze",
+                  the last word of a text; "masked", the likelihood of each word given all others;
+                  "text-to-text"
+    inputs        the fields of an example that the model reads
+    target        the field that it is compared with (None: the text itself)
+    metrics       names in analysis.scoring.metrics; the first is the one that figures show
+    best          metric -> the best score that any model can reach, where it is known; a
+                  generated language's "perplexity" comes from the examples' own probabilities
+    generate      (count, seed) -> examples of the test split of the generated language
+    train         (count, seed) -> training examples, likewise
+    hub           where the examples of a real task come from
+    examples_of   rows as they are read -> examples, where they are not the same; a row has the
+                  fields in `fields`
+    fields        of a row; by default the inputs and the target
+    prompt        of a text-to-text task, how the source is made of the inputs: "sst2 sentence:
+                  {sentence}"; by default it is the first input
+    label_words   of a text-to-text task whose target is a label: the words that stand for 0, 1, …
+    languages     of a translation: from, to (two-letter codes), for models that must be told
+    unit          what a perplexity is per: "word", between white space, or "character" other than
+                  white space, for languages that do not separate words; an example whose own
+                  field `words` says how many it has is believed
+    max_tokens    of an input, longer ones are cut (texts of a "causal" task are read in windows)
+    max_new_tokens, beams    of what is written; beams None: as the checkpoint's own settings say
+    published     hub id of a model -> metric -> its published score
     """
 
     title: str
@@ -34,18 +92,75 @@ class Task:
     inputs: tuple[str, ...]
     target: str | None
     metrics: tuple[str, ...]
-    generate: Callable[[int, int], list[Example]]
-    best: dict[str, float]
+    best: Mapping[str, float] = field(default_factory=dict)
+    generate: Callable[[int, int], list[Example]] | None = None
+    train: Callable[[int, int], list[Example]] | None = None
+    hub: HubData | None = None
+    examples_of: Callable[[Sequence[Row]], list[Example]] | None = None
+    fields: tuple[str, ...] = ()
+    prompt: str = ""
+    label_words: tuple[str, ...] = ()
+    languages: tuple[str, str] | None = None
+    unit: str = "word"
+    max_tokens: int = 256
+    max_new_tokens: int = 32
+    beams: int | None = 1
+    published: Mapping[str, Mapping[str, Published]] = field(default_factory=dict)
     split: str = "test"
     revision: str = "1"
     licence: str = "MIT (generated)"
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether its answers are labels, however they are given."""
+        return self.form == "classification" or bool(self.label_words)
+
+    @property
+    def row_fields(self) -> tuple[str, ...]:
+        """The fields that a row of its data has to have."""
+        return self.fields or (*self.inputs, *((self.target,) if self.target else ()))
 
 
 def references(task: Task, examples: Sequence[Example]) -> list[Any]:
     """What the predictions are held against."""
     if task.target is None:
-        return [len(example[task.inputs[0]].split()) for example in examples]
+        counted = [len(units(task, example[task.inputs[0]])) for example in examples]
+        return [e.get("words", count) for e, count in zip(examples, counted, strict=True)]
     return [example[task.target] for example in examples]
+
+
+def units(task: Task, text: str) -> list[str]:
+    """The words of a text, or its characters, as the task counts."""
+    words = text.split()
+    return words if task.unit == "word" else list("".join(words))
+
+
+def source_text(task: Task, example: Example) -> str:
+    """What a text-to-text model reads of an example."""
+    return task.prompt.format(**example) if task.prompt else str(example[task.inputs[0]])
+
+
+def training_example(task: Task, example: Example) -> Example:
+    """The example as models are trained on it, under the names that all tasks of a form share.
+
+    Classification: `first`, `label` and, for pairs, `second`. Text-to-text: `source`, `target`
+    and, of a translation, `languages`. All others: `text`.
+    """
+    if task.form == "classification":
+        names = dict(zip(("first", "second"), task.inputs, strict=False))
+        chosen = {name: example[own] for name, own in names.items()}
+        return chosen | {"label": example[str(task.target)]}
+    if task.form == "text-to-text":
+        target = example[str(task.target)]
+        written = task.label_words[target] if task.label_words else target
+        found = {"source": source_text(task, example), "target": written}
+        return found | ({"languages": list(task.languages)} if task.languages else {})
+    return {"text": " ".join(str(example[own]) for own in (*task.inputs, task.target) if own)}
+
+
+def training_form(task: Task) -> str:
+    """The form in which its training examples are read: "cloze" texts are learnt from whole."""
+    return "causal" if task.form == "cloze" else task.form
 
 
 def names() -> list[str]:

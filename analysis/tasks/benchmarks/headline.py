@@ -1,5 +1,7 @@
 """Headlines of generated articles: who did what, where, in the present tense."""
 
+from functools import partial
+
 from analysis import language
 from analysis.tasks import Task
 
@@ -11,5 +13,6 @@ TASK = Task(
     target="summary",
     metrics=("rougeL", "rouge1", "rouge2", "bleu"),
     generate=language.headline,
+    train=partial(language.headline, split="train"),
     best={"rougeL": 1.0, "rouge1": 1.0, "rouge2": 1.0, "bleu": 1.0},
 )

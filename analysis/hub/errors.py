@@ -6,8 +6,12 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from analysis.errors import AnalysisError, RequestError, RunError
+
+if TYPE_CHECKING:
+    from analysis.hub.repository import Repository
 
 _TOKEN = "log in with `hf auth login`, or set HF_TOKEN to a token that may read it"
 ROOM = "free some, or set HF_HOME to a folder on a larger disk"
@@ -44,7 +48,7 @@ def host() -> str:
 
 
 @contextmanager
-def one_line_errors(model: str, revision: str) -> Iterator[None]:
+def one_line_errors(repository: "Repository", revision: str) -> Iterator[None]:
     """Put the client's exceptions in our words, and not in its own: those hold urls."""
     import httpx2
 
@@ -54,33 +58,33 @@ def one_line_errors(model: str, revision: str) -> Iterator[None]:
         cause: BaseException = error
         while isinstance(cause, FileNotFoundError) and cause.__cause__:
             cause = cause.__cause__  # the client reports as not found what it could not ask for
-        raise _in_our_words(cause, model, revision) from error
+        raise _in_our_words(cause, repository, revision) from error
 
 
-def _in_our_words(error: BaseException, model: str, revision: str) -> AnalysisError:
+def _in_our_words(error: BaseException, repository: "Repository", revision: str) -> AnalysisError:
     import httpx2
     from huggingface_hub import constants, errors
 
-    server, cache = host(), constants.HF_HUB_CACHE
+    server, cache, what = host(), constants.HF_HUB_CACHE, repository.what
     match error:
         case errors.HFValidationError():
             form = "organisation/name in letters, digits, '-', '_' and '.', and a revision apart"
-            return RequestError(f"{model!r} is no name of a model; write {form}")
+            return RequestError(f"{repository.name!r} is no name of a {what}; write {form}")
         case errors.GatedRepoError():
-            return RequestError(f"{model} is gated; ask for access on its page, then {_TOKEN}")
+            return RequestError(f"{repository} is gated; ask for access on its page, then {_TOKEN}")
         case errors.RepositoryNotFoundError():
-            what = f"{server} has no model {model}, or a private one; check the name"
-            return RequestError(f"{what}, and for a private one {_TOKEN}")
+            none = f"{server} has no {what} {repository}, or a private one; check the name"
+            return RequestError(f"{none}, and for a private one {_TOKEN}")
         case errors.RevisionNotFoundError():
-            what = f"{model} has no revision {revision!r}"
-            return RequestError(f"{what}; give a branch, a tag or a full commit of it")
+            none = f"{repository} has no revision {revision!r}"
+            return RequestError(f"{none}; give a branch, a tag or a full commit of it")
         case errors.HfHubHTTPError(response=response):
             status = response.status_code
             if status in (401, 403):
-                return RequestError(f"{server} refuses access to {model} ({status}); {_TOKEN}")
+                return RequestError(f"{server} refuses access to {repository} ({status}); {_TOKEN}")
             if status in (408, 429) or status >= 500:
                 return UnreachableError(f"{server} answers {status}")
-            return RunError(f"{server} answers {status} for {model}; check HF_ENDPOINT")
+            return RunError(f"{server} answers {status} for {repository}; check HF_ENDPOINT")
         case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
             return RequestError("HF_ENDPOINT is no url; set it to http(s)://host, or unset it")
         case httpx2.LocalProtocolError() | UnicodeError():
@@ -97,4 +101,4 @@ def _in_our_words(error: BaseException, model: str, revision: str) -> AnalysisEr
             return RunError(f"no room left in {cache}; {ROOM}, and run this again")
         case OSError(errno=int()):
             return RunError(f"cannot write to {cache}; set HF_HOME to a folder that can be written")
-    return RunError(f"{model} did not arrive whole from {server}; run this again")
+    return RunError(f"{repository} did not arrive whole from {server}; run this again")

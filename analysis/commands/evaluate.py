@@ -1,0 +1,129 @@
+"""Puts one model to one benchmark: a JSON object on stdout, progress on stderr."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from analysis import calls, data_calls, model_calls, processes, progress, project, tasks
+from analysis.data_calls import Data
+from analysis.display import Display, display
+from analysis.errors import RequestError
+from analysis.memo import Memo, Record
+from analysis.model_grid import is_tuned
+from analysis.models.family import described
+from analysis.scores import scored_interval
+from analysis.sections import Compute, Files, Model
+from analysis.study import Study
+from analysis.variants import base_variant, dense_variant
+
+_GENERATED = 512  # examples of a task that are made, if nobody says how many
+
+
+def evaluate(
+    model: str,
+    revision: str | None,
+    task: str,
+    data: Path | None = None,
+    examples: int | None = None,
+    compute: Compute | None = None,
+) -> None:
+    """Print the model's scores on the task's test examples, or on those in the file `data`.
+
+    A built-in model is fine-tuned for the task first, if that is what it is made for; any other is
+    asked as it comes.
+
+    Raises RequestError if there is no such model, task or file, or they do not fit each other.
+    """
+    chosen = _study(model, revision, task, data, examples, compute or Compute(batch_size="auto"))
+    processes.quiet_libraries()
+    memo = Memo(project.CACHE)
+    memo.prepare()
+    with display(sys.stderr) as shown:
+        progress.send_to(lambda what, done, total: shown.advanced(model, what, done, total))
+        try:
+            found = _scores(chosen, memo, shown)
+        finally:
+            progress.send_to(None)
+            shown.cleared(model)
+    print(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+def list_tasks() -> list[str]:
+    """A line for each task: its name, form and what it measures."""
+    return [
+        f"{name}: {tasks.task(name).form}; {tasks.task(name).measures}" for name in tasks.names()
+    ]
+
+
+def _study(
+    model: str,
+    revision: str | None,
+    task: str,
+    data: Path | None,
+    examples: int | None,
+    compute: Compute,
+) -> Study:
+    """The smallest study that asks for it; its validation finds what does not fit."""
+    benchmark = tasks.task(task)
+    files = {}
+    if data is not None:
+        if not data.is_file():
+            raise RequestError(f"--data {data}: no such file; give one with {benchmark.row_fields}")
+        files[task] = Files(test=str(data))
+    elif benchmark.generate is not None:
+        examples = examples or _GENERATED
+    found = described(model, revision)
+    try:
+        return Study(
+            name="evaluation",
+            title="one model on one benchmark",
+            models=(Model(name=found.name, family=found.family, tasks=(task,), **found.keys),),
+            data=files,
+            examples={task: examples} if examples else {},
+            methods=("magnitude",),
+            sparsities=(0.5,),
+            compute=compute,
+        )
+    except ValidationError as error:
+        said = error.errors()[0]
+        raise RequestError(str(said.get("ctx", {}).get("error", said["msg"]))) from error
+
+
+def _scores(chosen: Study, memo: Memo, shown: Display) -> dict[str, Any]:
+    model, task = chosen.models[0], chosen.models[0].tasks[0]
+    data = Data(task, memo.run(data_calls.test_examples(chosen, task)).record, None)
+    record = memo.run(model_calls.base(chosen, model, 0, {})).record
+    asked = base_variant(chosen, model, 0, record)
+    if is_tuned(model, task):
+        shown.say(f"{model.name} is fine-tuned for {task} first")
+        tuned = memo.run(model_calls.fine_tune(chosen, model, asked, task, None)).record
+        asked = dense_variant(chosen, model, task, 0, tuned)
+    answered = memo.run(calls.evaluate(chosen, asked, task, data.test)).record
+    return {
+        "model": model.id or model.name,
+        "revision": record.get("revision"),
+        "weights_sha256": asked.weights_sha256,
+        "task": task,
+        "examples": answered["examples"],
+        "data_sha256": data.test["data_sha256"],
+        "metrics": {
+            metric: _metric(chosen, metric, answered, data.test) for metric in answered["metrics"]
+        },
+        "collapsed": answered["collapsed"],
+        "tokens_per_word": answered["tokens_per_word"],
+        "seconds": answered["evaluate_seconds"],
+    }
+
+
+def _metric(chosen: Study, metric: str, answered: Record, test: Record) -> dict[str, Any]:
+    found = scored_interval(chosen, metric, answered)
+    return {
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "chance": test["chance"][metric],
+        "best": test["best"].get(metric),
+    }

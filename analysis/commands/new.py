@@ -1,0 +1,173 @@
+"""Writes a study of some models that runs as it is: a commented file, and its Quarto profile."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis import project, study, tasks
+from analysis.errors import RequestError
+from analysis.files import replace_text
+from analysis.models.catalogue import BUILTIN
+from analysis.models.family import described
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FEW = 512  # test examples of a generated task
+# what a model is put to where its publication names no task that is known here
+_OF_FAMILY = {
+    "encoder-only": ("sst2", "mrpc"),
+    "decoder-only": ("wikitext2", "lambada"),
+    "encoder-decoder": ("sst2", "mrpc"),
+}
+_OF_TYPE = {
+    "t5": ("sst2-text", "mrpc-text"),
+    "mt5": ("sst2-text", "mrpc-text"),
+    "pegasus": ("xsum",),
+    "m2m_100": ("wmt14-en-fr", "wmt14-en-de"),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model as the file will have it: the keys of its entry, and its tasks."""
+
+    name: str
+    family: str
+    keys: dict[str, str]
+    tasks: tuple[str, ...]
+    fine_tune: tuple[str, ...]
+
+
+def new(name: str, models: Sequence[str]) -> list[Path]:
+    """Write the study `name` of these models; returns the files.
+
+    A model is a built-in name, the folder of a saved one, or a hub id.
+
+    Raises RequestError if the name is taken or no name, or a model is unknown; nothing is written
+    then.
+    """
+    if not _NAME.fullmatch(name) or name == project.RESULTS:
+        raise RequestError(f"{name!r} is no name of a study; use letters, digits, '-', '_' and '.'")
+    if not models:
+        raise RequestError("a study needs models: --model ID, once for each")
+    paths = {
+        "study": project.STUDIES / f"{name}.yml",
+        "profile": Path(f"_quarto-{name}.yml"),
+        "environment": Path(f"_environment-{name}"),
+    }
+    for path in paths.values():
+        if path.exists():
+            raise RequestError(f"{path} is there already; choose another name, or remove it")
+    chosen = [_choice(model) for model in models]
+    text = _text(name, _named_apart(chosen))
+    paths["study"].parent.mkdir(exist_ok=True)
+    replace_text(paths["study"], text)
+    try:
+        study.load(str(paths["study"]))
+    except RequestError:
+        paths["study"].unlink()
+        raise
+    replace_text(paths["profile"], f"project: {{output-dir: _output/{name}}}\n")
+    replace_text(paths["environment"], f"{study.VARIABLE}={name}\n")
+    return list(paths.values())
+
+
+def _choice(model: str) -> Choice:
+    found = described(model)
+    if model in BUILTIN:
+        return Choice(model, found.family, {}, BUILTIN[model].tasks, ())
+    published = tuple(t for t in tasks.names() if model in tasks.task(t).published)
+    by_type = _OF_TYPE.get(found.config.get("model_type", ""), _OF_FAMILY[found.family])
+    usual = published or by_type
+    labels = tuple(task for task in usual if tasks.task(task).is_classification)
+    keys = {key: json.dumps(v) if key == "path" else v for key, v in found.keys.items()}
+    return Choice(found.name, found.family, keys, usual, labels)
+
+
+def _named_apart(chosen: Sequence[Choice]) -> list[Choice]:
+    """The choices, each under a name of its own."""
+    names = [choice.name for choice in chosen]
+    for name in names:
+        if names.count(name) > 1:
+            raise RequestError(f"two models are called {name!r}; give each of them once")
+    return list(chosen)
+
+
+def _text(name: str, chosen: Sequence[Choice]) -> str:
+    listed = "\n".join(_entry(choice) for choice in chosen)
+    asked = dict.fromkeys(task for choice in chosen for task in choice.tasks)
+    generated = [task for task in asked if tasks.task(task).generate is not None]
+    counts = "".join(f"\n  {task}: {_FEW}" for task in generated) or " {}"
+    short = any(choice.name in BUILTIN for choice in chosen)
+    return _TEMPLATE.format(
+        name=name,
+        title=json.dumps(f"What pruning does to {_sentence([c.name for c in chosen])}"),
+        models=listed,
+        counts=counts,
+        tokens=32 if short else 128,
+        calibration=96 if short else 256,
+    )
+
+
+def _entry(choice: Choice) -> str:
+    keys = {"family": choice.family, **choice.keys, "tasks": _listed(choice.tasks)}
+    if choice.fine_tune and choice.keys:
+        keys["fine_tune"] = f"{_listed(choice.fine_tune)}   # the others are answered as it comes"
+    lines = [f"    {key}: {value}" for key, value in keys.items()]
+    return "\n".join([f"  - name: {choice.name}", *lines])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"[{', '.join(names)}]"
+
+
+def _sentence(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+_TEMPLATE = """\
+# The study {name}. Run it with `make report STUDY={name}`, or see first what it takes:
+# `python -m analysis plan --study {name}`. Every key, what it allows and its default:
+# CONTRIBUTING.md, "Study files".
+
+title: {title}
+
+# what each model is put to: `python -m analysis evaluate --list-tasks`
+models:
+{models}
+
+# how a checkpoint is trained for the tasks in its `fine_tune`
+fine_tuning: {{epochs: 3, learning_rate: 2.0e-5, batch_size: 32}}
+
+# your own files in place of a task's data set: JSON lines, CSV, parquet or text
+# data:
+#   sst2: {{train: train.jsonl, test: test.jsonl, columns: {{sentence: text}}}}
+
+# how many test examples; of a task that is not named here, all that there are
+examples:{counts}
+
+# the first leads figures and claims; `python -m analysis prune --list-methods`
+methods: [magnitude, magnitude-all, random]   # wanda and sparsegpt look at inputs too
+sparsities: [0.10, 0.50, 0.90, 0.95, 0.99]    # the fraction removed
+calibration: {{examples: 128, tokens: {calibration}}}
+
+formats: [dense, dense+zstd, auto]
+
+runtime:
+  operations: [forward]
+  batches: [1, 8]
+  tokens: {tokens}
+  threads: 2
+  max_seconds: 5
+
+seeds: [0]
+
+compute:
+  device: auto       # a GPU where there is one
+  dtype: auto        # in which models answer: bfloat16 on a GPU that has it
+  batch_size: auto   # as many as fit the memory
+  jobs: 1            # steps side by side
+  threads: 2         # of each step
+"""

@@ -1,0 +1,158 @@
+"""Says what a run of a study will need before it starts: memory, disk, downloads, steps, time."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from analysis import machine, project, study, tasks
+from analysis.memo import Memo
+from analysis.planning.estimates import Needs, Setting, measured_speed, needs
+from analysis.planning.models import Size, size
+from analysis.planning.walk import Planned, steps
+from analysis.preflight import missing
+from analysis.rehearsal import Kind, rehearsed
+from analysis.study import Model, Study
+
+_EXAMPLES = 1000  # of a task whose size is known only with its data
+_TOKENS_OF_SHORT = 32  # of most examples of tasks whose limit is far above
+
+
+@dataclass
+class Part:
+    """What one model comes to."""
+
+    size: Size
+    remembered: int = 0
+    to_compute: int = 0
+    seconds: float = 0.0
+    memory_bytes: float = 0.0
+    largest: str = ""
+    disk_bytes: float = 0.0
+
+
+def plan(study_name: str, rehearse: Kind = "") -> None:
+    """Print what a run will need; computes and downloads nothing.
+
+    Raises RequestError if the study is wrong.
+    """
+    chosen = rehearsed(study.load(study_name), rehearse)
+    memo = Memo(project.CACHE)
+    parts = parts_of(chosen, memo)
+    console = Console()
+    console.print(_table(chosen, parts))
+    for line in [*_totals(chosen, parts), *(f"missing: {m}" for m in missing(chosen, memo))]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def parts_of(chosen: Study, memo: Memo) -> dict[str, Part]:
+    """What is needed by model; steps that serve all of them stand under an empty name."""
+    speed = measured_speed()
+    parts = {model.name: Part(size(chosen, model, memo)) for model in chosen.models}
+    parts[""] = Part(Size(0))
+    for step in steps(chosen, memo):
+        model, task = _about(chosen, step)
+        part = parts[model.name if model else ""]
+        if step.is_remembered:
+            part.remembered += 1
+            continue
+        part.to_compute += 1
+        part_needs = needs(step.call, _setting(chosen, part.size, task, speed))
+        part.seconds += part_needs.seconds
+        part.disk_bytes += part_needs.disk_bytes
+        _note_peak(part, step, part_needs)
+    return parts
+
+
+def _note_peak(part: Part, step: Planned, found: Needs) -> None:
+    if found.memory_bytes > part.memory_bytes:
+        part.memory_bytes, part.largest = found.memory_bytes, step.call.label
+
+
+def _about(chosen: Study, step: Planned) -> tuple[Model | None, str]:
+    """The model and the task that a step is on: its label begins with them."""
+    words = step.call.label.replace(": fine-tune for ", "/").split(": ")[0].split("/")
+    model = next((model for model in chosen.models if model.name == words[0]), None)
+    task = next((word for word in words[1:] if word in chosen.tasks), "")
+    return model, task or (model.tasks[0] if model else chosen.tasks[0])
+
+
+def _setting(chosen: Study, known: Size, task: str, speed: float) -> Setting:
+    described = tasks.task(task)
+    tokens = min(described.max_tokens, known.positions)
+    if described.form == "classification":
+        tokens = min(tokens, _TOKENS_OF_SHORT)
+    return Setting(known, described.form, tokens, chosen.examples.get(task, _EXAMPLES), speed)
+
+
+def _table(chosen: Study, parts: dict[str, Part]) -> Table:
+    title = f"study {chosen.name}{', rehearsal' if chosen.rehearsal else ''}"
+    header = ("model", "parameters", "peak memory", "disk", "steps", "known", "time")
+    table = Table(*header, title=title)
+    for column in table.columns:
+        column.no_wrap = True
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, part in parts.items():
+        weights = part.size.parameters
+        table.add_row(
+            name or "examples",
+            "" if not name else "unknown" if weights is None else f"{weights:,}",
+            _gigabytes(part.memory_bytes) if part.to_compute else "",
+            _gigabytes(part.disk_bytes) if part.to_compute else "",
+            f"{part.to_compute:,}",
+            f"{part.remembered:,}",
+            _duration(part.seconds) if part.to_compute else "",
+        )
+    return table
+
+
+def _totals(chosen: Study, parts: dict[str, Part]) -> Iterable[str]:
+    """What the run needs as a whole, and what this machine has."""
+    jobs = chosen.compute.jobs
+    computed = sum(part.to_compute for part in parts.values())
+    remembered = sum(part.remembered for part in parts.values())
+    yield f"{computed:,} steps to compute, {remembered:,} remembered; {jobs} at a time"
+    download = sum(
+        4 * (parts[model.name].size.parameters or 0)
+        for model in chosen.models
+        if model.source == "hub" and not chosen.rehearsal and parts[model.name].to_compute
+    )
+    if download:
+        yield f"download: about {_gigabytes(download)} of weights, if none is cached"
+    disk, free = sum(p.disk_bytes for p in parts.values()), _free_bytes()
+    yield f"disk: about {_gigabytes(disk)}; {_gigabytes(free)} are free" + (
+        ": NOT ENOUGH" if disk > free else ""
+    )
+    memory = machine.memory_bytes()
+    for name, part in parts.items():
+        if part.memory_bytes > memory:
+            yield (
+                f"memory: {name} NEEDS MORE than the {_gigabytes(memory)} here:"
+                f" {_gigabytes(part.memory_bytes)} for {part.largest!r}"
+            )
+    yield f"memory: this machine has {_gigabytes(memory)}"
+    seconds = sum(part.seconds for part in parts.values()) / jobs
+    yield f"time: about {_duration(seconds)} on this processor; a GPU takes a small part of it"
+    unknown = [name for name, part in parts.items() if part.size.parameters is None]
+    if unknown:
+        yield f"nothing is known of {', '.join(unknown)} before it is there: not counted"
+    if not computed:
+        yield "everything is remembered: a run only writes the tables"
+
+
+def _free_bytes() -> int:
+    folder = next(p for p in project.CACHE.absolute().parents if p.is_dir())
+    return shutil.disk_usage(folder).free
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

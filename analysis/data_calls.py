@@ -1,0 +1,146 @@
+"""What goes into the steps that make or read examples; see `calls`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis import tasks
+from analysis.calls import DATA, OTHER_EXAMPLES, SCORES
+from analysis.memo import Call, Record
+from analysis.sections import ALL, Files
+from analysis.study import Study
+
+FOLDER_VARIABLE = "SPARSITY_DATA"
+REHEARSED = 64  # stand-ins for training examples
+_MOST_UNTRAINED = 4096  # training examples that are kept of a task that only calibrates
+
+
+@dataclass(frozen=True)
+class Data:
+    """A task's examples, read or made.
+
+    training   None where they are of the generated language, made anew for each training
+    """
+
+    task: str
+    test: Record
+    training: Record | None
+
+    @property
+    def training_object(self) -> str | None:
+        """The object of the training examples, as models are trained on them."""
+        return None if self.training is None else str(self.training["training"]["object"])
+
+
+def test_examples(study: Study, task: str) -> Call:
+    """The test examples of a task, and its chance and best scores."""
+    count = study.examples.get(task)
+    if is_generated(study, task):
+        return _made("analysis.steps.examples:make_examples", task, count)
+    if study.rehearsal:
+        return _made("analysis.steps.data:stand_in_test", task, count)
+    return _read(study, task, "test", "read_test", count)
+
+
+def training_examples(study: Study, task: str) -> Call | None:
+    """The training examples of a real task; None if there are none, or they are generated."""
+    if is_generated(study, task) or source(study, task, "train") is None:
+        return None
+    if study.rehearsal:
+        return _made("analysis.steps.data:stand_in_training", task, REHEARSED)
+    return _read(study, task, "train", "read_training", _training_count(study, task))
+
+
+def validation(data: Data, examples: int) -> Call:
+    """Examples drawn as the test examples are, and none of these: to decide by."""
+    return Call(
+        "analysis.steps.examples:make_validation",
+        {
+            "task_name": data.task,
+            "count": examples,
+            "seed": OTHER_EXAMPLES,
+            "test": data.test["data"]["object"],
+            "training": data.training["data"]["object"] if data.training else None,
+        },
+        code=(tasks.module_name(data.task),),
+        libraries=SCORES,
+        label=f"{data.task}: validation examples",
+    )
+
+
+def is_generated(study: Study, task: str) -> bool:
+    """Whether its examples are of the built-in language."""
+    return task not in study.data and tasks.task(task).generate is not None
+
+
+def source(study: Study, task: str, part: str) -> dict[str, Any] | None:
+    """Where the "test" or "train" examples of a real task come from, as `data.reading` takes it;
+    None if there are none."""
+    files, hub = study.data.get(task), tasks.task(task).hub
+    if files is not None:
+        return _of_files(study, files, part)
+    if hub is None:
+        return None
+    split = hub.split if part == "test" else hub.train
+    if split is None:
+        return None
+    return hub.source(split)
+
+
+def _of_files(study: Study, files: Files, part: str) -> dict[str, Any] | None:
+    path = files.test if part == "test" else files.train
+    share = files.test_part if part == "test" else files.train_part
+    if path is None:
+        return None
+    folder = os.environ.get(FOLDER_VARIABLE) or study.data_folder
+    return {
+        "kind": "files",
+        "path": str(Path(folder).expanduser() / path),
+        "format": files.format,
+        "columns": dict(files.columns),
+        "part": list(share) if share else None,
+    }
+
+
+def _made(function: str, task: str, count: int | None) -> Call:
+    return Call(
+        function,
+        {"task_name": task, "count": count, "seed": 0},
+        code=(tasks.module_name(task),),
+        libraries=SCORES,
+        label=f"{task}: examples",
+    )
+
+
+def _read(study: Study, task: str, part: str, function: str, count: int | None) -> Call:
+    from analysis.data.reading import stamp
+
+    where = source(study, task, part)
+    assert where is not None  # the study has been validated
+    named = {key: value for key, value in where.items() if where["kind"] == "hub" or key != "path"}
+    return Call(
+        f"analysis.steps.data:{function}",
+        {"task_name": task, "count": count, "seed": 0, "stamp": stamp(where), "source": named},
+        carried={"path": where["path"]},
+        code=(tasks.module_name(task),),
+        libraries=(*DATA, *SCORES),
+        label=f"{task}: {'examples' if part == 'test' else 'training examples'}",
+    )
+
+
+def _training_count(study: Study, task: str) -> int | None:
+    """How many are needed at most; None is all."""
+    wanted: list[int | str] = [study.calibration.examples]
+    for model in study.models:
+        if task in model.tasks and task in (model.fine_tune or ()):
+            wanted.append((model.fine_tuning or study.fine_tuning).examples)
+        if task in model.tasks and model.source == "scratch":
+            wanted.append(ALL)
+    if study.recovery is not None and task in study.recovery.tasks:
+        wanted += [study.recovery.training.examples, study.recovery.gradual.examples]
+    if study.alternatives is not None and task in study.alternatives.tasks:
+        wanted.append(study.alternatives.student.examples)
+    if ALL in wanted:
+        return None
+    return max(_MOST_UNTRAINED, *(int(count) for count in wanted))

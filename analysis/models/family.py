@@ -1,0 +1,84 @@
+"""What a model that somebody names is, by its config alone: its family, its keys in a study."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from analysis.errors import RequestError
+from analysis.models.catalogue import BUILTIN
+
+SHAPES = Path(__file__).parent / "shapes"
+Family = Literal["encoder-only", "decoder-only", "encoder-decoder"]
+_DECODERS = ("CausalLM", "LMHeadModel")
+
+
+@dataclass(frozen=True)
+class Described:
+    """A model by name.
+
+    name    that a study can have for it
+    keys    of its entry in a study beside name, family and tasks
+    config  its config.json; empty for a built-in one
+    """
+
+    name: str
+    family: Family
+    keys: dict[str, Any]
+    config: dict[str, Any]
+
+
+def described(model: str, revision: str | None = None) -> Described:
+    """The built-in model of that name, the saved one in that folder, or the one on the hub.
+
+    Raises RequestError if there is none; RunError if the hub cannot be asked.
+    """
+    if model in BUILTIN:
+        return Described(model, cast(Family, BUILTIN[model].family), {}, {})
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        config = _read(folder / "config.json")
+        name = _name(folder.resolve().name)
+        return Described(name, family_of(config), {"source": "local", "path": str(folder)}, config)
+    config = _hub_config(model, revision)
+    keys = {"source": "hub", "id": model, "revision": revision or "main"}
+    return Described(_name(model.rpartition("/")[2]), family_of(config), keys, config)
+
+
+def family_of(config: dict[str, Any]) -> Family:
+    """The family that a config.json describes."""
+    if config.get("is_encoder_decoder") or config.get("decoder_layers"):
+        return "encoder-decoder"
+    classes = config.get("architectures") or []
+    if config.get("is_decoder") or any(name.endswith(_DECODERS) for name in classes):
+        return "decoder-only"
+    return "encoder-only"
+
+
+def _hub_config(model: str, revision: str | None) -> dict[str, Any]:
+    """Of models whose shapes are shipped it is known without asking."""
+    shipped = SHAPES / f"{model.replace('/', '--')}.json"
+    if shipped.is_file():
+        known = _read(shipped)
+        decoder = {"is_encoder_decoder": known["family"] == "encoder-decoder"}
+        return {**known["config"], **decoder}
+    from analysis.models.hub import config_of
+
+    return config_of(model, revision or "main")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"{path} cannot be read ({error}); give the folder of a saved model"
+        ) from error
+    if not isinstance(found, dict):
+        raise RequestError(f"{path} is no configuration; give the folder of a saved model")
+    return found
+
+
+def _name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text).strip("-._") or "model"

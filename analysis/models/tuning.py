@@ -1,0 +1,190 @@
+"""Fine-tuning of any checkpoint for a task, once it is known to fit into memory."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from analysis import machine
+from analysis.errors import RequestError, RunError, unknown
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.devices import resolve_device
+from analysis.models.memory import training_bytes_of
+from analysis.models.training import Example, fine_tune
+from analysis.models.trust import trusted
+
+WEIGHT_DECAY = 0.01
+_CLASSES = {
+    "classification": AutoModelForSequenceClassification,
+    "causal": AutoModelForCausalLM,
+    "text-to-text": AutoModelForSeq2SeqLM,
+}
+_GB = 1e9
+_COUNTED_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "longformer")
+_UNLIMITED = 1 << 20  # what tokenizers without a limit say is far above
+
+
+def tune(
+    folder: Path,
+    form: str,
+    examples: Sequence[Example],
+    *,
+    labels: int | None,
+    learning_rate: float,
+    batch_size: int,
+    epochs: float,
+    seed: int,
+    threads: int,
+    device: str,
+    max_tokens: int,
+    out: Path,
+    dtype: str = "auto",
+    weight_decay: float = WEIGHT_DECAY,
+    what: str = "fine-tuning",
+) -> dict[str, Any]:
+    """Fine-tune the checkpoint in `folder` on the examples, save it to `out`; how it went.
+
+    form, examples   as `training.fine_tune` takes them
+    labels           of a classification, for which the model gets a new head
+    device           "auto", "cpu" or "cuda"
+    dtype            in which matrices are multiplied: "float32", "bfloat16", or "auto", which is
+                     bfloat16 on a GPU that has it; weights and their updates stay in float32
+
+    Raises RequestError if the request is wrong or there are no examples, RunError if the training
+    would not fit into memory, or diverged.
+    """
+    if form not in _CLASSES:
+        raise RequestError(unknown("form to fine-tune for", form, _CLASSES))
+    if not examples:
+        raise RequestError("there are no training examples; give the task's training data")
+    if form == "classification":
+        _check_labels(examples, labels)
+    where = resolve_device(device)
+    autocast = autocast_type(dtype, where)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **trusted(folder))
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, **trusted(folder))
+    max_tokens = min(max_tokens, longest_input(config, tokenizer) or max_tokens)
+    needed = training_bytes_of(
+        config,
+        sum(math.prod(tensor.shape) for tensor in open_checkpoint(folder).tensors.values()),
+        form=form,
+        batch_size=batch_size,
+        tokens=max_tokens,
+        bytes_each=4 if autocast is None else autocast.itemsize,
+    )
+    require_fit(needed, device_bytes(where), what, where)
+    torch.set_num_threads(threads)
+    started = time.perf_counter()
+    model = _opened(folder, form, labels, seed)
+    model.to(torch.device(where))  # type: ignore[arg-type]  # transformers' wrapper hides self
+    losses = fine_tune(
+        model,
+        tokenizer,
+        form,
+        examples,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        epochs=epochs,
+        max_tokens=max_tokens,
+        weight_decay=weight_decay,
+        what=what,
+        autocast=autocast,
+    )
+    seconds = round(time.perf_counter() - started, 3)
+    model.cpu().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return {
+        "form": form,
+        "examples": len(examples),
+        "epochs": epochs,
+        "steps": len(losses),
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "max_tokens": max_tokens,
+        "device": where,
+        "dtype": "float32" if autocast is None else str(autocast).removeprefix("torch."),
+        "final_loss": losses[-1],
+        "seconds": seconds,
+    }
+
+
+def autocast_type(dtype: str, device: str) -> torch.dtype | None:
+    """The type to multiply matrices in, None for the weights' own float32.
+
+    Raises RequestError if the type is none of those that training keeps its precision in.
+    """
+    if dtype not in ("auto", "float32", "bfloat16"):
+        raise RequestError(
+            f"models are fine-tuned in float32 or bfloat16, or auto; {dtype!r} would lose small"
+            " gradients"
+        )
+    if dtype == "auto":
+        has = torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if has else None
+    return torch.bfloat16 if dtype == "bfloat16" else None
+
+
+def device_bytes(device: str) -> int:
+    """Bytes of memory of the device."""
+    if torch.device(device).type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return machine.memory_bytes()
+
+
+def require_fit(needed: int, available: int, what: str, device: str) -> None:
+    """Raise RunError if fine-tuning takes more bytes than there are."""
+    if needed > available:
+        owner = "this machine" if torch.device(device).type == "cpu" else f"the device {device}"
+        raise RunError(
+            f"{what} needs about {needed / _GB:.0f} GB and {owner} has {available / _GB:.0f};"
+            " lower batch_size or the tokens, leave the model out, or run it where there is more"
+        )
+
+
+def longest_input(config: Any, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """How many tokens the model takes at most; None where it has no limit."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and config.model_type in _COUNTED_FROM_PADDING:
+        positions -= config.pad_token_id + 1
+    limits = [positions, tokenizer.model_max_length]
+    known = [limit for limit in limits if limit and limit < _UNLIMITED]
+    return min(known) if known else None
+
+
+def _check_labels(examples: Sequence[Example], labels: int | None) -> None:
+    if labels is None or labels < 2:
+        raise RequestError(f"labels is how many a classification has, 2 or more; got {labels}")
+    for example in examples:
+        if example["label"] not in range(labels):
+            raise RequestError(
+                f"an example has the label {example['label']!r}, and labels go from 0 to"
+                f" {labels - 1}; correct the data, or say how many labels there are"
+            )
+
+
+def _opened(folder: Path, form: str, labels: int | None, seed: int) -> PreTrainedModel:
+    settings: dict[str, Any] = {}
+    if form == "classification":
+        # transformers saves no count of two labels without names, and BART reads that as three
+        names = {label: str(label) for label in range(labels or 0)}
+        numbers = {name: label for label, name in names.items()}
+        settings = {"id2label": names, "label2id": numbers, "ignore_mismatched_sizes": True}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # the head's new weights
+        model: PreTrainedModel = _CLASSES[form].from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, **trusted(folder), **settings
+        )
+    return model

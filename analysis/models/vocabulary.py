@@ -1,0 +1,122 @@
+"""Tokenizers learnt from texts: byte-level BPE with the special tokens of a family of models."""
+
+from collections.abc import Iterable, Mapping
+
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import PreTrainedTokenizerFast
+
+_ASCII = [chr(code) for code in range(33, 127)] + ["Ġ", "Ċ"]  # Ġ, Ċ: byte-level space, new line
+_SPECIAL = {
+    "encoder-only": {
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+    },
+    "decoder-only": {
+        "bos_token": "<|endoftext|>",
+        "eos_token": "<|endoftext|>",
+        "unk_token": "<unk>",
+        "pad_token": "<pad>",
+    },
+    "encoder-decoder": {
+        "bos_token": "<s>",
+        "pad_token": "<pad>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "cls_token": "<s>",
+        "sep_token": "</s>",
+        "mask_token": "<mask>",
+    },
+}
+_PAIRS = {
+    "encoder-only": ("[CLS] $A [SEP]", "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1"),
+    "encoder-decoder": ("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
+}
+
+
+def learn_tokenizer(
+    family: str,
+    texts: Iterable[str],
+    *,
+    size: int,
+    max_tokens: int,
+    all_bytes: bool = True,
+    uncased: bool = False,
+    **settings: str,
+) -> PreTrainedTokenizerFast:
+    """Byte-level BPE as GPT-2 has it, of at most `size` tokens, learnt from the texts.
+
+    With `all_bytes` every text round-trips; else every ASCII text does, and other bytes become the
+    unknown token. An uncased tokenizer reads all in lower case, and a space before each text, so
+    that a word is the same token wherever it stands. `settings` are kept with the tokenizer.
+    """
+    encoder = family == "encoder-only"
+    return learn_bpe(
+        _SPECIAL[family],
+        _PAIRS.get(family),
+        texts,
+        size=size,
+        max_tokens=max_tokens,
+        all_bytes=all_bytes,
+        uncased=uncased,
+        numbers_sentences=encoder,
+        **settings,
+    )
+
+
+def learn_bpe(
+    special: Mapping[str, str],
+    templates: tuple[str, str] | None,
+    texts: Iterable[str],
+    *,
+    size: int,
+    max_tokens: int,
+    all_bytes: bool = True,
+    uncased: bool = False,
+    numbers_sentences: bool = False,
+    **settings: str,
+) -> PreTrainedTokenizerFast:
+    """As `learn_tokenizer`, with other special tokens, which have the first ids in their order.
+
+    special            the role of each special token, "unk_token" among them; several roles may
+                       share a token
+    templates          what is put around one text $A, and around a pair $A, $B; None: nothing
+    numbers_sentences  whether models get token types
+    """
+    bpe = Tokenizer(models.BPE(unk_token=special["unk_token"]))
+    if uncased:
+        bpe.normalizer = normalizers.Lowercase()
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=uncased)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(dict.fromkeys(special.values())),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet() if all_bytes else _ASCII,
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    if templates:
+        single, pair = templates
+        ids = [(token, bpe.token_to_id(token)) for token in dict.fromkeys(special.values())]
+        bpe.post_processor = processors.TemplateProcessing(
+            single=single, pair=pair, special_tokens=ids
+        )
+    inputs = ["input_ids", "attention_mask"]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        model_max_length=max_tokens,
+        model_input_names=["token_type_ids", *inputs] if numbers_sentences else inputs,
+        clean_up_tokenization_spaces=False,
+        **settings,
+        **special,
+    )

@@ -1,0 +1,119 @@
+"""The numbers on bytes and milliseconds in the paper's running text, each ready to be read.
+
+What was not measured is a dash: the sentences around it are chosen in `saving_prose`.
+"""
+
+import pandas as pd
+
+from analysis.execution.names import AUTO, DENSE
+from analysis.paper import text
+from analysis.paper.data import Data
+from analysis.paper.saving_findings import FASTER
+from analysis.paper.text import escape
+
+
+def stored_share(data: Data) -> str:
+    """The sparse file at the highest level, as a share of the dense file, over models."""
+    return _size(data, "auto", "ratio")
+
+
+def compressed_share(data: Data) -> str:
+    """The dense file, compressed, at the highest level, as a share of it, over models."""
+    return _size(data, "dense+zstd", "ratio")
+
+
+def bound_share(data: Data) -> str:
+    """The entropy bound at the highest level, as a share of the dense file, over models."""
+    found = []
+    for part in map(data.sizes_of, data.models):
+        part = part[part["format"] == "dense"]
+        whole = part.loc[part["sparsity"] == 0, "bytes"]
+        top = part.loc[part["sparsity"] == max(data.levels, default=0.0), "bound_bytes"]
+        if len(whole) and len(top):
+            found.append(top.iloc[0] / whole.iloc[0])
+    return text.between(found, text.percent)
+
+
+def never_in_scope(data: Data) -> str:
+    """What was never in scope, as a share of the weights that are left at the highest level."""
+    facts, found = data.variants.set_index("variant"), []
+    for model in data.models:
+        task = data.first_task(model)
+        top = max(data.levels, default=0.0)
+        row = None if task is None else data.find(model, task, data.leading, top)
+        if row is not None:
+            own = facts.loc[row["variant"]]
+            left = own["parameters"] * (1 - own["whole_model"])
+            found += [(own["parameters"] - own["scope_weights"]) / left] if left else []
+    return text.between(found, lambda share: text.percent(share, 0))
+
+
+def _size(data: Data, name: str, column: str) -> str:
+    rows = pd.concat([data.sizes_of(model) for model in data.models])
+    highest = max(data.levels, default=0.0)
+    chosen = rows[(rows["format"] == name) & (rows["sparsity"] == highest)]
+    return text.between(chosen[column], text.percent)
+
+
+def speedup_range(data: Data) -> str:
+    """The range of the speed-ups over dense that zeros alone bring."""
+    table = data.latency
+    pruned = table[(table["sparsity"] > 0) & (table["kernel"] == DENSE)]
+    return text.between(pruned["speedup"], text.times)
+
+
+def replica_speedup(data: Data) -> str:
+    """The speed-up at true size at the highest level, by the fastest sparse kernel."""
+    found = _fastest_replica(data)
+    return text.times(found["speedup"]) if found is not None else text.MISSING
+
+
+def _fastest_replica(data: Data) -> pd.Series | None:
+    """The row of the fastest sparse kernel at the highest level; None if none was measured."""
+    table = data["replicas"]
+    sparse = table[(table["kernel"] != DENSE) & (table["sparsity"] == table["sparsity"].max())]
+    return None if sparse.empty else sparse.loc[sparse["speedup"].idxmax()]
+
+
+def crossover(data: Data) -> str:
+    """Where sparse kernels begin to gain at true size: "gains from 80 % on"."""
+    table = data["replicas"]
+    best = table[table["kernel"] != DENSE].groupby("sparsity")["speedup"].max()
+    slow = best[best < FASTER].index
+    gaining = best[best.index > (max(slow) if len(slow) else 0)].index
+    return f"gains from {text.level(min(gaining))} on" if len(gaining) else "gains at no level"
+
+
+def replica_memory(data: Data) -> str:
+    """What its linear layers take in memory with that kernel, as a share of the dense ones."""
+    found, table = _fastest_replica(data), data["replicas"]
+    if found is None:
+        return text.MISSING
+    dense = table.loc[table["kernel"] == DENSE, "linear_bytes"].max()
+    return text.percent(found["linear_bytes"] / dense)
+
+
+def masked_step(data: Data) -> str:
+    """How the time of a training step with masks kept compares with the dense model's."""
+    table = data.runtime
+    steps = table[(table["operation"] == "train_step") & (table["sparsity"] > 0)]
+    return text.between(1 / steps["speedup"], text.times)
+
+
+def generation_speedup(data: Data) -> str:
+    """The speed-up of writing at the highest level, by the kernel chosen for each layer."""
+    table = data.runtime
+    rows = table[(table["operation"] == "generate") & (table["kernel"] == AUTO)]
+    return text.between(rows.loc[rows["sparsity"] == rows["sparsity"].max(), "speedup"], text.times)
+
+
+def runtime_settings(data: Data) -> str:
+    """Threads, tokens, type and device of the timings, and how often each was repeated."""
+    if data.latency.empty:
+        return "no forward pass was timed"
+    row = data.latency.iloc[0]
+    runs = text.between(data.latency["iterations"], text.count)
+    return escape(
+        f"{row['tokens']} tokens, {row['dtype']}, {row['threads']} threads, {row['device']},"
+        f" {runs} runs each"
+    )

@@ -1,0 +1,158 @@
+"""Sentences of the paper that are true of some studies only: each is chosen by the results.
+
+All that holds for any study stands in report.qmd; here is what depends on which models there are,
+what was run, and what failed. `model_prose` and `saving_prose` go on with it.
+"""
+
+from analysis.paper import cells, claims, text, values
+from analysis.paper.data import Data
+from analysis.paper.text import escape
+
+
+def zeros(data: Data) -> str:
+    """How many weights are exactly zero before anything is pruned."""
+    if not data.profiled:
+        return "No model of this study could be profiled, and the figures below say so."
+    whole = len(data.profiled) == len(data.models)
+    some = "Over all models" if whole else "Over the models that could be profiled"
+    return f"{some}, {values.exact_zeros(data)} *exactly* zero."
+
+
+def far(data: Data) -> str:
+    """How much the definition of a weight near zero matters."""
+    if not data.profiled:
+        return "A statement such as “most weights are near zero” has to name its cutoff."
+    return (
+        f"One and the same model is {values.far_range(data)} dense, depending on the definition, so"
+        " a statement such as “most weights are near zero” says nothing until it names its cutoff."
+    )
+
+
+def depth(data: Data) -> str:
+    """Which blocks differ most from their model."""
+    return f"{values.most_different(data)}."
+
+
+def metrics(data: Data) -> str:
+    """What the metrics are that need a word, and what a word takes in tokens."""
+    names = set(data["tasks"]["metric"])
+    said = []
+    compared = [
+        shown
+        for start, shown in (
+            ("rouge", "ROUGE [@lin2004rouge]"),
+            ("bleu", "BLEU [@papineni2002bleu; @post2018call]"),
+            ("chrf", "chrF, which counts characters,"),
+        )
+        if any(name.startswith(start) for name in names)
+    ]
+    if compared:
+        verb = "compares" if len(compared) == 1 else "compare"
+        said.append(f"{text.listing(compared)} {verb} what was written with what was expected.")
+    if "combined" in names:
+        said.append("The combined score is the mean of accuracy and F1.")
+    if any("perplexity" in name for name in names):
+        tokens = values.tokens_per_word(data)
+        words = "" if tokens == text.MISSING else f"; a word of these tasks takes {tokens} tokens"
+        said.append(
+            "Perplexity is *per word*, so that models with different tokenizers can be"
+            f" compared{words}."
+        )
+    if any("pseudo" in name or "masked" in name for name in names):
+        said.append(
+            "An encoder's is a *pseudo*-perplexity: each word is foreseen from all others, on both"
+            " sides, so that it is no match for a decoder's."
+        )
+    return " ".join(said) or "All scores are shares of the examples that were answered rightly."
+
+
+def sound(data: Data) -> str:
+    """Which benchmarks are void and which failed: what means and claims leave out."""
+    void = [cells.phrase(data, cell) for cell in data.cells() if cell in data.void]
+    failed = [cells.phrase(data, cell) for cell in data.benchmarks if cell not in data.cells()]
+    said = []
+    if void:
+        said.append(
+            "*Void*, because the dense model is not above chance beyond its interval and so has"
+            f" nothing to retain: {text.listing(void)}. What was never above chance cannot be shown"
+            " to be robust."
+        )
+    if failed:
+        said.append(f"*Failed* (@tbl-failures says why): {text.listing(failed)}.")
+    part = data.variants[data.variants["status"] == "failed"]
+    if len(part) and not failed:
+        said.append("Some variants failed; @tbl-failures says why.")
+    if void or failed:
+        said.append("Means and claims leave these out.")
+    return " ".join(said) or (
+        "Every benchmark was answered, and every dense model lies above chance beyond its interval."
+    )
+
+
+def published(data: Data) -> str:
+    """Whether there are published scores to hold the dense models against."""
+    if data["published"].empty:
+        return "No published score is known for these benchmarks, as the table says."
+    return (
+        "Where both differ, look first at the protocol: another split, other cutting of texts or"
+        " other words counted make another number of the same model."
+    )
+
+
+def means(data: Data) -> str:
+    """What the leading method retains on average, and where nine tenths are still safe."""
+    if not data.sound() or not data.levels:
+        return (
+            "No benchmark is left to average over: those of this study failed, or their dense"
+            " models are not above chance."
+        )
+    listed = values.mean_retained_list(data)
+    if not listed:
+        return "Under the leading method no benchmark could be scored."
+    return (
+        f"Averaged over {_all(data)}, the leading method retains {listed}."
+        f" {values.safe_sentence(data)}"
+    )
+
+
+def _all(data: Data) -> str:
+    whole = len(data.sound()) == len(data.benchmarks)
+    return "all benchmarks" if whole else "the benchmarks that are neither void nor failed"
+
+
+def verdicts(data: Data) -> str:
+    """How many claims are supported, contradicted and beyond checking, the latter two by name."""
+    if data.rehearsal:
+        return (
+            "This is a rehearsal on random weights: no claim can be checked, and no result in this"
+            " document means anything."
+        )
+    found = claims.by_verdict(data)
+    named = {key: text.listing([f"*{escape(n)}*" for n in names]) for key, names in found.items()}
+    said = [f"{_supported(found[True])}."]
+    if found[False]:
+        said.append(f"Contradicted by it: {named[False]}.")
+    if found[None]:
+        said.append(f"Beyond what this study can check: {named[None]}.")
+    return " ".join(said)
+
+
+def verdict_counts(data: Data) -> str:
+    """The same without names."""
+    found = claims.by_verdict(data)
+    unknown = len(found[None])
+    beyond = f", and {text.spelled(unknown)} cannot be checked in it" if unknown else ""
+    return f"{_supported(found[True])}, {text.spelled(len(found[False]))} contradicted{beyond}."
+
+
+def _supported(names: list[str]) -> str:
+    return (
+        f"Of {text.spelled(len(claims.CLAIMS))} claims about sparsification that the text makes,"
+        f" {text.spelled(len(names))} {'is' if len(names) == 1 else 'are'} supported by this run"
+    )
+
+
+def failures(data: Data) -> str:
+    """Whether any step failed."""
+    lost = len(data["failures"]) or int((data.variants["status"] == "failed").sum())
+    return "The steps listed there failed; all others went on." if lost else "No step failed."

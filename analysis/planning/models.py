@@ -1,0 +1,83 @@
+"""How large the models of a study are, before any of them is there."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis import model_calls
+from analysis.memo import Memo
+from analysis.models.catalogue import MAX_TOKENS
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.family import SHAPES
+from analysis.sections import Shape
+from analysis.study import Model, Study
+
+_BUILTIN = 1_000_000
+_NAMES = {
+    "layers": ("num_hidden_layers", "n_layer", "num_layers", "encoder_layers"),
+    "width": ("hidden_size", "n_embd", "d_model"),
+    "heads": ("num_attention_heads", "n_head", "num_heads", "encoder_attention_heads"),
+    "vocabulary": ("vocab_size",),
+    "positions": ("max_position_embeddings", "n_positions"),
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model's size; `parameters` is None where nothing is known of it before it is there.
+
+    `layers` are those of all stacks.
+    """
+
+    parameters: int | None
+    layers: int = 12
+    width: int = 768
+    heads: int = 12
+    vocabulary: int = 50_000
+    positions: int = 512
+
+
+def size(study: Study, model: Model, memo: Memo) -> Size:
+    """The size of a model, from what is remembered, shipped or lies in its folder."""
+    if model.source == "builtin":
+        return Size(_BUILTIN, 4, 128, 4, 1200, MAX_TOKENS)
+    if model.source == "scratch":
+        return _of_shape(model.family, model.shape or Shape())
+    if model.source == "local":
+        folder = Path(str(model.path)).expanduser()
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tensors = open_checkpoint(folder).tensors.values()
+        return _of_config(config, sum(tensor.size for tensor in tensors))
+    path = SHAPES / f"{str(model.id).replace('/', '--')}.json"
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return _of_config(known["config"], int(known["counted"]["parameters"]))
+    remembered = memo.lookup(model_calls.base(study, model, study.seeds[0], {}))
+    return Size(None if remembered is None else remembered.record["parameters"])
+
+
+def _of_config(config: Mapping[str, Any], parameters: int) -> Size:
+    found = {
+        what: next((int(config[name]) for name in names if config.get(name)), None)
+        for what, names in _NAMES.items()
+    }
+    if found["layers"] and (config.get("decoder_layers") or config.get("is_encoder_decoder")):
+        found["layers"] *= 2
+    return Size(parameters, **{what: value for what, value in found.items() if value})
+
+
+def _of_shape(family: str, shape: Shape) -> Size:
+    """About: twelve times the square of the width in each block, and the embeddings."""
+    stacks = 2 if family == "encoder-decoder" else 1
+    blocks = stacks * shape.layers * 12 * shape.width**2
+    tables = (shape.vocabulary + shape.positions) * shape.width
+    return Size(
+        blocks + tables,
+        stacks * shape.layers,
+        shape.width,
+        shape.heads,
+        shape.vocabulary,
+        shape.positions,
+    )

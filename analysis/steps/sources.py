@@ -1,0 +1,65 @@
+"""Checkpoints that are not trained here: from the hub, a folder of this disk, or made at random.
+
+Files that lie elsewhere already are linked to, not copied: a checkpoint may have gigabytes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import RequestError
+from analysis.models.trust import allow
+from analysis.objects import Objects
+from analysis.steps.checkpoints import checkpoint_record
+
+
+def take_hub_model(
+    objects: Objects, *, identifier: str, revision: str, remote_code: bool
+) -> dict[str, Any]:
+    """Record of a model on the hub, downloaded unless it is cached; `revision` is the commit.
+
+    With `remote_code`, code of that commit may run where the model is opened.
+    """
+    from analysis.models.hub import download
+
+    found = download(identifier, revision, remote_code)
+    return _linked(objects, found.folder, found.commit if remote_code else None) | {
+        "source": "hub",
+        "identifier": identifier,
+        "revision": found.commit,
+    }
+
+
+def take_folder(objects: Objects, *, files: list[Any], path: str) -> dict[str, Any]:
+    """Record of a saved model in the folder `path`; `files` are the key's."""
+    return _linked(objects, Path(path)) | {"source": "local", "identifier": Path(path).name}
+
+
+def make_replica(
+    objects: Objects, *, identifier: str, form: str, seed: int, tiny: bool
+) -> dict[str, Any]:
+    """Record of a model of a published shape, or a toy of its kind, with random weights."""
+    from analysis.models.replicas import write_replica
+
+    with objects.scratch() as scratch:
+        folder = scratch / "checkpoint"
+        write_replica(identifier, folder, form=form, seed=seed, tiny=tiny)
+        return checkpoint_record(objects, folder, 0.0, {}) | {
+            "source": "replica",
+            "identifier": identifier,
+            "revision": "tiny" if tiny else "random",
+        }
+
+
+def _linked(objects: Objects, folder: Path, trusted: str | None = None) -> dict[str, Any]:
+    """Record of a checkpoint whose files stay where they are; its code runs if it is `trusted`."""
+    with objects.scratch() as scratch:
+        links = scratch / "checkpoint"
+        links.mkdir()
+        for path in folder.iterdir():
+            if path.is_file():
+                (links / path.name).symlink_to(path.resolve())
+        if not (links / "config.json").exists():
+            raise RequestError(f"{folder} holds no config.json; give the folder of a saved model")
+        if trusted is not None:
+            allow(links, trusted)
+        return checkpoint_record(objects, links, 0.0, {})

@@ -1,0 +1,244 @@
+"""A task's examples from files: what is stored of them, and when they are read again."""
+
+import json
+import os
+import shutil
+
+import pytest
+import studies
+
+from analysis import data_calls, study, tasks
+from analysis.errors import RequestError
+from analysis.memo import Memo
+from analysis.steps.stored_examples import read_examples
+
+ROWS = [{"sentence": f"sentence number {n}", "label": int(n % 3 == 0)} for n in range(30)]
+
+
+@pytest.fixture
+def memo(tmp_path):
+    kept = Memo(tmp_path / "cache")
+    kept.prepare()
+    return kept
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder with examples of SST-2, for the test and for training."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write(folder / "test.jsonl", ROWS)
+    write(folder / "train.jsonl", [{**row, "label": row["label"]} for row in reversed(ROWS)])
+    return folder
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def chosen(folder, task="sst2", count=None, model=None, **files):
+    """A study of one model that is fine-tuned for the task, whose data lie in the folder."""
+    named = {"test": "test.jsonl", "train": "train.jsonl"} | files
+    own = {"name": "m", "family": "encoder-only", "source": "hub", "id": "o/m", "tasks": [task]}
+    tree = studies.tree(
+        models=[own | {"fine_tune": [task]} | (model or {})],
+        examples={task: count} if count else {},
+        data_folder=str(folder),
+        data={task: {key: value for key, value in named.items() if value is not None}},
+    )
+    return study.load(studies.to_file(folder, tree))
+
+
+def test_part(memo, loaded, task="sst2"):
+    return memo.run(data_calls.test_examples(loaded, task)).record
+
+
+def training_part(memo, loaded, task="sst2"):
+    return memo.run(data_calls.training_examples(loaded, task)).record
+
+
+test_part.__test__ = False
+
+
+# ---------------------------------------------------------------- records
+
+
+def test_all_examples_of_a_file_are_stored_with_their_chance(memo, data):
+    record = test_part(memo, chosen(data))
+    assert read_examples(memo.objects, record["data"]["object"]) == ROWS
+    assert record["examples"] == 30
+    assert record["sample"] == ROWS[:3]
+    assert record["chance"] == {"accuracy": pytest.approx(20 / 30)}  # the more frequent label
+    assert record["best"] == {"accuracy": 1.0}
+    assert len(record["revision"]) == 12
+
+
+def test_so_many_as_the_study_asks_for_the_same_each_time(memo, data):
+    loaded = chosen(data, count=7)
+    record = test_part(memo, loaded)
+    found = read_examples(memo.objects, record["data"]["object"])
+    assert record["examples"] == len(found) == 7
+    assert [ROWS.index(row) for row in found] == sorted(ROWS.index(row) for row in found)
+    again = Memo(memo.folder.parent / "other")
+    again.prepare()
+    assert test_part(again, loaded)["data_sha256"] == record["data_sha256"]
+
+
+def test_training_examples_are_kept_as_the_task_and_as_models_have_them(memo, data):
+    record = training_part(memo, chosen(data))
+    assert read_examples(memo.objects, record["data"]["object"]) == ROWS[::-1]
+    trained_on = read_examples(memo.objects, record["training"]["object"])
+    assert trained_on == [{"first": r["sentence"], "label": r["label"]} for r in reversed(ROWS)]
+    assert record["labels"] == 2
+    assert record["examples"] == 30
+
+
+def test_no_more_training_examples_are_kept_than_are_learnt_from(memo, data):
+    few = {"fine_tuning": {"examples": 5}}
+    loaded = chosen(data, model=few)
+    assert data_calls.training_examples(loaded, "sst2").arguments["count"] == 4096
+    assert training_part(memo, loaded)["examples"] == 30
+    everything = {"fine_tuning": {"examples": "all"}}
+    call = data_calls.training_examples(chosen(data, model=everything), "sst2")
+    assert call.arguments["count"] is None
+
+
+def test_text_to_text_with_label_words(memo, data):
+    model = {"family": "encoder-decoder"}
+    loaded = chosen(data, "sst2-text", model=model)
+    record = training_part(memo, loaded, "sst2-text")
+    first = read_examples(memo.objects, record["training"]["object"])[0]
+    assert first["source"] == "sst2 sentence: sentence number 29"
+    assert first["target"] == "negative"
+    assert record["labels"] is None
+
+
+def test_pairs(memo, data):
+    pairs = [{"sentence1": f"a {n}", "sentence2": f"b {n}", "label": n % 2} for n in range(4)]
+    write(data / "train.jsonl", pairs)
+    write(data / "test.jsonl", pairs)
+    record = training_part(memo, chosen(data, "mrpc"), "mrpc")
+    found = read_examples(memo.objects, record["training"]["object"])
+    assert found[1] == {"first": "a 1", "second": "b 1", "label": 1}
+
+
+def test_labels_of_a_users_own_task_are_counted(memo, data):
+    rows = [{"sentence": f"text {n}", "label": n % 5} for n in range(20)]
+    write(data / "test.jsonl", rows)
+    write(data / "train.jsonl", rows)
+    loaded = chosen(data, "text-classification")
+    assert training_part(memo, loaded, "text-classification")["labels"] == 5
+
+
+def test_columns_have_the_names_that_the_study_gives(memo, data):
+    renamed = [{"review": row["sentence"], "stars": row["label"], "more": 1} for row in ROWS]
+    write(data / "test.jsonl", renamed)
+    loaded = chosen(data, columns={"sentence": "review", "label": "stars"}, train=None, model=OFF)
+    assert test_part(memo, loaded)["sample"] == ROWS[:3]
+
+
+OFF = {"fine_tune": None}  # nothing is learnt
+
+
+def test_parts_of_one_file_share_nothing_and_leave_nothing_out(memo, data):
+    loaded = chosen(data, train="test.jsonl", test_part=[0.8, 1.0], train_part=[0.0, 0.8])
+    test, training = test_part(memo, loaded), training_part(memo, loaded)
+    whole = [read_examples(memo.objects, r["data"]["object"]) for r in (training, test)]
+    assert whole[0] + whole[1] == ROWS
+    assert len(whole[1]) == 6
+
+
+def test_stand_ins_are_stored_in_the_same_way(memo):
+    made = memo.objects
+    from analysis.steps import data as step
+
+    record = step.stand_in_training(made, task_name="mrpc", count=6, seed=0)
+    assert record["revision"] == "stand-in"
+    assert record["labels"] == 2
+    test = step.stand_in_test(made, task_name="mrpc", count=6, seed=0)
+    assert test["examples"] == 6
+    texts = [read_examples(made, r["data"]["object"]) for r in (record, test)]
+    assert texts[0] != texts[1]
+
+
+# ---------------------------------------------------------------- keys
+
+
+def key(folder, **changes):
+    return data_calls.test_examples(chosen(folder, **changes), "sst2").key
+
+
+def test_the_key_goes_with_the_content_and_not_with_where_the_file_lies(memo, data, tmp_path):
+    before = key(data)
+    moved = tmp_path / "elsewhere"
+    data.rename(moved)
+    assert key(moved) == before
+    state = (moved / "test.jsonl").stat()
+    write(moved / "test.jsonl", ROWS[:-1] + [{"sentence": "sentence number 2!", "label": 0}])
+    os.utime(moved / "test.jsonl", ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    assert (moved / "test.jsonl").stat().st_size == state.st_size
+    assert key(moved) != before
+
+
+def test_a_copy_is_read_again_and_is_the_same_data(memo, data, tmp_path):
+    shutil.copytree(data, tmp_path / "copy")
+    one, other = chosen(data), chosen(tmp_path / "copy")
+    assert key(data) != key(tmp_path / "copy")
+    assert test_part(memo, one) == test_part(memo, other)
+
+
+def test_what_is_asked_of_the_file_is_in_the_key(data):
+    keys = {
+        key(data),
+        key(data, count=5),
+        key(data, test_part=[0.0, 0.5]),
+        key(data, test="train.jsonl", train=None, model=OFF),
+        key(data, columns={"sentence": "text"}),
+    }
+    assert len(keys) == 5
+
+
+def test_the_folder_of_data_can_be_moved_by_the_environment(data, tmp_path, monkeypatch):
+    loaded = chosen(data)
+    monkeypatch.setenv(data_calls.FOLDER_VARIABLE, str(tmp_path / "there"))
+    where = data_calls.source(loaded, "sst2", "train")
+    assert where["path"] == str(tmp_path / "there" / "train.jsonl")
+
+
+def test_a_hub_data_sets_key_has_its_commit():
+    hub = tasks.task("sst2").hub
+    own = {"name": "m", "family": "encoder-only", "source": "hub", "id": "o/m", "tasks": ["sst2"]}
+    loaded = study.Study(**studies.tree(models=[own], examples={}), name="x")
+    call = data_calls.test_examples(loaded, "sst2")
+    assert hub.revision in call.key
+    assert hub.path in call.key
+
+
+# ---------------------------------------------------------------- what cannot be read
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([{"sentence": "x", "label": -1}], ["row 1", "label", "hidden"]),
+        ([*ROWS, {"sentence": "", "label": 0}], ["row 31", "sentence is empty"]),
+        ([{"sentence": None, "label": 0}, *ROWS], ["row 1", "sentence"]),
+        ([{"text": "x", "label": 0}], ["sentence", "text"]),
+        ([], ["test.jsonl", "empty"]),
+    ],
+)
+def test_a_wrong_row_is_named_in_one_line(memo, data, rows, says):
+    write(data / "test.jsonl", rows)
+    with pytest.raises(RequestError) as caught:
+        test_part(memo, chosen(data))
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in says:
+        assert part in message
+
+
+def test_a_file_that_is_gone(data):
+    loaded = chosen(data)
+    (data / "test.jsonl").unlink()
+    with pytest.raises(RequestError, match=r"test\.jsonl cannot be read: No such file"):
+        data_calls.test_examples(loaded, "sst2")

@@ -1,0 +1,153 @@
+"""The contract of tasks, over all of them: what they say, and examples from rows as they are."""
+
+import json
+
+import pytest
+
+from analysis import tasks
+from analysis.data.examples import examples_of
+from analysis.models.replicas import shapes
+from analysis.scoring.metrics import score
+from analysis.tasks import references, source_text, training_example, training_form
+
+NAMES = tasks.names()
+REAL = [name for name in NAMES if tasks.task(name).generate is None]
+ON_HUB = [name for name in NAMES if tasks.task(name).hub]
+FORMS = ("classification", "causal", "cloze", "masked", "text-to-text")
+TEXT = {"text": " Its length is 1 @,@ 000 metres , as a well @-@ known writer says . \n"}
+SENTENCE = {"sentence": "a fine film ", "label": 1, "idx": 3}
+PAIR = {"sentence1": "one says so", "sentence2": "so one says", "label": 0}
+ROWS = {  # two of each, as the data sets have them
+    "afqmc": [PAIR, PAIR | {"label": 1}],
+    "clue-text": [{"abst": "本文 研究语言。"}, {"abst": "另一篇。"}],
+    "cnn-dailymail": [{"document": "d e f", "summary": "d.\ne."}] * 2,
+    "lambada": [{"text": "he said that he had seen the sea"}, {"text": "and she the land ."}],
+    "mrpc": [PAIR, PAIR | {"label": 1}],
+    "mrpc-text": [PAIR, PAIR | {"label": 1}],
+    "pair-classification": [PAIR, PAIR | {"label": 1}],
+    "perplexity": [TEXT, {"text": ""}, TEXT],
+    "sst2": [SENTENCE, SENTENCE | {"label": 0}],
+    "sst2-text": [SENTENCE, SENTENCE | {"label": 0}],
+    "summarization": [{"document": "d e f", "summary": "d"}] * 2,
+    "text-classification": [SENTENCE, SENTENCE | {"label": 0}],
+    "tnews": [SENTENCE, SENTENCE | {"label": 14}],
+    "translation": [{"source": "a b", "target": "c d"}] * 2,
+    "wikitext2": [{"text": ""}, {"text": " = Title = \n"}, {"text": ""}, TEXT],
+    "wikitext2-masked": [TEXT, {"text": ""}, TEXT],
+    "wmt14-en-de": [{"source": "a b", "target": "c d"}] * 2,
+    "wmt14-en-fr": [{"source": "a b", "target": "c d"}] * 2,
+    "xsum": [{"document": "d e f", "summary": "d"}] * 2,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_says_what_it_is(name):
+    task = tasks.task(name)
+    assert task.title
+    assert len(task.measures) > 20
+    assert task.form in FORMS
+    assert task.unit in ("word", "character")
+    assert (task.target is None) == (task.form in ("causal", "masked"))
+    assert set(task.best) <= set(task.metrics)
+    assert task.max_tokens > 0
+    assert task.max_new_tokens > 0
+    assert not task.languages or task.form == "text-to-text"
+    assert not task.label_words or task.form == "text-to-text"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_metrics_score_its_own_references(name):
+    """The metrics are known, and right answers have the best score."""
+    task = tasks.task(name)
+    found = task.generate(4, 0) if task.generate else examples_of(task, ROWS[name])
+    expected = [1] * 2 if task.form == "cloze" else references(task, found)
+    scores = score(task.metrics, expected, expected)
+    assert set(scores) == set(task.metrics)
+    if task.form == "cloze" or task.is_classification:
+        assert all(scores[metric]["value"] == task.best[metric] for metric in task.metrics)
+
+
+@pytest.mark.parametrize("name", ON_HUB)
+def test_a_real_task_says_where_its_data_is_and_may_be_used(name):
+    task = tasks.task(name)
+    assert task.hub.path.count("/") == 1
+    assert (task.split, task.revision) == (task.hub.split, task.hub.revision)
+    assert task.revision == "main" or len(task.revision) == 40
+    assert task.licence != "MIT (generated)"
+    assert task.hub.train != task.hub.split
+    assert set(task.hub.columns) <= set(task.row_fields)
+
+
+@pytest.mark.parametrize("name", ON_HUB)
+def test_published_scores_are_of_models_that_are_known_and_on_our_scale(name):
+    task = tasks.task(name)
+    for model, scores in task.published.items():
+        assert model in shapes()
+        for metric, published in scores.items():
+            assert metric in task.metrics
+            assert len(published.source) > 10
+            low, high = (5, 100) if metric == "perplexity" else (0.05, 1)
+            assert low < published.value < high
+
+
+def test_every_model_of_a_study_that_has_a_published_score_has_it():
+    published = {(model, name) for name in NAMES for model in tasks.task(name).published}
+    for model in ("openai-community/gpt2", "openai-community/gpt2-medium"):
+        assert {(model, "wikitext2"), (model, "lambada")} <= published
+    assert tasks.task("wikitext2").published["openai-community/gpt2"]["perplexity"].value == 29.41
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_rows_make_examples_that_can_be_scored_and_trained_on(name):
+    task = tasks.task(name)
+    found = examples_of(task, ROWS[name])
+    assert found == json.loads(json.dumps(found))
+    for example in found:
+        assert all(isinstance(example[field], str) and example[field] for field in task.inputs)
+        if task.is_classification:
+            assert type(example[task.target]) is int
+        trained = training_example(task, example)
+        assert all(trained[key] for key in trained if key != "label")
+    assert len(references(task, found)) == len(found)
+    assert training_form(task) in ("classification", "causal", "masked", "text-to-text")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if tasks.task(name).generate])
+def test_generated_tasks_have_training_examples_of_their_own(name):
+    task = tasks.task(name)
+    test, train = task.generate(5, 0), task.train(5, 0)
+    assert len(train) == 5
+    assert set(task.row_fields) <= set(train[0])
+    texts = {example[task.inputs[0]] for example in test}
+    assert not texts & {example[task.inputs[0]] for example in train}
+    assert task.train(5, 0) == train != task.train(5, 1)
+
+
+# ---------------------------------------------------------------- one by one
+
+
+def test_t5_is_asked_in_the_words_of_its_paper():
+    sst2, mrpc = tasks.task("sst2-text"), tasks.task("mrpc-text")
+    (sentence, _), (pair, same) = (
+        examples_of(t, ROWS["sst2"]) if t is sst2 else examples_of(t, ROWS["mrpc"])
+        for t in (sst2, mrpc)
+    )
+    assert source_text(sst2, sentence) == "sst2 sentence: a fine film"
+    assert source_text(mrpc, pair) == "mrpc sentence1: one says so sentence2: so one says"
+    assert training_example(sst2, sentence)["target"] == "positive"
+    assert training_example(mrpc, pair)["target"] == "not_equivalent"
+    assert training_example(mrpc, same)["target"] == "equivalent"
+
+
+def test_the_last_word_of_a_passage_is_set_apart():
+    task = tasks.task("lambada")
+    first, second = examples_of(task, ROWS["lambada"])
+    assert first == {"text": "he said that he had seen the", "last": "sea"}
+    assert second == {"text": "and she the", "last": "land"}
+    assert training_example(task, first) == {"text": ROWS["lambada"][0]["text"]}
+
+
+def test_chinese_is_counted_by_character():
+    task = tasks.task("clue-text")
+    found = examples_of(task, [*ROWS["clue-text"], ROWS["clue-text"][0]])
+    assert references(task, found) == [7, 4]

@@ -1,0 +1,217 @@
+"""Checkpoints that come from elsewhere: linked to, known by their content, and noticed if changed."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import families
+import pytest
+import studies
+from hub_server import environment, hub_server
+
+from analysis import model_calls, rehearsal, study
+from analysis.errors import RequestError
+from analysis.memo import Memo
+from analysis.models import digests
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.loading import load_model
+from analysis.steps.sources import take_folder
+
+GPT2, BERT = "openai-community/gpt2-xl", "google-bert/bert-base-uncased"
+WEIGHTS = "model.safetensors"
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def memo(tmp_path):
+    kept = Memo(tmp_path / "cache")
+    kept.prepare()
+    return kept
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder with a tiny GPT-2 of the test's own."""
+    return shutil.copytree(families.folder(GPT2), tmp_path / "my model")
+
+
+def chosen(**changes):
+    """A study of one model, and the model."""
+    own = {"name": "m", "family": "decoder-only", "tasks": ["wikitext2"]} | changes
+    loaded = study.Study(**studies.tree(models=[own], examples={}), name="x")
+    return loaded, loaded.models[0]
+
+
+def call(path):
+    return model_calls.base(*chosen(source="local", path=str(path)), 0, {})
+
+
+def take(memo, path):
+    return memo.run(call(path)).record
+
+
+def content(folder):
+    return digests.content_sha256(open_checkpoint(folder))
+
+
+# ---------------------------------------------------------------- folders of this disk
+
+
+def test_a_folder_is_linked_and_not_copied(memo, saved):
+    record = take(memo, saved)
+    stored = memo.objects.open(record["checkpoint"]["object"])
+    for path in stored.iterdir():
+        assert path.is_symlink()
+        assert path.resolve() == (saved / path.name).resolve()
+    assert {path.name for path in stored.iterdir()} == {path.name for path in saved.iterdir()}
+    assert not (saved / WEIGHTS).is_symlink()
+
+
+def test_the_record_says_what_the_folder_holds(memo, saved):
+    record = take(memo, saved)
+    opened, _ = load_model(saved, "causal", "cpu")
+    assert record["source"] == "local"
+    assert record["identifier"] == "my model"
+    assert record["parameters"] == opened.num_parameters()
+    assert record["weights_sha256"] == content(saved)
+    assert record["bytes"] == (saved / WEIGHTS).stat().st_size
+    assert record["dtype"] == "float32"
+    assert 0 < record["prunable_parameters"] < record["parameters"]
+    assert record["train_seconds"] == 0
+
+
+def test_digests_go_by_content_and_not_by_place(memo, saved, tmp_path):
+    copy = shutil.copytree(saved, tmp_path / "copy")
+    one, other = take(memo, saved), take(memo, copy)
+    assert one["weights_sha256"] == other["weights_sha256"]
+    assert one["checkpoint"] == other["checkpoint"]
+
+
+def test_other_weights_are_another_key_and_another_digest(memo, saved):
+    before, first = call(saved).key, take(memo, saved)
+    raw = bytearray((saved / WEIGHTS).read_bytes())
+    raw[-2] ^= 1
+    (saved / WEIGHTS).write_bytes(raw)
+    assert call(saved).key != before
+    assert take(memo, saved)["weights_sha256"] != first["weights_sha256"]
+
+
+def test_a_folder_that_is_gone_is_not_remembered(memo, saved, tmp_path):
+    asked = call(saved)
+    record = memo.run(asked).record
+    assert memo.lookup(asked)
+    (saved / WEIGHTS).rename(tmp_path / "away")
+    assert memo.lookup(asked) is None
+    (tmp_path / "away").rename(saved / WEIGHTS)
+    assert memo.run(asked).record == record
+
+
+def test_subfolders_are_left_where_they_are(memo, saved):
+    (saved / "runs").mkdir()
+    (saved / "runs" / "log").write_text("much", encoding="utf-8")
+    stored = memo.objects.open(take(memo, saved)["checkpoint"]["object"])
+    assert not (stored / "runs").exists()
+
+
+def test_a_folder_without_a_config(objects, saved):
+    (saved / "config.json").unlink()
+    with pytest.raises(RequestError, match=r"my model holds no config\.json") as caught:
+        take_folder(objects, files=[], path=str(saved))
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_none(objects, saved):
+    (saved / WEIGHTS).write_bytes(b"\xff" * 100)
+    with pytest.raises(Exception, match=WEIGHTS) as caught:
+        take_folder(objects, files=[], path=str(saved))
+    assert "\n" not in str(caught.value)
+
+
+# ---------------------------------------------------------------- replicas
+
+
+@pytest.mark.parametrize(
+    ("identifier", "family", "form"),
+    [(BERT, "encoder-only", "masked"), ("facebook/bart-base", "encoder-decoder", "text-to-text")],
+)
+def test_a_tiny_replica_stands_in_for_a_model_of_the_hub(memo, identifier, family, form):
+    task = "sst2" if family == "encoder-only" else "xsum"
+    asked = {"source": "hub", "id": identifier, "family": family, "tasks": [task]}
+    loaded, _ = chosen(**asked)
+    tiny = rehearsal.rehearsed(loaded, "tiny")
+    made = model_calls.base(tiny, tiny.models[0], 0, {})
+    record = memo.run(made).record
+    assert record["source"] == "replica"
+    assert record["identifier"] == identifier
+    assert record["revision"] == "tiny"
+    assert record["parameters"] < 2_000_000
+    model, _ = load_model(memo.objects.open(record["checkpoint"]["object"]), form, "cpu")
+    assert 0.9 * record["parameters"] < model.num_parameters() <= record["parameters"]  # a head less
+
+
+def test_true_and_tiny_replicas_and_the_model_itself_are_told_apart():
+    loaded, model = chosen(source="hub", id=GPT2)
+    keys = {model_calls.base(loaded, model, 0, {}).key}
+    for kind in ("true", "tiny"):
+        other = rehearsal.rehearsed(loaded, kind)
+        keys.add(model_calls.base(other, other.models[0], 0, {}).key)
+    assert len(keys) == 3
+
+
+# ---------------------------------------------------------------- the hub
+
+CHILD = """
+import json, pathlib, sys
+sys.path.insert(0, {tests!r})
+import test_sources_step as test
+from analysis import model_calls
+from analysis.memo import Memo
+memo = Memo(pathlib.Path({cache!r}))
+memo.prepare()
+asked = model_calls.base(*test.chosen(source="hub", id="org/tiny", revision={revision!r}), 0, {{}})
+try:
+    outcome = memo.run(asked)
+    print(json.dumps([outcome.how, outcome.record]))
+except Exception as error:
+    print(json.dumps([type(error).__name__, str(error)]))
+"""
+
+
+def from_hub(server, tmp_path, revision="main", **more):
+    """How a model of the hub was had, and its record, in a process of its own."""
+    code = CHILD.format(
+        tests=str(studies.ROOT / "tests"), cache=str(tmp_path / "cache"), revision=revision
+    )
+    env = environment(server.url, tmp_path / "home", PYTHONPATH=str(studies.ROOT), **more)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_model_of_the_hub_is_downloaded_once_and_linked(tmp_path):
+    with hub_server({"org/tiny": {"main": families.folder(GPT2)}}) as server:
+        how, record = from_hub(server, tmp_path)
+        asked = len(server.requests)
+        again, same = from_hub(server, tmp_path)
+        assert len(server.requests) == asked
+        commit = server.commit("org/tiny")
+    assert (how, again) == ("computed", "remembered")
+    assert record == same
+    assert (record["source"], record["identifier"]) == ("hub", "org/tiny")
+    assert record["revision"] == commit
+    assert record["weights_sha256"] == content(families.folder(GPT2))
+    stored = Memo(tmp_path / "cache").objects.open(record["checkpoint"]["object"])
+    linked = (stored / WEIGHTS).resolve()
+    assert (stored / WEIGHTS).is_symlink()
+    assert (tmp_path / "home").resolve() in linked.parents
+
+
+def test_what_the_hub_has_not_is_one_line(tmp_path):
+    with hub_server({"org/tiny": {"main": families.folder(GPT2)}}) as server:
+        error, message = from_hub(server, tmp_path, revision="v9")
+    assert error == "RequestError"
+    assert "org/tiny has no revision 'v9'" in message
+    assert "\n" not in message
