@@ -208,7 +208,8 @@ class _Work:
             pruned, _ = await self._runner.attempt(pruning_calls.prune_allocated(dense, level, own))
             if pruned is None:
                 return []
-            return [await self.scored(variants.allocated_variant(study, dense, shares, pruned))]
+            variant = variants.allocated_variant(study, dense, shares, pruned, task)
+            return [await self.scored(variant)]
 
         found = await all_of(one(level) for level in study.sensitivity.allocate)
         return list(itertools.chain(*found)), [{"sensitivity": listed}] if self._leads else []

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import tasks
+from analysis import pruning, tasks
 from analysis.calls import DATA, OTHER_EXAMPLES, SCORES
 from analysis.memo import Call, Record
-from analysis.sections import ALL, Files
+from analysis.model_grid import is_tuned
+from analysis.sections import ALL, Files, Pretraining, Training, Tuning
 from analysis.study import Study
 
 FOLDER_VARIABLE = "SPARSITY_DATA"
-REHEARSED = 64  # stand-ins for training examples
+_REHEARSED = 64  # stand-ins for training examples, if no training takes more at once
 _MOST_UNTRAINED = 4096  # training examples that are kept of a task that only calibrates
 
 
@@ -44,16 +45,20 @@ def test_examples(study: Study, task: str) -> Call:
 
 
 def training_examples(study: Study, task: str) -> Call | None:
-    """The training examples of a real task; None if there are none, or they are generated."""
+    """The training examples of a real task; None if there are none, they are generated, or
+    nothing is learnt from them."""
     if is_generated(study, task) or source(study, task, "train") is None:
         return None
+    if not _is_learnt_from(study, task):
+        return None
     if study.rehearsal:
-        return _made("analysis.steps.data:stand_in_training", task, REHEARSED)
+        return _made("analysis.steps.data:stand_in_training", task, rehearsed_count(study))
     return _read(study, task, "train", "read_training", _training_count(study, task))
 
 
 def validation(data: Data, examples: int) -> Call:
-    """Examples drawn as the test examples are, and none of these: to decide by."""
+    """Examples to decide by, none of them in the test data: generated as those are, or, of a real
+    task, drawn from its training examples."""
     return Call(
         "analysis.steps.examples:make_validation",
         {
@@ -126,6 +131,32 @@ def _read(study: Study, task: str, part: str, function: str, count: int | None) 
         code=(tasks.module_name(task),),
         libraries=(*DATA, *SCORES),
         label=f"{task}: {'examples' if part == 'test' else 'training examples'}",
+    )
+
+
+def rehearsed_count(study: Study) -> int:
+    """How many stand-ins a rehearsal trains on: a whole batch of each of the study's trainings."""
+    tunings: list[Tuning | Pretraining] = [study.fine_tuning]
+    for model in study.models:
+        tunings += [found for found in (model.fine_tuning, model.pretraining) if found]
+    trainings: list[Training] = []
+    if study.recovery is not None:
+        trainings += [study.recovery.training, study.recovery.gradual]
+    if study.alternatives is not None:
+        trainings.append(study.alternatives.student)
+    return max(_REHEARSED, *(found.batch_size for found in (*tunings, *trainings)))
+
+
+def _is_learnt_from(study: Study, task: str) -> bool:
+    """Whether a step calibrates, trains or decides by examples of the task."""
+    if any(pruning.kind(method) != "weights" for method in study.methods):
+        return True
+    sections = (study.recovery, study.sensitivity, study.alternatives)
+    if any(section is not None and task in section.tasks for section in sections):
+        return True
+    return any(
+        task in model.tasks and (model.source == "scratch" or is_tuned(model, task))
+        for model in study.models
     )
 
 

@@ -31,8 +31,13 @@ _LIBRARIES = (
 )
 
 
-def describe(study: Study, tallies: Mapping[str, Tally], seconds: float) -> dict[str, Any]:
-    """The content of environment.json."""
+def describe(
+    study: Study,
+    tallies: Mapping[str, Tally],
+    seconds: float,
+    needs: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The content of environment.json; `needs` as `needs.Needs.described` gives them."""
     return {
         "study": study.name,
         "title": study.title,
@@ -51,6 +56,7 @@ def describe(study: Study, tallies: Mapping[str, Tally], seconds: float) -> dict
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _LIBRARIES},
         "seconds": round(seconds, 1),
+        "needs": dict(needs or {}),
         "steps": {
             step: {
                 "computed": tally.computed + tally.repaired,

@@ -30,6 +30,8 @@ def check(study: "Study") -> None:
         require("methods", "method", method, pruning.names())
     require("runtime.method", "method", study.runtime.method, study.methods)
     _check_methods(study)
+    for model in study.models:
+        _check_calibration(study, model)
     _check_recovery(study)
     _check_sensitivity(study)
     _check_alternatives(study)
@@ -72,6 +74,31 @@ def _check_data(study: "Study") -> None:
                     )
         if files is not None:
             _check_files(f"data.{task}", described, files)
+
+
+def calibration_task(study: "Study", model: Model) -> str | None:
+    """The task on whose training examples the base checkpoint is calibrated: the first that it is
+    put to as it is and that has any; None if there is none."""
+    return next((task for task in _as_it_is(model) if _has_texts(study, task)), None)
+
+
+def _as_it_is(model: Model) -> list[str]:
+    return [task for task in model.tasks if not is_tuned(model, task)]
+
+
+def _has_texts(study: "Study", task: str) -> bool:
+    described, files = tasks.task(task), study.data.get(task)
+    return _has_training(described, files) or (files is None and described.train is not None)
+
+
+def _check_calibration(study: "Study", model: Model) -> None:
+    calibrated = [m for m in study.methods if pruning.kind(m) in ("calibrated", "structured")]
+    untuned = _as_it_is(model)
+    if calibrated and untuned and calibration_task(study, model) is None:
+        raise ValueError(
+            f"data.{untuned[0]}.train: is missing; {calibrated[0]} calibrates {model.name} on it,"
+            " so name a file of training examples, or put the model to a task that has some"
+        )
 
 
 def _has_training(described: tasks.Task, files: Files | None) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 from analysis import tasks
 from analysis.calls import HUB, NUMPY, TORCH
 from analysis.memo import Call, Record
+from analysis.models.family import shape_sha256
 from analysis.sections import ALL, Pretraining, Shape
 from analysis.study import Model, Study
 from analysis.variants import Variant
@@ -94,6 +95,7 @@ def _replica(study: Study, model: Model) -> Call:
         {
             "identifier": model.id,
             "form": _PRETRAINED[model.family],
+            "shape_sha256": shape_sha256(str(model.id)),
             "seed": 0,
             "tiny": study.rehearsal == "tiny",
         },

@@ -10,10 +10,13 @@ from analysis import calls, data_calls, model_calls, rows, timing_calls, timings
 from analysis.benchmarked import Benchmark, Prunings, all_of, benchmark, fine_tuned
 from analysis.data.examples import require_same_labels
 from analysis.data_calls import Data
+from analysis.errors import RequestError
+from analysis.grid import calibration_task
 from analysis.memo import Call, Record
 from analysis.model_grid import is_tuned
 from analysis.rows import Rows
 from analysis.runner import Runs
+from analysis.sections import Files
 from analysis.study import Model, Study
 from analysis.variants import Scored, Variant
 
@@ -56,7 +59,25 @@ async def _data(study: Study, runner: Runs, task: str) -> Data:
     test, *more = await all_of(runner.run(call) for call in wanted)
     if more and "label_words" in test and "label_words" in more[0]:
         require_same_labels(more[0]["label_words"], test["label_words"])
+    files = study.data.get(task)
+    if more and files is not None and not study.rehearsal:
+        _require_apart(task, files, test, more[0])
     return Data(task, test, more[0] if more else None)
+
+
+def _require_apart(task: str, files: Files, test: Record, training: Record) -> None:
+    """Raise RequestError if a model would be trained on what it is tested on: two files of one
+    content, no parts of them told apart."""
+    if test.get("revision") is None or test["revision"] != training.get("revision"):
+        return
+    if files.test_part is not None and files.train_part is not None:
+        (begin, end), (first, last) = files.test_part, files.train_part
+        if end <= first or last <= begin:
+            return
+    raise RequestError(
+        f"data.{task}: test and train have the same content, {files.test} and {files.train}; name"
+        " other training examples, or say which part is which by `train_part` and `test_part`"
+    )
 
 
 async def _timed(
@@ -110,10 +131,14 @@ async def _benchmarks(
 ) -> list[Benchmark]:
     """The model on each of its tasks: fine-tuned for it, or the base checkpoint as it is.
 
-    The base checkpoint is pruned once, calibrated on the first task that it is put to.
+    The base checkpoint is pruned once, calibrated on the first task that it is put to and that has
+    training examples; where none has, no method is calibrated.
     """
     as_it_is = [task for task in model.tasks if not is_tuned(model, task)]
-    shared = Prunings(study, runner, base, data[as_it_is[0]]) if as_it_is else None
+    shared = None
+    if as_it_is:
+        texts = data[calibration_task(study, model) or as_it_is[0]]
+        shared = Prunings(study, runner, base, texts)
     return await all_of(
         benchmark(study, runner, model, base, data[task], shared)
         if shared is not None and task in as_it_is

@@ -107,11 +107,14 @@ def _calibration(study: Study, dense: Variant, data: Data) -> dict[str, Any]:
 
 
 def training(study: Study, dense: Variant, data: Data, how: Training) -> dict[str, Any]:
-    """The arguments of a step that trains."""
+    """The arguments of a step that trains; texts are cut where fine-tuning cuts them."""
+    model = next(model for model in study.models if model.name == dense.model)
+    tokens = (model.fine_tuning or study.fine_tuning).tokens
     return {
         "task": data.task,
         "training": data.training_object,
         **how.model_dump(),
+        "max_tokens": tokens or tasks.task(data.task).max_tokens,
         "seed": dense.seed,
         "threads": study.compute.threads,
         "device": study.compute.device,

@@ -1,7 +1,7 @@
 """A study as it is rehearsed: random replicas of true shape, and as little data as shows the rest.
 
-What a run needs of memory and disk depends on shapes, not on what weights mean or how many examples
-are answered. So every step is there, and works on little.
+What weights, their training and their files take depends on shapes, not on what weights mean or how
+many examples are answered. So every step is there, and works on little.
 """
 
 import os

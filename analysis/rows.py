@@ -104,7 +104,10 @@ def task_rows(study: Study, examples: dict[str, Record]) -> Rows:
 
 
 def _published(study: Study, name: str, task: Task) -> list[Row]:
-    """What the models' publications say of them on this task, in the study's order."""
+    """What the models' publications say of them on this task, in the study's order; nothing where
+    the study brings its own files, which no publication knows."""
+    if name in study.data:
+        return []
     return [
         {
             "model": model.name,

@@ -4,10 +4,13 @@ The main process looks results up and imports none of what computes them.
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import queue
+import sys
 import threading
+import warnings
 from collections.abc import Coroutine
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +26,7 @@ from analysis import processes, progress
 from analysis.display import Display
 from analysis.errors import AnalysisError, MachineError, RunError
 from analysis.memo import Call, Memo, Outcome, Record
+from analysis.needs import Gauge, Needs, Peak
 
 _memo: Memo | None = None
 _reports: Any = None
@@ -55,8 +59,8 @@ class Runs(Protocol):
 class Runner:
     """Runs calls over one memo, at most `jobs` at a time.
 
-    `await runner.run(call)` gives the record. `tallies` says afterwards what was done, by step, and
-    `failures` why what failed did, by label.
+    `await runner.run(call)` gives the record. `tallies` says afterwards what was done, by step,
+    `failures` why what failed did, by label, and `needs` the most memory that a step held.
     """
 
     memo: Memo
@@ -64,6 +68,7 @@ class Runner:
     display: Display
     tallies: dict[str, Tally] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    needs: Needs = field(default_factory=Needs)
     _executor: Any = None
     _one_off: ProcessPoolExecutor | None = None
     _reports: Any = None
@@ -72,6 +77,8 @@ class Runner:
     def __post_init__(self) -> None:
         # multiprocessing's tracker counts what killed workers left: true, and no news to a user
         os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
+        # joblib replaces a worker that has grown, and warns of it; a large model does that
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
 
     async def run(self, call: Call) -> Record:
         """The record of the call, remembered or computed: on a worker, or in a fresh process.
@@ -117,7 +124,7 @@ class Runner:
     async def _compute(self, call: Call, executor: Executor) -> Outcome:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(executor, _work, call)
+            outcome, peak = await loop.run_in_executor(executor, _work, call)
         except AnalysisError:
             raise
         except (BrokenProcessPool, TerminatedWorkerError) as error:
@@ -129,9 +136,13 @@ class Runner:
                 " again (what is finished is kept) with fewer `compute: jobs`"
             ) from error
         except (OSError, SafetensorError) as error:
-            raise MachineError(f"{call.label}: {error}; run again when that is mended") from error
+            # what the system refuses has a number; a library's own complaint has none
+            kind = MachineError if getattr(error, "errno", None) else RunError
+            raise kind(f"{call.label}: {error}; run again when that is mended") from error
         except Exception as error:
             raise RunError(f"{call.label}: unexpected {type(error).__name__}: {error}") from error
+        self.needs.note(call.label, peak)
+        return outcome
 
     def _workers(self) -> Executor:
         if self._executor is None:
@@ -200,11 +211,21 @@ def _start_worker(folder: Path, reports: Any) -> None:
     _memo, _reports = Memo(folder), reports
 
 
-def _work(call: Call) -> Outcome:
+def _work(call: Call) -> tuple[Outcome, Peak]:
     """In the worker: compute the call, its progress going to the main process."""
     assert _memo is not None
+    gauge = Gauge()
     progress.send_to(lambda what, done, total: _reports.put((call.label, what, done, total)))
     try:
-        return _memo.run(call)
+        return _memo.run(call), gauge.peak()
     finally:
         progress.send_to(None)
+        _give_back_gpu_memory()
+
+
+def _give_back_gpu_memory() -> None:
+    """What this process keeps for later, another step's process cannot have."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()

@@ -194,7 +194,8 @@ class Recovery(Section):
 class Sensitivity(Section):
     """Each layer, or kind of matrix, pruned alone; from that, sparsities of their own.
 
-    examples   of a validation sample, drawn as the test examples are, with another seed
+    examples   of a validation sample, none of them in the test data: generated with another seed,
+               or, of a real task, drawn from its training examples
     allocate   levels at which the sparsities derived are compared with the same for all
     """
 

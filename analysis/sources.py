@@ -40,12 +40,7 @@ def locate(model: str, revision: str | None, memo: Memo) -> Located:
     except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a null
         raise RequestError(f"{model!r} names no model: {error}; give a folder or a name") from error
     if model in BUILTIN or there:
-        if revision is not None:
-            raise RequestError(
-                f"--revision {revision} was given for {model}, which is"
-                f" {'built in' if model in BUILTIN else 'a local folder'}; only models on the hub"
-                " have revisions: leave it out"
-            )
+        require_no_revision(model, revision)
         return _built_in(model, memo) if model in BUILTIN else _local(path)
     if not _HUB_ID.fullmatch(model):
         raise RequestError(
@@ -61,6 +56,16 @@ def locate(model: str, revision: str | None, memo: Memo) -> Located:
     except (RequestError, RunError) as error:
         raise type(error)(f"there is no folder {model} here, and on the hub: {error}") from error
     return Located(model, "hub", found.commit, found.folder)
+
+
+def require_no_revision(model: str, revision: str | None) -> None:
+    """Raise RequestError if a revision is asked of a built-in model or a local folder."""
+    if revision is not None:
+        raise RequestError(
+            f"--revision {revision} was given for {model}, which is"
+            f" {'built in' if model in BUILTIN else 'a local folder'}; only models on the hub"
+            " have revisions: leave it out"
+        )
 
 
 def _built_in(name: str, memo: Memo) -> Located:

@@ -172,13 +172,17 @@ def recovered_variant(pruned: Variant, protocol: str, record: Record) -> Variant
 
 
 def allocated_variant(
-    study: Study, dense: Variant, shares: Mapping[str, float], record: Record
+    study: Study, dense: Variant, shares: Mapping[str, float], record: Record, task: str = ""
 ) -> Variant:
-    """The dense variant, its matrices pruned by magnitude to sparsities of their own."""
+    """The dense variant, its matrices pruned by magnitude to sparsities of their own.
+
+    `task` is the one they were found on: a base checkpoint may be put to several, and each has its
+    own variant.
+    """
     found = pruned_variant(study, dense, "magnitude-layer", "one-shot", {}, dict(record))
     return replace(
         found,
-        name=f"{found.name}/allocated",
+        name="/".join([found.name, "allocated", *([task] if task and not dense.task else [])]),
         settings={"allocation": {group: round(share, 4) for group, share in shares.items()}},
     )
 

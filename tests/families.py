@@ -4,13 +4,15 @@ import functools
 import tempfile
 from pathlib import Path
 
-from transformers import AutoTokenizer
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from analysis import language
 from analysis.calibration.batches import calibration_batches
 from analysis.models.encoding import set_languages, set_padding
 from analysis.models.loading import load_model
 from analysis.models.replicas import forms, write_replica
+from analysis.models.weights import read_weights, write_in_place_of
 from analysis.pruning.calibrated import Calibration
 
 # GPT-2 and BART with other heads and depths are the same code, so one of each stands for them
@@ -36,10 +38,21 @@ def _root():
 
 
 @functools.cache
-def folder(model):
-    """The folder of a tiny replica, which no test changes."""
-    out = Path(_root().name) / model.replace("/", "--")
-    write_replica(model, out, form=forms(model)[-1], seed=0, tiny=True)
+def folder(model, form=None):
+    """The folder of a tiny replica, which no test changes; for classification, one with a head."""
+    out = Path(_root().name) / f"{model.replace('/', '--')}{form or ''}"
+    if form != "classification":
+        write_replica(model, out, form=forms(model)[-1], seed=0, tiny=True)
+        return out
+    published = folder(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        opened, found = AutoModelForSequenceClassification.from_pretrained(
+            published, dtype=torch.float32, output_loading_info=True
+        )
+    state = opened.state_dict()
+    head = {name: state[name].numpy() for name in found["missing_keys"]}
+    write_in_place_of(published, out, read_weights(published) | head)
     return out
 
 
@@ -50,7 +63,7 @@ def pretrained_form(model):
 
 def loaded(model, form):
     """The model for a form of task, ready to run batches through, and its tokenizer."""
-    opened, tokenizer = load_model(folder(model), form, "cpu")
+    opened, tokenizer = load_model(folder(model, form), form, "cpu")
     ready(opened, tokenizer)
     return opened, tokenizer
 
@@ -84,7 +97,7 @@ def calibration(model, form):
     tokenizer = AutoTokenizer.from_pretrained(folder(model), local_files_only=True)
 
     def load():
-        opened, _ = load_model(folder(model), form, "cpu")
+        opened, _ = load_model(folder(model, form), form, "cpu")
         ready(opened, tokenizer)
         return opened
 

@@ -4,6 +4,7 @@ import functools
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -185,8 +186,15 @@ def tables(folder: Path) -> results.Tables:
 
 
 def environment_for(**more: str) -> dict[str, str]:
-    """This environment, with the repository importable and the mini study chosen."""
-    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "SPARSITY_STUDY": "mini", **more}
+    """This environment, with the repository importable and the mini study chosen; with temporary
+    files of its own, as the machine's lock is one: a real run's timings are not waited for."""
+    own = {"PYTHONPATH": str(REPOSITORY), "TMPDIR": _temporary().name}
+    return {**os.environ, **own, "SPARSITY_STUDY": "mini", **more}
+
+
+@functools.cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="mini-")  # short: sockets lie in it
 
 
 def one_line(stderr: str) -> str:

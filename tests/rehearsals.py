@@ -1,7 +1,10 @@
 """The five studies' files, cut so that a rehearsal with toys takes seconds."""
 
 import asyncio
+import contextlib
+import os
 from pathlib import Path
+from unittest.mock import patch
 
 import yaml
 
@@ -59,8 +62,18 @@ def run(chosen, worker):
     return results.build(asyncio.run(pipeline.run_study(chosen, worker)))
 
 
+@contextlib.contextmanager
 def started(cache, stream):
-    """A runner over that cache, which shows on the stream; it has to be closed."""
+    """A runner over that cache, which shows on the stream.
+
+    Its workers' machine lock is their own: timings wait for no run beside the tests.
+    """
+    cache.parent.mkdir(parents=True, exist_ok=True)
     kept = memo.Memo(cache)
     kept.prepare()
-    return OnWorkers(kept, COMPUTE["jobs"], Display(stream))
+    with patch.dict(os.environ, TMPDIR=str(cache.parent)):
+        worker = OnWorkers(kept, COMPUTE["jobs"], Display(stream))
+        try:
+            yield worker
+        finally:
+            worker.close()

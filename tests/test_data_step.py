@@ -5,8 +5,8 @@ import os
 import shutil
 
 import pytest
-import studies
 
+import studies
 from analysis import data_calls, study, tasks
 from analysis.errors import RequestError
 from analysis.memo import Memo
@@ -49,22 +49,19 @@ def chosen(folder, task="sst2", count=None, model=None, **files):
     return study.load(studies.to_file(folder, tree))
 
 
-def test_part(memo, loaded, task="sst2"):
+def of_test(memo, loaded, task="sst2"):
     return memo.run(data_calls.test_examples(loaded, task)).record
 
 
-def training_part(memo, loaded, task="sst2"):
+def of_training(memo, loaded, task="sst2"):
     return memo.run(data_calls.training_examples(loaded, task)).record
-
-
-test_part.__test__ = False
 
 
 # ---------------------------------------------------------------- records
 
 
 def test_all_examples_of_a_file_are_stored_with_their_chance(memo, data):
-    record = test_part(memo, chosen(data))
+    record = of_test(memo, chosen(data))
     assert read_examples(memo.objects, record["data"]["object"]) == ROWS
     assert record["examples"] == 30
     assert record["sample"] == ROWS[:3]
@@ -75,17 +72,17 @@ def test_all_examples_of_a_file_are_stored_with_their_chance(memo, data):
 
 def test_so_many_as_the_study_asks_for_the_same_each_time(memo, data):
     loaded = chosen(data, count=7)
-    record = test_part(memo, loaded)
+    record = of_test(memo, loaded)
     found = read_examples(memo.objects, record["data"]["object"])
     assert record["examples"] == len(found) == 7
     assert [ROWS.index(row) for row in found] == sorted(ROWS.index(row) for row in found)
     again = Memo(memo.folder.parent / "other")
     again.prepare()
-    assert test_part(again, loaded)["data_sha256"] == record["data_sha256"]
+    assert of_test(again, loaded)["data_sha256"] == record["data_sha256"]
 
 
 def test_training_examples_are_kept_as_the_task_and_as_models_have_them(memo, data):
-    record = training_part(memo, chosen(data))
+    record = of_training(memo, chosen(data))
     assert read_examples(memo.objects, record["data"]["object"]) == ROWS[::-1]
     trained_on = read_examples(memo.objects, record["training"]["object"])
     assert trained_on == [{"first": r["sentence"], "label": r["label"]} for r in reversed(ROWS)]
@@ -97,7 +94,7 @@ def test_no_more_training_examples_are_kept_than_are_learnt_from(memo, data):
     few = {"fine_tuning": {"examples": 5}}
     loaded = chosen(data, model=few)
     assert data_calls.training_examples(loaded, "sst2").arguments["count"] == 4096
-    assert training_part(memo, loaded)["examples"] == 30
+    assert of_training(memo, loaded)["examples"] == 30
     everything = {"fine_tuning": {"examples": "all"}}
     call = data_calls.training_examples(chosen(data, model=everything), "sst2")
     assert call.arguments["count"] is None
@@ -106,7 +103,7 @@ def test_no_more_training_examples_are_kept_than_are_learnt_from(memo, data):
 def test_text_to_text_with_label_words(memo, data):
     model = {"family": "encoder-decoder"}
     loaded = chosen(data, "sst2-text", model=model)
-    record = training_part(memo, loaded, "sst2-text")
+    record = of_training(memo, loaded, "sst2-text")
     first = read_examples(memo.objects, record["training"]["object"])[0]
     assert first["source"] == "sst2 sentence: sentence number 29"
     assert first["target"] == "negative"
@@ -117,7 +114,7 @@ def test_pairs(memo, data):
     pairs = [{"sentence1": f"a {n}", "sentence2": f"b {n}", "label": n % 2} for n in range(4)]
     write(data / "train.jsonl", pairs)
     write(data / "test.jsonl", pairs)
-    record = training_part(memo, chosen(data, "mrpc"), "mrpc")
+    record = of_training(memo, chosen(data, "mrpc"), "mrpc")
     found = read_examples(memo.objects, record["training"]["object"])
     assert found[1] == {"first": "a 1", "second": "b 1", "label": 1}
 
@@ -127,14 +124,14 @@ def test_labels_of_a_users_own_task_are_counted(memo, data):
     write(data / "test.jsonl", rows)
     write(data / "train.jsonl", rows)
     loaded = chosen(data, "text-classification")
-    assert training_part(memo, loaded, "text-classification")["labels"] == 5
+    assert of_training(memo, loaded, "text-classification")["labels"] == 5
 
 
 def test_columns_have_the_names_that_the_study_gives(memo, data):
     renamed = [{"review": row["sentence"], "stars": row["label"], "more": 1} for row in ROWS]
     write(data / "test.jsonl", renamed)
     loaded = chosen(data, columns={"sentence": "review", "label": "stars"}, train=None, model=OFF)
-    assert test_part(memo, loaded)["sample"] == ROWS[:3]
+    assert of_test(memo, loaded)["sample"] == ROWS[:3]
 
 
 OFF = {"fine_tune": None}  # nothing is learnt
@@ -142,7 +139,7 @@ OFF = {"fine_tune": None}  # nothing is learnt
 
 def test_parts_of_one_file_share_nothing_and_leave_nothing_out(memo, data):
     loaded = chosen(data, train="test.jsonl", test_part=[0.8, 1.0], train_part=[0.0, 0.8])
-    test, training = test_part(memo, loaded), training_part(memo, loaded)
+    test, training = of_test(memo, loaded), of_training(memo, loaded)
     whole = [read_examples(memo.objects, r["data"]["object"]) for r in (training, test)]
     assert whole[0] + whole[1] == ROWS
     assert len(whole[1]) == 6
@@ -174,7 +171,7 @@ def test_the_key_goes_with_the_content_and_not_with_where_the_file_lies(memo, da
     data.rename(moved)
     assert key(moved) == before
     state = (moved / "test.jsonl").stat()
-    write(moved / "test.jsonl", ROWS[:-1] + [{"sentence": "sentence number 2!", "label": 0}])
+    write(moved / "test.jsonl", [*ROWS[:-1], {"sentence": "sentence number 2!", "label": 0}])
     os.utime(moved / "test.jsonl", ns=(state.st_atime_ns, state.st_mtime_ns + 1))
     assert (moved / "test.jsonl").stat().st_size == state.st_size
     assert key(moved) != before
@@ -184,7 +181,7 @@ def test_a_copy_is_read_again_and_is_the_same_data(memo, data, tmp_path):
     shutil.copytree(data, tmp_path / "copy")
     one, other = chosen(data), chosen(tmp_path / "copy")
     assert key(data) != key(tmp_path / "copy")
-    assert test_part(memo, one) == test_part(memo, other)
+    assert of_test(memo, one) == of_test(memo, other)
 
 
 def test_what_is_asked_of_the_file_is_in_the_key(data):
@@ -230,7 +227,7 @@ def test_a_hub_data_sets_key_has_its_commit():
 def test_a_wrong_row_is_named_in_one_line(memo, data, rows, says):
     write(data / "test.jsonl", rows)
     with pytest.raises(RequestError) as caught:
-        test_part(memo, chosen(data))
+        of_test(memo, chosen(data))
     message = str(caught.value)
     assert "\n" not in message
     for part in says:

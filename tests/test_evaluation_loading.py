@@ -7,11 +7,19 @@ import mini
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors.numpy import load_file, save_file
 
 from analysis.errors import RequestError, RunError
 from analysis.models import loading
 from analysis.models.loading import DTYPES, load_model, put, resolve_dtype
+from analysis.models.tokenizing import open_tokenizer
+
+
+def classifier(architecture):
+    """A tiny classifier of two labels, with random weights."""
+    config = architectures.model(architecture).config
+    return getattr(transformers, f"{architecture}ForSequenceClassification")(config)
 
 
 def saved(folder, architecture, model=None):
@@ -34,7 +42,8 @@ def saved(folder, architecture, model=None):
     ],
 )
 def test_each_form_has_its_head(tmp_path, form, architecture, name):
-    model, _ = load_model(saved(tmp_path, architecture), form, "cpu")
+    trained = classifier(architecture) if form == "classification" else None
+    model, _ = load_model(saved(tmp_path, architecture, trained), form, "cpu")
     assert type(model).__name__ == name
     assert not model.training
 
@@ -63,7 +72,7 @@ def test_other_types_are_refused(tmp_path, dtype):
 
 def test_a_classifier_is_told_how_its_batches_are_padded(tmp_path):
     """GPT-2's checkpoint names no token, and its classifier then takes no batch."""
-    model = architectures.model("GPT2")
+    model = classifier("GPT2")
     model.config.pad_token_id = None
     tokenizer = mini.tokenizer("GPT2")
     model, tokenizer = load_model(saved(tmp_path, "GPT2", model), "classification", "cpu")
@@ -91,6 +100,43 @@ def test_what_is_pruned_may_have_the_names_of_the_bare_model(
     put(model, {matrix: mask}, {matrix: bare[matrix] * 2})
     found = model.state_dict()[prefix + matrix].numpy()
     np.testing.assert_array_equal(found, np.where(mask, bare[matrix] * 2, 0))
+
+
+def test_what_another_form_of_task_has_is_not_put_in(tmp_path):
+    """BERT as it was pretrained has a pooler, which the model that guesses words lacks."""
+    model, _ = load_model(saved(tmp_path, "Bert"), "masked", "cpu")
+    pooler, matrix = "bert.pooler.dense.weight", "bert.encoder.layer.0.output.dense.weight"
+    nothing = {name: np.zeros((16, 16), bool) for name in (pooler, "cls.seq_relationship.weight")}
+    put(model, nothing | {matrix: np.zeros((16, 32), bool)}, {pooler: np.ones((16, 16), "f4")})
+    assert not model.state_dict()[matrix].any()
+    with pytest.raises(KeyError, match=r"layer\.9"):
+        put(model, {matrix.replace("layer.0", "layer.9"): np.zeros((16, 32), bool)}, {})
+
+
+@pytest.mark.parametrize("architecture", ["Bert", "GPT2", "Bart"])
+def test_a_model_without_a_head_is_not_scored_with_a_random_one(tmp_path, architecture):
+    with pytest.raises(RunError, match="has no head for this form of task") as caught:
+        load_model(saved(tmp_path, architecture), "classification", "cpu")
+    assert "fine_tune" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_lacks_a_layer_is_refused(tmp_path):
+    folder = saved(tmp_path, "GPT2")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["transformer.h.1.mlp.c_fc.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RunError, match=r"h\.1\.mlp\.c_fc\.weight"):
+        load_model(folder, "causal", "cpu")
+
+
+@pytest.mark.parametrize("architecture", ["Bert", "GPT2", "T5"])
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path, architecture):
+    """Transformers makes one up that knows no word."""
+    architectures.model(architecture).save_pretrained(tmp_path)
+    with pytest.raises(RequestError, match="has no tokenizer") as caught:
+        open_tokenizer(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_changing_a_model_leaves_its_file(tmp_path):

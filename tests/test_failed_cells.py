@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import rehearsals
-import studies
 
+import studies
 from analysis import pipeline, results, study, tasks
 from analysis.display import Display
 from analysis.errors import MachineError, RequestError, RunError

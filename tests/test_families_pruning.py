@@ -52,9 +52,8 @@ def test_masks_and_values_by_stored_names_reach_the_model_of_each_form(model, fo
 
     opened, tokenizer = families.loaded(model, form)
     put(opened, pruned.masks, pruned.values)
-    write_in_place_of(
-        families.folder(model), tmp_path / "whole", applied(weights_of(model)[0], pruned)
-    )
+    stored = families.folder(model, form)
+    write_in_place_of(stored, tmp_path / "whole", applied(read_weights(stored), pruned))
     with torch.random.fork_rng(devices=[]):
         again, _ = load_model(tmp_path / "whole", form, "cpu")
     families.ready(again, tokenizer)

@@ -3,10 +3,10 @@
 import re
 
 import pytest
-import studies
 import yaml
 from rehearsals import FIVE, ROOT, text
 
+import studies
 from analysis import study, tasks
 from analysis.model_grid import is_tuned
 
@@ -168,24 +168,28 @@ def test_published_scores_are_the_ones_that_were_read():
 # ---------------------------------------------------------------- optional models
 
 
-@pytest.mark.parametrize(
-    ("name", "model"), [("erlangshen-1.3b", [*OPTIONAL][0]), ("pangu-2.6b", [*OPTIONAL][1])]
-)
-def test_an_optional_model_is_off_and_one_line_turns_it_on(tmp_path, name, model):
+COMMIT = "1a" * 20
+OFF = {"erlangshen-1.3b": (), "pangu-2.6b": ("    revision: main      # pin it", COMMIT)}
+
+
+@pytest.mark.parametrize(("name", "model"), list(zip(OFF, OPTIONAL, strict=True)))
+def test_an_optional_model_is_off_and_turned_on_by_what_stands_there(tmp_path, name, model):
     assert model not in {m.id for m in load("medium").models}
-    loaded = study.load(studies.to_file(tmp_path, enabled(name), "medium.yml"))
+    asked = enabled(name)
+    if OFF[name]:
+        line, commit = OFF[name]
+        assert asked.count(line) == 1
+        asked = asked.replace(line, f"    revision: {commit}  # pinned")
+    loaded = study.load(studies.to_file(tmp_path, asked, "medium.yml"))
     found = {m.id: described(m) for m in loaded.models}
     assert found == TABLE["medium"] | {model: OPTIONAL[model]}
+    assert loaded.models[-1].remote_code == bool(OFF[name])
 
 
 def test_code_of_its_own_needs_a_pinned_commit(tmp_path):
-    """As the comment beside it says."""
-    line, commit = "    revision: main      # a commit", "1a" * 20
-    assert text("medium").count(line) == 1
-    asked = enabled("pangu-2.6b").replace(line, f"    remote_code: true\n{line}")
-    studies.refused_saying(studies.to_file(tmp_path, asked), ["remote_code", "40 digits"])
-    pinned = asked.replace(line, f"    revision: {commit}  # a commit")
-    assert study.load(studies.to_file(tmp_path, pinned)).models[-1].remote_code
+    """What is asked for stands in the error of the one line that turns the model on."""
+    path = studies.to_file(tmp_path, enabled("pangu-2.6b"))
+    studies.refused_saying(path, ["remote_code", "40 digits", "revision"])
 
 
 # ---------------------------------------------------------------- profiles

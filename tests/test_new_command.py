@@ -1,4 +1,4 @@
-"""`python -m analysis new`: a study that validates and runs, or one line and nothing left behind."""
+"""`python -m analysis new`: a study that runs as it is, or one line and nothing left behind."""
 
 import json
 import shutil
@@ -58,7 +58,11 @@ def test_a_study_of_a_built_in_a_saved_and_a_published_model(here, saved):
     assert all(path.is_file() for path in paths)
     loaded = study.load("mine")
     builtin, local, hub = loaded.models
-    assert (builtin.name, builtin.source, builtin.family) == ("tiny-bert", "builtin", "encoder-only")
+    assert (builtin.name, builtin.source, builtin.family) == (
+        "tiny-bert",
+        "builtin",
+        "encoder-only",
+    )
     assert (local.name, local.source, local.family) == ("my-model", "local", "decoder-only")
     assert local.path == str(saved)
     assert (hub.name, hub.source, hub.id) == ("bert-base-uncased", "hub", BERT)
@@ -113,6 +117,51 @@ def test_a_folder_with_quotes_and_colons_in_its_name(here, saved):
     assert study.load("odd").models[0].path == str(odd)
 
 
+def moved(saved, *parts, **config):
+    """A copy of the saved model in that folder, its config changed."""
+    folder = shutil.copytree(saved, saved.parent.joinpath(*parts))
+    old = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(old | config))
+    return str(folder)
+
+
+def test_models_of_one_name_are_told_apart(here, saved):
+    last = moved(saved, "last", "checkpoint-2")
+    runs = [moved(saved, run, "checkpoint") for run in ("a", "b", "c")]
+    new("mine", [*runs, last, moved(saved, "d", "tiny-bert"), "tiny-bert"])
+    loaded = study.load("mine").models
+    assert [(m.name, m.path) for m in loaded[:4]] == [
+        ("checkpoint", runs[0]),
+        ("checkpoint-3", runs[1]),
+        ("checkpoint-4", runs[2]),
+        ("checkpoint-2", last),
+    ]
+    assert [(m.name, m.source) for m in loaded[4:]] == [
+        ("tiny-bert-2", "local"),
+        ("tiny-bert", "builtin"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["2024", "on", "null", "1e5", "0x1F", "2024-01-01", "1.0", "no"])
+def test_names_that_yaml_would_read_as_something_else(here, saved, name):
+    new("odd", [moved(saved, "own", name)])
+    assert study.load("odd").models[0].name == name
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gpt_neo", "llama", "opt", "gpt_neox", "qwen2", "bloom"])
+def test_decoders_with_a_head_for_labels_are_decoders(here, saved, kind):
+    labelled = {"architectures": ["AnyForSequenceClassification"], "model_type": kind}
+    new("mine", [moved(saved, "labels", **labelled)])
+    (made,) = study.load("mine").models
+    assert made.family == "decoder-only"
+    assert made.tasks == made.fine_tune == ("sst2", "mrpc")
+
+
+def test_that_others_are_answered_as_it_comes_is_said_where_there_are_others(here):
+    new("mine", [BERT])
+    assert "the others" not in (here / "studies" / "mine.yml").read_text()
+
+
 # ---------------------------------------------------------------- what is refused
 
 
@@ -135,7 +184,7 @@ def test_nothing_is_overwritten(here, taken):
     ("models", "says"),
     [
         ([], ["--model"]),
-        (["tiny-bert", "tiny-bert"], ["two models", "'tiny-bert'"]),
+        (["tiny-bert", "tiny-bert"], ["two models", "the same", "'tiny-bert'"]),
         ([BERT, f"other/{BERT.split('/')[1]}"], ["two models"]),
         (["empty"], ["config.json"]),
         (["broken"], ["config.json"]),
@@ -148,7 +197,9 @@ def test_models_that_make_no_study(here, monkeypatch, models, says):
     before = files(here)
     real = command.described
     monkeypatch.setattr(  # a hub that knows every model
-        command, "described", lambda model: real(BERT) if model.startswith("other/") else real(model)
+        command,
+        "described",
+        lambda model: real(BERT) if model.startswith("other/") else real(model),
     )
     refused(says, "mine", models)
     assert files(here) == before
@@ -162,7 +213,7 @@ def test_a_study_that_would_not_load_is_not_left_behind(here, monkeypatch):
 
 def test_a_config_of_an_unusual_model_goes_by_what_it_says(here, saved):
     config = json.loads((saved / "config.json").read_text())
-    config["architectures"] = ["SomethingForMaskedLM"]
+    config |= {"architectures": ["SomethingForMaskedLM"], "model_type": "something"}
     (saved / "config.json").write_text(json.dumps(config))
     new("mine", [str(saved)])
     assert study.load("mine").models[0].family == "encoder-only"

@@ -5,11 +5,12 @@ import re
 
 import pytest
 import rehearsals
-import studies
 from rehearsals import FIVE, ROOT
 
+import studies
 from analysis import machine, project, study
 from analysis.commands import plan as command
+from analysis.errors import RequestError
 from analysis.memo import Memo
 from analysis.planning import models, walk
 
@@ -44,13 +45,10 @@ def rehearsed(tmp_path_factory):
     tree = rehearsals.cut("glue", sparsities=[0.5], formats=["dense", "auto"])
     tree["models"] = tree["models"][:1]
     chosen = rehearsals.loaded(folder, tree)
-    worker = rehearsals.started(folder / "cache", io.StringIO())
-    before = walk.steps(chosen, worker.memo)
-    kept = entries(folder)
-    try:
+    with rehearsals.started(folder / "cache", io.StringIO()) as worker:
+        before = walk.steps(chosen, worker.memo)
+        kept = entries(folder)
         rehearsals.run(chosen, worker)
-    finally:
-        worker.close()
     assert not worker.failures
     return before, walk.steps(chosen, Memo(folder / "cache")), worker, kept
 
@@ -102,7 +100,7 @@ def test_every_step_of_the_studies_can_be_foreseen(tmp_path, name):
 def test_the_plan_of_a_study_names_its_models_and_writes_nothing(here, capsys):
     planned("classic")
     said = capsys.readouterr().out
-    for part in ("bert-base", "109,", "gpt2", "124,439,808", "pegasus-cnn", "all together"):
+    for part in ("bert-base", "109,", "gpt2", "124,439,808", "pegasus-cnn", "examples"):
         assert part in said
     assert re.search(r"^[\d,]+ steps to compute, 0 remembered; 1 at a time$", said, re.M)
     for line in ("download: about", "disk: about", "memory: this machine has", "time: about"):
@@ -143,6 +141,22 @@ def test_what_cannot_be_had_is_listed(here, capsys, monkeypatch):
     assert "missing: org/data: fetch it first" in capsys.readouterr().out
 
 
+def test_files_that_are_not_there_are_all_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    own = {
+        "sst2": {"test": "a.jsonl", "train": "b.jsonl"},
+        "mrpc": {"test": "c.jsonl", "train": "b.jsonl"},
+    }
+    model = {"name": "own", "family": "encoder-only", "source": "scratch", "fine_tune": ["sst2"]}
+    tree = studies.tree(models=[model | {"tasks": ["sst2", "mrpc"]}], data=own, examples={})
+    with pytest.raises(RequestError, match="missing, listed above"):
+        command.plan(studies.to_file(tmp_path, tree))
+    said = capsys.readouterr().out
+    for name in ("a.jsonl", "b.jsonl", "c.jsonl"):
+        assert re.search(rf"^missing: .*{name}", said, re.M)
+    assert entries(tmp_path) == []
+
+
 def test_a_rehearsal_downloads_nothing(here, capsys):
     planned("billion", rehearse="true")
     said = capsys.readouterr().out
@@ -158,7 +172,11 @@ def test_sizes_are_known_before_a_model_is_there(tmp_path):
     memo = Memo(tmp_path / project.CACHE)
     sizes = {model.name: models.size(chosen, model, memo) for model in chosen.models}
     assert sizes["gpt2-xl"].parameters == 1_557_611_200
-    assert (sizes["gpt2-xl"].layers, sizes["gpt2-xl"].width, sizes["gpt2-xl"].heads) == (48, 1600, 25)
+    assert (sizes["gpt2-xl"].layers, sizes["gpt2-xl"].width, sizes["gpt2-xl"].heads) == (
+        48,
+        1600,
+        25,
+    )
     assert sizes["m2m100"].layers == 48  # of both stacks
     assert sizes["m2m100"].vocabulary == 128_112
 

@@ -1,4 +1,4 @@
-"""Checkpoints that come from elsewhere: linked to, known by their content, and noticed if changed."""
+"""Checkpoints from elsewhere: linked to, known by their content, and noticed if changed."""
 
 import json
 import shutil
@@ -7,9 +7,9 @@ import sys
 
 import families
 import pytest
-import studies
 from hub_server import environment, hub_server
 
+import studies
 from analysis import model_calls, rehearsal, study
 from analysis.errors import RequestError
 from analysis.memo import Memo
@@ -147,7 +147,9 @@ def test_a_tiny_replica_stands_in_for_a_model_of_the_hub(memo, identifier, famil
     assert record["revision"] == "tiny"
     assert record["parameters"] < 2_000_000
     model, _ = load_model(memo.objects.open(record["checkpoint"]["object"]), form, "cpu")
-    assert 0.9 * record["parameters"] < model.num_parameters() <= record["parameters"]  # a head less
+    assert (
+        0.9 * record["parameters"] < model.num_parameters() <= record["parameters"]
+    )  # a head less
 
 
 def test_true_and_tiny_replicas_and_the_model_itself_are_told_apart():

@@ -53,16 +53,26 @@ def test_so_many_as_are_asked_for_and_the_same_again(name, count, seed):
 
 
 @every_task
-def test_inputs_are_about_as_long_as_the_task_reads(name):
+def test_inputs_are_sentences_to_be_labelled_or_as_long_as_the_task_reads(name):
     task = tasks.task(name)
     most = task.max_tokens / 1.5
+    if task.is_classification:
+        most = min(most, 30 * len(task.inputs))
     for example in stand_ins(task, 6, 0):
         words = sum(len(example[field].split()) for field in task.inputs)
         assert most / 3 <= words <= most + len(task.inputs)
+
+
+@every_task
+def test_the_first_that_is_not_labelled_is_as_long_as_the_task_reads(name):
+    task = tasks.task(name)
+    first, *_ = stand_ins(task, 2, 1)
+    words = {len(first[field].split()) for field in task.inputs}
+    if not task.is_classification:
+        assert words == {round(task.max_tokens / 1.5 / len(task.inputs))}
 
 
 def test_another_seed_is_another_text_so_training_is_not_the_test():
     task = tasks.task("sst2")
     one, other = ({e["sentence"] for e in stand_ins(task, 8, seed)} for seed in (0, 1))
     assert not one & other
-

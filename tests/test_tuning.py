@@ -1,5 +1,6 @@
 """Fine-tuning of any checkpoint: every form, fresh heads, repeats, and what it refuses."""
 
+import copy
 import json
 import math
 from types import SimpleNamespace
@@ -15,7 +16,6 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     GPT2Config,
-    RobertaConfig,
     T5Config,
 )
 
@@ -23,6 +23,7 @@ from analysis import language
 from analysis.errors import RequestError, RunError
 from analysis.models import memory, tuning
 from analysis.models.scratch import pretrain_scratch
+from analysis.models.training import train
 from analysis.models.weights import read_weights, weights_sha256
 from analysis.objects import Objects
 from analysis.steps.tuned import fine_tune_checkpoint
@@ -207,9 +208,43 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_opened(bases, tmp_pat
     with pytest.raises(RunError) as refused:
         tuning.require_fit(45 * 10**9, 24 * 10**9, "fine-tuning bert", "cpu")
     assert str(refused.value).startswith(
-        "fine-tuning bert needs about 45 GB and this machine has 24; lower batch_size"
+        "fine-tuning bert needs about 45 GB and this machine has 24 for it; lower the tokens"
     )
     tuning.require_fit(24 * 10**9, 24 * 10**9, "fine-tuning bert", "cpu")
+
+
+def test_a_batch_in_parts_is_the_batch():
+    model = torch.nn.Linear(3, 1)
+    seen = []
+
+    class Losing(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = copy.deepcopy(model)
+
+        def forward(self, rows):
+            seen.append(len(rows))
+            return SimpleNamespace(loss=self.inner(rows).square().mean())
+
+    batches = [{"rows": torch.randn(7, 3)} for _ in range(5)]
+    whole, parted = Losing(), Losing()
+    how = {"steps": 5, "learning_rate": 0.1}
+    losses = train(whole, batches, **how)
+    assert train(parted, batches, **how, rows_at_once=3) == pytest.approx(losses)
+    assert seen == [7] * 5 + [3, 3, 1] * 5
+    for one, other in zip(whole.parameters(), parted.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_batch_that_does_not_fit_is_gone_through_in_parts(bases, tmp_path, monkeypatch):
+    config = AutoConfig.from_pretrained(bases / "encoder-only")
+    parameters = sum(array.size for array in read_weights(bases / "encoder-only").values())
+    four = memory.training_bytes_of(
+        config, parameters, form="classification", batch_size=4, tokens=SHAPE["positions"]
+    )
+    monkeypatch.setattr(tuning, "device_bytes", lambda device: four / tuning._USABLE + 1)
+    facts = tuned(bases / "encoder-only", "classification", tmp_path / "out")
+    assert (facts["batch_size"], facts["rows_at_once"]) == (HOW["batch_size"], 4)
 
 
 def test_the_device_has_memory():
@@ -219,19 +254,10 @@ def test_the_device_has_memory():
 # -- the longest input ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("config", "said", "longest"),
-    [
-        (GPT2Config(), 1024, 1024),
-        (GPT2Config(), 10**30, 1024),
-        (GPT2Config(), 512, 512),
-        (RobertaConfig(max_position_embeddings=514, pad_token_id=1), 10**30, 512),
-        (T5Config(), 10**30, None),
-        (T5Config(), 512, 512),
-    ],
-)
-def test_the_longest_input_is_the_models_or_the_tokenizers(config, said, longest):
-    assert tuning.longest_input(config, SimpleNamespace(model_max_length=said)) == longest
+def test_texts_are_cut_at_what_the_model_reads(bases, tmp_path):
+    facts = tuned(bases / "encoder-only", "classification", tmp_path / "out", max_tokens=10**4)
+    config = json.loads((bases / "encoder-only" / "config.json").read_text(encoding="utf-8"))
+    assert facts["max_tokens"] == config["max_position_embeddings"]
 
 
 # -- the step -------------------------------------------------------------------------------------

@@ -283,11 +283,15 @@ def test_a_file_that_is_something_else_is_refused(tmp_path, content):
     assert "cannot be read" in refused(tmp_path)
 
 
-def test_a_type_that_numpy_lacks_is_refused_by_name(tmp_path):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_floats_that_numpy_lacks_are_widened(tmp_path, dtype):
     from safetensors.torch import save_file as save_torch
 
-    save_torch({"a": torch.ones(3, dtype=torch.bfloat16)}, tmp_path / FILE)
-    assert "bfloat16" in refused(tmp_path)
+    written = {"a": torch.randn(3, 4).to(dtype), "b": torch.ones(2, dtype=torch.float16)}
+    save_torch(written, tmp_path / FILE)
+    read = read_weights(tmp_path)
+    assert {name: array.dtype for name, array in read.items()} == {"a": "float32", "b": "float16"}
+    np.testing.assert_array_equal(read["a"], written["a"].float().numpy())
 
 
 def test_an_unreadable_file_is_refused(public_folder, unprivileged):

@@ -109,4 +109,4 @@ def distil(
     """Train the student in place after the teacher and the labels; the loss of every step."""
     set_padding(teacher, tokenizer)
     pair = cast(PreTrainedModel, Distillation(student, teacher, course.form))
-    return train_course(pair, tokenizer, course, [])
+    return train_course(pair, tokenizer, course.read_by(student, tokenizer), [])

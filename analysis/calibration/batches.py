@@ -13,6 +13,7 @@ from analysis.models.encoding import (
     causal_batch,
     classification_batch,
     padding_id,
+    positions,
     set_languages,
     text_to_text_batch,
 )
@@ -31,12 +32,14 @@ def calibration_batches(
 ) -> list[Batch]:
     """Batches of about BATCH_TOKENS tokens, examples of about the same length together.
 
-    Examples are those of training (see `analysis.models.training.fine_tune`). An encoder-decoder
-    model also gets its decoder's inputs: the target shifted by one, as in training, or where there
-    is none the text itself, as its classifiers do. Raises RequestError if there are no examples.
+    Longer texts are cut at `max_tokens`, or at what the model reads at most. Examples are those of
+    training (see `analysis.models.training.fine_tune`). An encoder-decoder model also gets its
+    decoder's inputs: the target shifted by one, as in training, or where there is none the text
+    itself, as its classifiers do. Raises RequestError if there are no examples.
     """
     if not examples:
         raise RequestError("no calibration texts; give a task, or a file with a text in each line")
+    max_tokens = min(max_tokens, positions(model, tokenizer) or max_tokens)
     ordered = sorted(examples, key=lambda e: -sum(len(v) for v in e.values() if isinstance(v, str)))
     longest = _encoded(tokenizer, form, ordered[:1], max_tokens)["input_ids"].shape[1]
     rows = max(1, BATCH_TOKENS // max(1, longest))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import transformers
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging
 
 from analysis.calibration.batches import calibration_batches
@@ -11,7 +11,8 @@ from analysis.calibration.texts import of_file, of_task, tasks_with_texts
 from analysis.errors import RequestError
 from analysis.models.encoding import Batch
 from analysis.models.loading import open_model
-from analysis.models.trust import trusted
+from analysis.models.tokenizing import open_tokenizer
+from analysis.models.trust import trusted, without_own_code
 from analysis.pruning.calibrated import Calibration
 
 EXAMPLES = 128
@@ -23,6 +24,8 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
 
     Raises RequestError if the model, its tokenizer or the texts cannot be had.
     """
+    if trusted(folder)["trust_remote_code"]:
+        raise RequestError(f"{folder} holds code of its own, which only runs of a study run")
     path = Path(texts)
     form, examples = (
         of_file(path, family, EXAMPLES)
@@ -31,26 +34,23 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
         else of_task(texts, EXAMPLES, seed)
     )
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, **trusted(folder))
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **trusted(folder))
+        with without_own_code(folder):
+            config = AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        tokenizer = open_tokenizer(folder)
     except (OSError, ValueError, KeyError) as error:
         line = " ".join(str(error).split())
         raise RequestError(
             f"{folder} cannot be run on calibration texts: {line}; it takes config.json and the"
             " tokenizer's files beside the weights"
         ) from error
-    if set(tokenizer.get_vocab()) <= {*tokenizer.all_special_tokens, "▁"}:  # made up, of no file
-        raise RequestError(
-            f"{folder} has no tokenizer, so texts cannot be run through its model; put the"
-            " tokenizer's files (such as tokenizer.json) beside the weights"
-        )
     logging.disable_progress_bar()
     named = (config.architectures or ["AutoModel"])[0]
     model_class = getattr(transformers, named, AutoModel)
-    limit = getattr(config, "max_position_embeddings", None) or TOKENS
 
     def batches(model: PreTrainedModel) -> list[Batch]:
-        made = calibration_batches(model, tokenizer, form, examples, min(TOKENS, limit))
+        made = calibration_batches(model, tokenizer, form, examples, TOKENS)
         most = max(int(batch["input_ids"].max()) for batch in made)
         if most >= model.get_input_embeddings().get_parameter("weight").shape[0]:
             raise RequestError(

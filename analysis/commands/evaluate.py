@@ -13,10 +13,13 @@ from analysis.display import Display, display
 from analysis.errors import RequestError
 from analysis.memo import Memo, Record
 from analysis.model_grid import is_tuned
+from analysis.models.catalogue import BUILTIN
 from analysis.models.family import described
 from analysis.scores import scored_interval
 from analysis.sections import Compute, Files, Model
+from analysis.sources import require_no_revision
 from analysis.study import Study
+from analysis.tasks import Task
 from analysis.variants import base_variant, dense_variant
 
 _GENERATED = 512  # examples of a task that are made, if nobody says how many
@@ -52,10 +55,12 @@ def evaluate(
 
 
 def list_tasks() -> list[str]:
-    """A line for each task: its name, form and what it measures."""
-    return [
-        f"{name}: {tasks.task(name).form}; {tasks.task(name).measures}" for name in tasks.names()
-    ]
+    """A line for each task: its name, form, what it measures, and the fields of a file of it."""
+    return [_line(name, tasks.task(name)) for name in tasks.names()]
+
+
+def _line(name: str, task: Task) -> str:
+    return f"{name}: {task.form}; {task.measures}; fields of a file: {', '.join(task.row_fields)}"
 
 
 def _study(
@@ -75,6 +80,8 @@ def _study(
         files[task] = Files(test=str(data))
     elif benchmark.generate is not None:
         examples = examples or _GENERATED
+    if model in BUILTIN or Path(model).expanduser().is_dir():
+        require_no_revision(model, revision)
     found = described(model, revision)
     try:
         return Study(

@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import yaml
 
 from analysis import project, study, tasks
 from analysis.errors import RequestError
@@ -13,6 +15,7 @@ from analysis.models.catalogue import BUILTIN
 from analysis.models.family import described
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")  # nothing that YAML takes for its own in a value
 _FEW = 512  # test examples of a generated task
 # what a model is put to where its publication names no task that is known here
 _OF_FAMILY = {
@@ -20,6 +23,7 @@ _OF_FAMILY = {
     "decoder-only": ("wikitext2", "lambada"),
     "encoder-decoder": ("sst2", "mrpc"),
 }
+_LABELLED = ("sst2", "mrpc")  # of a checkpoint with a head that says labels, whatever its type
 _OF_TYPE = {
     "t5": ("sst2-text", "mrpc-text"),
     "mt5": ("sst2-text", "mrpc-text"),
@@ -79,19 +83,35 @@ def _choice(model: str) -> Choice:
         return Choice(model, found.family, {}, BUILTIN[model].tasks, ())
     published = tuple(t for t in tasks.names() if model in tasks.task(t).published)
     by_type = _OF_TYPE.get(found.config.get("model_type", ""), _OF_FAMILY[found.family])
+    classes = found.config.get("architectures") or ()
+    if any(name.endswith("ForSequenceClassification") for name in classes):
+        by_type = _LABELLED
     usual = published or by_type
     labels = tuple(task for task in usual if tasks.task(task).is_classification)
-    keys = {key: json.dumps(v) if key == "path" else v for key, v in found.keys.items()}
-    return Choice(found.name, found.family, keys, usual, labels)
+    return Choice(found.name, found.family, found.keys, usual, labels)
 
 
 def _named_apart(chosen: Sequence[Choice]) -> list[Choice]:
-    """The choices, each under a name of its own."""
-    names = [choice.name for choice in chosen]
-    for name in names:
-        if names.count(name) > 1:
-            raise RequestError(f"two models are called {name!r}; give each of them once")
-    return list(chosen)
+    """The choices, each under a name of its own: of equal ones the second is NAME-2."""
+    same = [(choice.name, choice.keys) for choice in chosen]
+    for choice in chosen:
+        if same.count((choice.name, choice.keys)) > 1:
+            raise RequestError(
+                f"two models are the same one, {choice.name!r}; give each of them once"
+            )
+    taken = {choice.name for choice in chosen}
+    used = {choice.name for choice in chosen if not choice.keys}  # what is built in goes by it
+    found = []
+    for choice in chosen:
+        name, number = choice.name, 2
+        if choice.keys and name in used:
+            while f"{name}-{number}" in taken:
+                number += 1
+            name = f"{name}-{number}"
+        used.add(name)
+        taken.add(name)
+        found.append(replace(choice, name=name))
+    return found
 
 
 def _text(name: str, chosen: Sequence[Choice]) -> str:
@@ -99,7 +119,7 @@ def _text(name: str, chosen: Sequence[Choice]) -> str:
     asked = dict.fromkeys(task for choice in chosen for task in choice.tasks)
     generated = [task for task in asked if tasks.task(task).generate is not None]
     counts = "".join(f"\n  {task}: {_FEW}" for task in generated) or " {}"
-    short = any(choice.name in BUILTIN for choice in chosen)
+    short = any(not choice.keys for choice in chosen)  # built-in models
     return _TEMPLATE.format(
         name=name,
         title=json.dumps(f"What pruning does to {_sentence([c.name for c in chosen])}"),
@@ -111,11 +131,20 @@ def _text(name: str, chosen: Sequence[Choice]) -> str:
 
 
 def _entry(choice: Choice) -> str:
-    keys = {"family": choice.family, **choice.keys, "tasks": _listed(choice.tasks)}
+    own = {key: _scalar(value) for key, value in choice.keys.items()}
+    keys = {"family": choice.family, **own, "tasks": _listed(choice.tasks)}
     if choice.fine_tune and choice.keys:
-        keys["fine_tune"] = f"{_listed(choice.fine_tune)}   # the others are answered as it comes"
+        keys["fine_tune"] = _listed(choice.fine_tune)
+        if set(choice.tasks) - set(choice.fine_tune):
+            keys["fine_tune"] += "   # the others are answered as it comes"
     lines = [f"    {key}: {value}" for key, value in keys.items()]
-    return "\n".join([f"  - name: {choice.name}", *lines])
+    return "\n".join([f"  - name: {_scalar(choice.name)}", *lines])
+
+
+def _scalar(text: str) -> str:
+    """The text as YAML has it: in quotes if it would be read as anything else (2024, on)."""
+    plain = _PLAIN.fullmatch(text) and yaml.safe_load(text) == text
+    return text if plain else json.dumps(text)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis import machine, project, study, tasks
+from analysis.errors import RequestError
 from analysis.memo import Memo
+from analysis.needs import duration, gigabytes
 from analysis.planning.estimates import Needs, Setting, measured_speed, needs
 from analysis.planning.models import Size, size
 from analysis.planning.walk import Planned, steps
@@ -36,14 +38,28 @@ class Part:
 def plan(study_name: str, rehearse: Kind = "") -> None:
     """Print what a run will need; computes and downloads nothing.
 
-    Raises RequestError if the study is wrong.
+    Raises RequestError if the study is wrong, or a file of it is not there, once all that is
+    missing has been listed.
     """
     chosen = rehearsed(study.load(study_name), rehearse)
-    memo = Memo(project.CACHE)
-    parts = parts_of(chosen, memo)
-    console = Console()
+    memo, console = Memo(project.CACHE), Console()
+    lacking = missing(chosen, memo)
+    _say(console, (f"missing: {line}" for line in lacking))
+    try:
+        parts = parts_of(chosen, memo)
+    except RequestError as error:
+        if not lacking:
+            raise
+        raise RequestError(
+            f"no plan without all files of the study; {len(lacking)} missing, listed above:"
+            " mend them and plan again"
+        ) from error
     console.print(_table(chosen, parts))
-    for line in [*_totals(chosen, parts), *(f"missing: {m}" for m in missing(chosen, memo))]:
+    _say(console, _totals(chosen, parts))
+
+
+def _say(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -100,11 +116,11 @@ def _table(chosen: Study, parts: dict[str, Part]) -> Table:
         table.add_row(
             name or "examples",
             "" if not name else "unknown" if weights is None else f"{weights:,}",
-            _gigabytes(part.memory_bytes) if part.to_compute else "",
-            _gigabytes(part.disk_bytes) if part.to_compute else "",
+            gigabytes(part.memory_bytes) if part.to_compute else "",
+            gigabytes(part.disk_bytes) if part.to_compute else "",
             f"{part.to_compute:,}",
             f"{part.remembered:,}",
-            _duration(part.seconds) if part.to_compute else "",
+            duration(part.seconds) if part.to_compute else "",
         )
     return table
 
@@ -121,21 +137,21 @@ def _totals(chosen: Study, parts: dict[str, Part]) -> Iterable[str]:
         if model.source == "hub" and not chosen.rehearsal and parts[model.name].to_compute
     )
     if download:
-        yield f"download: about {_gigabytes(download)} of weights, if none is cached"
+        yield f"download: about {gigabytes(download)} of weights, if none is cached"
     disk, free = sum(p.disk_bytes for p in parts.values()), _free_bytes()
-    yield f"disk: about {_gigabytes(disk)}; {_gigabytes(free)} are free" + (
+    yield f"disk: about {gigabytes(disk)}; {gigabytes(free)} are free" + (
         ": NOT ENOUGH" if disk > free else ""
     )
     memory = machine.memory_bytes()
     for name, part in parts.items():
         if part.memory_bytes > memory:
             yield (
-                f"memory: {name} NEEDS MORE than the {_gigabytes(memory)} here:"
-                f" {_gigabytes(part.memory_bytes)} for {part.largest!r}"
+                f"memory: {name} NEEDS MORE than the {gigabytes(memory)} here:"
+                f" {gigabytes(part.memory_bytes)} for {part.largest!r}"
             )
-    yield f"memory: this machine has {_gigabytes(memory)}"
+    yield f"memory: this machine has {gigabytes(memory)}"
     seconds = sum(part.seconds for part in parts.values()) / jobs
-    yield f"time: about {_duration(seconds)} on this processor; a GPU takes a small part of it"
+    yield f"time: about {duration(seconds)} on this processor; a GPU takes a small part of it"
     unknown = [name for name, part in parts.items() if part.size.parameters is None]
     if unknown:
         yield f"nothing is known of {', '.join(unknown)} before it is there: not counted"
@@ -146,13 +162,3 @@ def _totals(chosen: Study, parts: dict[str, Part]) -> Iterable[str]:
 def _free_bytes() -> int:
     folder = next(p for p in project.CACHE.absolute().parents if p.is_dir())
     return shutil.disk_usage(folder).free
-
-
-def _gigabytes(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

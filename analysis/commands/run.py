@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Mapping
 
-from analysis import environment, machine, pipeline, project, results, study
+from analysis import environment, machine, needs, pipeline, project, results, study
 from analysis.display import Display, display
 from analysis.errors import RequestError, RunError
 from analysis.memo import Memo
@@ -24,11 +24,12 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
     is kept.
     """
     start = time.perf_counter()
-    chosen = rehearsed(study.load(study_name), rehearse)
+    chosen = _with_jobs(rehearsed(study.load(study_name), rehearse), jobs)
     if chosen.compute.device == "cuda" and not machine.has_accelerator():
         raise RequestError("compute.device: cuda, but there is no GPU here; use auto or cpu")
     memo = Memo(project.CACHE)
     memo.prepare()
+    before = needs.objects(memo.folder)
     folder = project.results_folder(study_name)
     results.require_writable(folder)
     with display() as shown:
@@ -36,14 +37,26 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
         if rehearse:
             shown.say("rehearsal: random weights, no result means anything")
         require_all(chosen, memo, shown)
-        runner = Runner(memo, jobs or chosen.compute.jobs, shown)
+        runner = Runner(memo, chosen.compute.jobs, shown)
         rows = complete(runner, pipeline.run_study(chosen, runner))
         seconds = time.perf_counter() - start
         tables = results.build(rows)
-        results.write(tables, environment.describe(chosen, runner.tallies, seconds), folder)
+        added = needs.bytes_of(needs.objects(memo.folder) - before)
+        needed = runner.needs.described(added, seconds)
+        described = environment.describe(chosen, runner.tallies, seconds, needed)
+        results.write(tables, described, folder)
         _summarise(shown, runner.tallies)
+        for line in needs.described_lines(needed, chosen.compute.jobs):
+            shown.say(line)
         _say_failures(shown, runner.failures, len(tables["quality"]))
         shown.say(f"results in {folder} after {time.perf_counter() - start:.1f} s")
+
+
+def _with_jobs(chosen: study.Study, jobs: int) -> study.Study:
+    """The study with so many jobs, which share the memory; with 0 as it says."""
+    if not jobs:
+        return chosen
+    return chosen.model_copy(update={"compute": chosen.compute.model_copy(update={"jobs": jobs})})
 
 
 def _say_failures(shown: Display, failures: Mapping[str, str], scores: int) -> None:

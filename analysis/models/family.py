@@ -1,5 +1,6 @@
 """What a model that somebody names is, by its config alone: its family, its keys in a study."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -11,7 +12,14 @@ from analysis.models.catalogue import BUILTIN
 
 SHAPES = Path(__file__).parent / "shapes"
 Family = Literal["encoder-only", "decoder-only", "encoder-decoder"]
-_DECODERS = ("CausalLM", "LMHeadModel")
+_DECODERS = ("CausalLM", "LMHeadModel")  # classes, of types that are not known here
+# whatever head a checkpoint of theirs has; DeBERTa and the like are told by their classes
+_DECODER_TYPES = (
+    "bloom", "codegen", "cohere", "ctrl", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2",
+    "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "llama", "mistral", "mixtral", "mpt", "olmo",
+    "olmo2", "openai-gpt", "opt", "persimmon", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3",
+    "stablelm", "starcoder2", "xglm",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,17 @@ def family_of(config: dict[str, Any]) -> Family:
     if config.get("is_encoder_decoder") or config.get("decoder_layers"):
         return "encoder-decoder"
     classes = config.get("architectures") or []
-    if config.get("is_decoder") or any(name.endswith(_DECODERS) for name in classes):
+    if config.get("model_type") in _DECODER_TYPES or config.get("is_decoder"):
+        return "decoder-only"
+    if any(name.endswith(_DECODERS) for name in classes):
         return "decoder-only"
     return "encoder-only"
+
+
+def shape_sha256(model: str) -> str:
+    """The digest of what is shipped of a published model's shape; empty if nothing is."""
+    shipped = SHAPES / f"{model.replace('/', '--')}.json"
+    return hashlib.sha256(shipped.read_bytes()).hexdigest() if shipped.is_file() else ""
 
 
 def _hub_config(model: str, revision: str | None) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def fill(model: Any, weights: Mapping[str, Array], path: Path, described: str) -
             names[stored] = name
         elif not (
             naming.is_buffer(stored)
-            or _is_of_another_form(stored)
+            or is_of_another_form(stored)
             or any(rule.search(stored) for rule in unused)
         ):
             raise RequestError(f"{path} has {stored}, which the model of config.json lacks")
@@ -83,7 +83,7 @@ def fill(model: Any, weights: Mapping[str, Array], path: Path, described: str) -
             raise RequestError(f"{path} lacks {name}, which the model of config.json has")
 
 
-def _is_of_another_form(stored: str) -> bool:
+def is_of_another_form(stored: str) -> bool:
     """Whether it is a head's or a pooler's: models for other forms of task lack these."""
     what = naming.weight(stored)
     return what.part == "head" or (what.layer is None and "pooler" in stored.split("."))

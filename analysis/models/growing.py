@@ -49,6 +49,7 @@ def grow_sparse(
     model is trained in place and is at a level when that is yielded. Raises RunError if training
     diverges, or if a removed weight is not zero after some epoch.
     """
+    course = course.read_by(model, tokenizer)
     keeper = Keeper(model)
     below = 0.0
     try:

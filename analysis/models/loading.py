@@ -4,7 +4,7 @@ What no config can say stands in a file of its own: what a smaller model keeps o
 what an alternative to pruning has in place of the architecture's modules.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
 )
 
 from analysis.alternatives import ALTERNATIVE, int8, moe, read_alternative
@@ -24,8 +23,9 @@ from analysis.errors import RequestError, RunError, unknown
 from analysis.models import naming
 from analysis.models.devices import resolve_device
 from analysis.models.encoding import set_padding
-from analysis.models.filling import built, fill, name_in
-from analysis.models.trust import trusted
+from analysis.models.filling import built, fill, is_of_another_form, name_in
+from analysis.models.tokenizing import open_tokenizer
+from analysis.models.trust import trusted, without_own_code
 from analysis.models.weights import FILE, read_weights
 from analysis.pruning import units
 from analysis.pruning.units import KEPT, Group
@@ -76,8 +76,8 @@ def load_model(folder: Path, form: str, device: str, dtype: str = "float32") -> 
             own and float32
 
     A model on "cuda" is spread over all GPUs if it takes more than one. Raises RequestError if the
-    folder's files are damaged, or its kind of model cannot run on that device; RunError if the GPUs
-    together are too small for it.
+    folder's files are damaged or lack a tokenizer, or its kind of model cannot run on that device;
+    RunError if it was not trained for that form, or the GPUs together are too small for it.
     """
     where = resolve_device(device)
     alternative = _alternative(folder)
@@ -89,7 +89,7 @@ def load_model(folder: Path, form: str, device: str, dtype: str = "float32") -> 
         )
     kind = resolve_dtype(dtype, where)
     model = open_model(folder, _LOADERS[form], torch.float32 if of_cpu else kind)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **trusted(folder))
+    tokenizer = open_tokenizer(folder)
     if form == "classification" and getattr(model.config, "pad_token_id", None) is None:
         set_padding(model, tokenizer)
     return _placed(model, where, folder).eval(), tokenizer
@@ -99,14 +99,43 @@ def open_model(folder: Path, auto_class: Any, dtype: torch.dtype = torch.float32
     """The model of that class (an AutoModelFor…): a whole one, a smaller one or an alternative.
 
     In that type, but for the modules of an alternative. On the CPU; the weights of a whole one are
-    mapped from its file, of which memory then holds no copy until they are changed.
+    mapped from its file, of which memory then holds no copy until they are changed. Raises
+    RequestError if it needs code that may not run, RunError if the file lacks some of its weights:
+    transformers would draw these at random.
     """
     alternative = _alternative(folder)
     if alternative:
         return _load_alternative(folder, auto_class, *alternative).to(dtype)
     if (folder / KEPT).exists():
         return load_smaller(folder, auto_class).to(dtype)
-    return auto_class.from_pretrained(folder, dtype=dtype, local_files_only=True, **trusted(folder))
+    with without_own_code(folder):
+        model, found = auto_class.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            output_loading_info=True,
+            **trusted(folder),
+        )
+    _require_whole(model, found["missing_keys"], folder)
+    return model
+
+
+def _require_whole(model: Any, missing: Iterable[str], folder: Path) -> None:
+    """Raise RunError, naming one, if learned weights are missing, poolers aside."""
+
+    def learned(name: str) -> bool:
+        owner = type(model.get_submodule(name.rpartition(".")[0])).__name__
+        return "Sinusoidal" not in owner and "pooler" not in name.split(".")
+
+    parameters = {name for name, _ in model.named_parameters()}
+    lacking = sorted(name for name in missing if name in parameters and learned(name))
+    if lacking:
+        heads = {name for name in lacking if is_of_another_form(name)}
+        what = "head for this form of task" if {*lacking} == heads else "weights for all of it"
+        raise RunError(
+            f"{folder} has no {what}: {type(model).__name__} needs {lacking[0]}; put the task into"
+            " fine_tune, or give a checkpoint that was trained for it"
+        )
 
 
 def _placed(model: Any, where: str, folder: Path) -> Any:
@@ -213,17 +242,20 @@ def resolve_dtype(dtype: str, device: str) -> torch.dtype:
 def put(model: Any, masks: Mapping[str, Mask], values: Mapping[str, Array]) -> None:
     """Set the weights that pruning changed, and those it removed to zero, in place.
 
-    masks and values are by the tensors' stored names; values have the tensors' shapes. Raises
-    KeyError for a name that the model has not.
+    masks and values are by the tensors' stored names; values have the tensors' shapes. Heads and
+    poolers that the model, for another form of task, has not are passed over. Raises KeyError for
+    any other name that it has not.
     """
     state = model.state_dict()
 
-    def of(stored: str) -> torch.Tensor:
-        return state[name_in(model, state, stored) or stored]
+    def of(stored: str) -> torch.Tensor | None:
+        name = name_in(model, state, stored)
+        return None if name is None and is_of_another_form(stored) else state[name or stored]
 
     with torch.no_grad():
         for name in values:
-            of(name).copy_(torch.from_numpy(values[name]))
+            if (tensor := of(name)) is not None:
+                tensor.copy_(torch.from_numpy(values[name]))
         for name in masks:
-            tensor = of(name)
-            tensor.masked_fill_(torch.from_numpy(~masks[name]).to(tensor.device), 0.0)
+            if (tensor := of(name)) is not None:
+                tensor.masked_fill_(torch.from_numpy(~masks[name]).to(tensor.device), 0.0)

@@ -7,7 +7,7 @@ from the model's own weights, so that no number rests on the masks having been k
 import contextlib
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -17,9 +17,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from analysis.arrays import Array, Mask
 from analysis.errors import RequestError, RunError
 from analysis.models.distillation import Distillation
-from analysis.models.encoding import set_padding
+from analysis.models.encoding import positions, set_padding
 from analysis.models.filling import name_in
-from analysis.models.training import Example, fine_tune
+from analysis.models.training import Example, fine_tune, in_windows
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,15 @@ class Course:
     def steps(self) -> int:
         """Batches in all."""
         return max(1, round(self.epochs * self.steps_per_epoch))
+
+    def read_by(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> "Course":
+        """The course as this model takes it: causal texts in the windows that it reads, so that an
+        epoch is one pass over them."""
+        limit = min(self.max_tokens, positions(model, tokenizer) or self.max_tokens)
+        if self.form != "causal":
+            return replace(self, max_tokens=limit)
+        windows = in_windows(tokenizer, self.examples, limit)
+        return replace(self, examples=windows, max_tokens=limit)
 
 
 @dataclass(frozen=True)
@@ -205,6 +214,7 @@ def _train_masked(
     masks: Mapping[str, Mask],
     course: Course,
 ) -> Trained:
+    course = course.read_by(model, tokenizer)
     keeper = Keeper(model)
     keeper.remove(masks)
     epochs = EpochCounts(course, lambda: require_kept(model, masks))
@@ -225,6 +235,7 @@ def fine_tune_unmasked(
 
     The masks only say where to count what is left of them.
     """
+    course = course.read_by(model, tokenizer)
     epochs = EpochCounts(course, lambda: sum(zeros_at_removed(model, masks).values()))
     return Trained(train_course(model, tokenizer, course, [epochs.step]), epochs.counts)
 

@@ -15,6 +15,8 @@ from analysis.models.encoding import (
     causal_rows,
     classification_batch,
     ends_of_text,
+    framed,
+    positions,
     set_languages,
     set_padding,
     text_to_text_batch,
@@ -39,12 +41,14 @@ def train(
     what: str = "training",
     after_step: Callable[[], None] | None = None,
     autocast: torch.dtype | None = None,
+    rows_at_once: int | None = None,
 ) -> list[float]:
     """Train in place by AdamW with a cosine schedule; returns the loss of every step.
 
     `warm_up` is the share of the steps in which the learning rate grows to its full value.
     `after_step` runs after each update: a pruned model puts its zeros back there. `autocast` is
-    the type to multiply matrices in, where it is not the weights' own.
+    the type to multiply matrices in, where it is not the weights' own. A batch of more than
+    `rows_at_once` texts is gone through in parts, whose gradients are added up.
     """
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(
@@ -54,21 +58,33 @@ def train(
     losses: list[float] = []
     model.train()
     for _, batch in track(zip(range(steps), batches, strict=False), what, steps):
-        moved = {name: tensor.to(device) for name, tensor in batch.items()}
-        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-            loss = model(**moved).loss
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        whole = 0.0
+        for share, part in _parts(batch, rows_at_once):
+            moved = {name: tensor.to(device) for name, tensor in part.items()}
+            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+                loss = share * model(**moved).loss
+            loss.backward()
+            whole += loss.item()
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
         optimizer.step()
         factor.step()
         if after_step:
             after_step()
-        losses.append(loss.item())
+        losses.append(whole)
     model.eval()
     if not losses or not math.isfinite(losses[-1]):
         raise RunError(f"{what} diverged or had no batches: lower the learning rate.")
     return losses
+
+
+def _parts(batch: Batch, rows_at_once: int | None) -> Iterator[tuple[float, Batch]]:
+    """The batch in parts of so many rows, each with its share of them."""
+    rows = len(next(iter(batch.values())))
+    size = rows if rows_at_once is None else rows_at_once
+    for start in range(0, rows, size):
+        part = {name: tensor[start : start + size] for name, tensor in batch.items()}
+        yield len(next(iter(part.values()))) / rows, part
 
 
 def fine_tune(
@@ -87,17 +103,19 @@ def fine_tune(
     what: str = "fine-tuning",
     after_step: Callable[[], None] | None = None,
     autocast: torch.dtype | None = None,
+    rows_at_once: int | None = None,
 ) -> list[float]:
     """Train the model in place on one task, for so many steps or epochs; the loss of every step.
 
     Examples hold, by form: classification `first`, `label` and, for pairs, `second`; causal `text`;
-    text-to-text `source` and `target`. Causal texts are read whole, in windows of `max_tokens`;
-    others are cut there. `autocast` is as for `train`.
+    text-to-text `source` and `target`. Causal texts are read whole, in windows of `max_tokens`, or
+    of what the model reads at most; others are cut there. `autocast` is as for `train`.
     """
     if form not in _FORMS:
         raise RequestError(unknown("form of task", form, _FORMS))
     if not examples or (steps is None) == (epochs is None):
         raise RequestError("fine-tuning takes examples, and either steps or epochs.")
+    max_tokens = min(max_tokens, positions(model, tokenizer) or max_tokens)
     if form == "causal":
         examples = in_windows(tokenizer, examples, max_tokens)
     if steps is None:
@@ -118,6 +136,7 @@ def fine_tune(
             what=what,
             after_step=after_step,
             autocast=autocast,
+            rows_at_once=rows_at_once,
         )
 
 
@@ -127,13 +146,13 @@ def in_windows(
     """The examples, those with a `text` of more than `max_tokens` tokens as windows of `ids`.
 
     Each window begins with the last token of the one before: every token is predicted once.
+    Examples that are windows already stay as they are.
     """
-    begin, end = ends_of_text(tokenizer)
-    texts = [example["text"] for example in examples]
-    bodies = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    texts = [example["text"] for example in examples if "ids" not in example]
+    rows = iter(framed(tokenizer, texts) if texts else [])
     found: list[Example] = []
-    for example, body in zip(examples, bodies, strict=True):
-        row = [begin, *body, end]
+    for example in examples:
+        row = [] if "ids" in example else next(rows)
         if len(row) <= max_tokens:
             found.append(example)
             continue

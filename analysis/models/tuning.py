@@ -1,5 +1,6 @@
 """Fine-tuning of any checkpoint for a task, once it is known to fit into memory."""
 
+import functools
 import math
 import time
 from collections.abc import Sequence
@@ -12,7 +13,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -21,9 +21,11 @@ from analysis import machine
 from analysis.errors import RequestError, RunError, unknown
 from analysis.models.checkpoint import open_checkpoint
 from analysis.models.devices import resolve_device
+from analysis.models.encoding import positions
 from analysis.models.memory import training_bytes_of
+from analysis.models.tokenizing import open_tokenizer
 from analysis.models.training import Example, fine_tune
-from analysis.models.trust import trusted
+from analysis.models.trust import trusted, without_own_code
 
 WEIGHT_DECAY = 0.01
 _CLASSES = {
@@ -32,8 +34,7 @@ _CLASSES = {
     "text-to-text": AutoModelForSeq2SeqLM,
 }
 _GB = 1e9
-_COUNTED_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "longformer")
-_UNLIMITED = 1 << 20  # what tokenizers without a limit say is far above
+_USABLE = 0.75  # of the device's memory
 
 
 def tune(
@@ -73,18 +74,24 @@ def tune(
         _check_labels(examples, labels)
     where = resolve_device(device)
     autocast = autocast_type(dtype, where)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **trusted(folder))
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, **trusted(folder))
-    max_tokens = min(max_tokens, longest_input(config, tokenizer) or max_tokens)
-    needed = training_bytes_of(
+    tokenizer = open_tokenizer(folder)
+    with without_own_code(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, **trusted(folder))
+    max_tokens = min(max_tokens, _longest_input(config, form, folder, tokenizer) or max_tokens)
+    parameters = sum(math.prod(tensor.shape) for tensor in open_checkpoint(folder).tensors.values())
+    needed = functools.partial(
+        training_bytes_of,
         config,
-        sum(math.prod(tensor.shape) for tensor in open_checkpoint(folder).tensors.values()),
+        parameters,
         form=form,
-        batch_size=batch_size,
         tokens=max_tokens,
         bytes_each=4 if autocast is None else autocast.itemsize,
     )
-    require_fit(needed, device_bytes(where), what, where)
+    available = int(_USABLE * device_bytes(where))
+    rows = batch_size
+    while rows > 1 and needed(batch_size=rows) > available:
+        rows = math.ceil(rows / 2)
+    require_fit(needed(batch_size=rows), available, what, where)
     torch.set_num_threads(threads)
     started = time.perf_counter()
     model = _opened(folder, form, labels, seed)
@@ -102,6 +109,7 @@ def tune(
         weight_decay=weight_decay,
         what=what,
         autocast=autocast,
+        rows_at_once=rows if rows < batch_size else None,
     )
     seconds = round(time.perf_counter() - started, 3)
     model.cpu().save_pretrained(out)
@@ -112,6 +120,7 @@ def tune(
         "epochs": epochs,
         "steps": len(losses),
         "batch_size": batch_size,
+        "rows_at_once": rows,
         "learning_rate": learning_rate,
         "max_tokens": max_tokens,
         "device": where,
@@ -149,19 +158,18 @@ def require_fit(needed: int, available: int, what: str, device: str) -> None:
     if needed > available:
         owner = "this machine" if torch.device(device).type == "cpu" else f"the device {device}"
         raise RunError(
-            f"{what} needs about {needed / _GB:.0f} GB and {owner} has {available / _GB:.0f};"
-            " lower batch_size or the tokens, leave the model out, or run it where there is more"
+            f"{what} needs about {needed / _GB:.0f} GB and {owner} has {available / _GB:.0f} for"
+            " it; lower the tokens, leave the model out, or run it where there is more"
         )
 
 
-def longest_input(config: Any, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """How many tokens the model takes at most; None where it has no limit."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions and config.model_type in _COUNTED_FROM_PADDING:
-        positions -= config.pad_token_id + 1
-    limits = [positions, tokenizer.model_max_length]
-    known = [limit for limit in limits if limit and limit < _UNLIMITED]
-    return min(known) if known else None
+def _longest_input(
+    config: Any, form: str, folder: Path, tokenizer: PreTrainedTokenizerBase
+) -> int | None:
+    """As `positions`, of a model that is not in memory yet."""
+    with torch.device("meta"):
+        model = _CLASSES[form].from_config(config, **trusted(folder))
+    return positions(model, tokenizer)
 
 
 def _check_labels(examples: Sequence[Example], labels: int | None) -> None:

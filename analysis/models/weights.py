@@ -1,5 +1,7 @@
 """A checkpoint's tensors as numpy arrays, and their digest.
 
+Floats that numpy lacks (bfloat16, those of 8 bits) are read as float32, which is exact.
+
 A file holds what is tied once, so what is read here is counted, pruned and stored once.
 """
 
@@ -17,15 +19,18 @@ from analysis.errors import RequestError, RunError
 from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
 from analysis.models.content import combined
 from analysis.models.tensors import Checkpoint, Reader, Tensor
+from analysis.models.widening import widened
 
 FILE = SAFETENSORS  # what the project itself writes
+_OF_NUMPY = ("float64", "float32", "float16")
 _HOLD_WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
 
 
 def read_weights(folder: Path) -> dict[str, Array]:
     """All tensors of the checkpoint in `folder`, by sorted name.
 
-    Raises RequestError if the folder holds no readable checkpoint, or numpy lacks a tensor's type.
+    Raises RequestError if the folder holds no readable checkpoint, or a tensor is of a type that
+    neither numpy has nor float32 can hold.
     """
     with weights_in(folder) as weights:
         return dict(weights)
@@ -57,6 +62,8 @@ class _Unread(Mapping[str, Array]):
 
 
 def _array(tensor: Tensor, reader: Reader) -> Array:
+    if tensor.dtype.floating and tensor.dtype.name not in _OF_NUMPY:
+        return widened(reader, tensor)
     try:
         array = np.empty(tensor.shape, np.dtype(tensor.dtype.name))
     except TypeError as error:

@@ -3,10 +3,12 @@
 import functools
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
 from analysis.models.naming import PARTS
+from analysis.needs import gigabytes
 from analysis.paper import cells, text, weights
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
@@ -233,6 +235,7 @@ def environment(data: Data) -> Md:
         ["Processor", escape(f"{hardware['processor']}, {hardware['cores']} cores")],
         ["Accelerator", escape(hardware["accelerator"])],
         ["Memory", f"{hardware['memory_bytes'] / 2**30:.0f} GiB"],
+        *_needs(env.get("needs", {})),
         ["System", escape(env["system"])],
         ["Python", escape(env["python"])],
         ["Commit", escape(commit + changed)],
@@ -242,6 +245,18 @@ def environment(data: Data) -> Md:
         *(["Note", escape(note)] for note in env.get("notes", ())),
     ]
     return text.table(["What", "Value"], body, "ll")
+
+
+def _needs(found: dict[str, Any]) -> list[list[str]]:
+    """What the last run took; nothing of memory where it only remembered."""
+    held = {"memory": "Peak memory", "gpu": "Peak GPU memory"}
+    peaks = [
+        [title, f"{gigabytes(found[f'{kind}_bytes'])} in {escape(found[f'{kind}_step'])}"]
+        for kind, title in held.items()
+        if f"{kind}_step" in found
+    ]
+    disk = [["Added to the cache", gigabytes(found["disk_bytes"])]] if found else []
+    return [*peaks, *disk]
 
 
 def versions(data: Data) -> Md:

@@ -99,7 +99,9 @@ def predict(model: Any, tokenizer: Any, task: Task, inputs: Inputs) -> list[Any]
 
 
 def tokens_per_word(tokenizer: Any, task: Task, examples: Sequence[Example]) -> float:
-    """How many tokens the tokenizer makes of a word of the task's texts, on average."""
+    """How many tokens the tokenizer makes of a word of the task's texts, on average; words are
+    those that a perplexity is per, if the task has one."""
     texts = [str(example[field]) for field in task.inputs for example in examples]
     encoded = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    return sum(map(len, encoded)) / max(1, sum(len(text.split()) for text in texts))
+    words = [len(text.split()) for text in texts] if task.target else references(task, examples)
+    return sum(map(len, encoded)) / max(1, sum(words))

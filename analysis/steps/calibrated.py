@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 
 from analysis import pruning
 from analysis.calibration.batches import calibration_batches
 from analysis.machine import peak_here
 from analysis.models import naming
 from analysis.models.loading import load_model
-from analysis.models.trust import trusted
+from analysis.models.tokenizing import open_tokenizer
 from analysis.models.weights import read_weights, require_finite
 from analysis.objects import Objects
 from analysis.pruning.calibrated import Calibration, select
@@ -84,7 +83,7 @@ def calibration(
 ) -> Calibration:
     """The model in that folder, and batches of training examples of that form."""
     form, texts = training
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **trusted(folder))
+    tokenizer = open_tokenizer(folder)
     return Calibration(
         load=lambda: load_model(folder, form, device)[0],
         batches=lambda model: calibration_batches(model, tokenizer, form, texts, tokens),

@@ -1,4 +1,5 @@
-"""A task's test examples, with the scores of chance and of the best possible model."""
+"""A task's test examples, with the scores of chance and of the best possible model; and examples
+to decide by, which for real tasks come from the training examples."""
 
 import json
 import math
@@ -47,8 +48,9 @@ def make_validation(
     """Record, as of `make_examples`, of examples to decide by: none of them is in the test data.
 
     test      the test examples' object; a task of few sentences draws some of them again
-    training  the object of the task's training examples, from which they are taken; None
-              generates them
+    training  the object of a real task's training examples, from which they are drawn: no part of
+              its data is kept for this alone, and fine-tuning may have seen them; None generates
+              them
     """
     described = task(task_name)
     known = {_inputs(described, example) for example in read_examples(objects, test)}

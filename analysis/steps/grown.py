@@ -30,6 +30,7 @@ def grow_sparse(
     seed: int,
     threads: int,
     device: str,
+    max_tokens: int | None = None,
 ) -> dict[str, Any]:
     """Record: for each level, in the given order, its masks with the values that training gave,
     what was achieved of what, and the seconds.
@@ -48,6 +49,7 @@ def grow_sparse(
         learning_rate=learning_rate,
         batch_size=batch_size,
         seed=seed,
+        max_tokens=max_tokens,
     )
     folder = objects.open(checkpoint)
     dense = read_weights(folder)

@@ -40,6 +40,7 @@ def recover(
     seed: int,
     threads: int,
     device: str,
+    max_tokens: int | None = None,
 ) -> dict[str, Any]:
     """Record of the pruned model trained on by the protocol, its masks kept.
 
@@ -59,6 +60,7 @@ def recover(
         learning_rate=learning_rate,
         batch_size=batch_size,
         seed=seed,
+        max_tokens=max_tokens,
     )
     load = functools.partial(load_model, objects.open(checkpoint), course.form, device)
     model, tokenizer, pruned = _pruned_model(load, objects, masks)
@@ -97,6 +99,7 @@ def recover_without_masks(
     seed: int,
     threads: int,
     device: str,
+    max_tokens: int | None = None,
 ) -> dict[str, Any]:
     """Record of how much of its sparsity the same training destroys if nothing keeps the masks.
 
@@ -113,6 +116,7 @@ def recover_without_masks(
         learning_rate=learning_rate,
         batch_size=batch_size,
         seed=seed,
+        max_tokens=max_tokens,
     )
     load = functools.partial(load_model, objects.open(checkpoint), course.form, device)
     model, tokenizer, pruned = _pruned_model(load, objects, masks)

@@ -13,17 +13,16 @@ from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer
 
 from analysis.execution.choice import Choose, always
 from analysis.execution.convert import LEAST_SPARSITY, extra_bytes, replaceable, sparsify
 from analysis.execution.csr import Csr
 from analysis.execution.names import AUTO, DENSE, INT8, TILED_CSR, TORCH_CSR
 from analysis.models.checkpoint import open_checkpoint
-from analysis.models.filling import name_in
+from analysis.models.filling import is_of_another_form, name_in
 from analysis.models.loading import load_model
 from analysis.models.tensors import Checkpoint
-from analysis.models.trust import trusted
+from analysis.models.tokenizing import open_tokenizer
 from analysis.objects import Objects
 from analysis.pruning.masks import Pruned, number_kept, read_pruned
 from analysis.steps.groups import Cell
@@ -77,6 +76,8 @@ class Loader:
         able, converted = set(replaceable(model)), []
         for name in sorted({*pruned.masks, *pruned.values}):
             own = name_in(model, state, name)
+            if own is None and is_of_another_form(name):
+                continue
             if own is None:
                 raise ValueError(f"{name}: pruned, but not in the model")
             key, there = (entry.masks, name), places[id(state[own])]
@@ -217,7 +218,7 @@ def _places(model: Any) -> dict[int, list[tuple[str, str]]]:
 
 @functools.lru_cache(maxsize=64)
 def _tokenizer(folder: Path) -> Any:
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, **trusted(folder))
+    return open_tokenizer(folder)
 
 
 @functools.lru_cache(maxsize=64)

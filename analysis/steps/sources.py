@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import RequestError
-from analysis.models.trust import allow
+from analysis.models.trust import NOTE, allow
 from analysis.objects import Objects
 from analysis.steps.checkpoints import checkpoint_record
 
@@ -35,9 +35,12 @@ def take_folder(objects: Objects, *, files: list[Any], path: str) -> dict[str, A
 
 
 def make_replica(
-    objects: Objects, *, identifier: str, form: str, seed: int, tiny: bool
+    objects: Objects, *, identifier: str, shape_sha256: str, form: str, seed: int, tiny: bool
 ) -> dict[str, Any]:
-    """Record of a model of a published shape, or a toy of its kind, with random weights."""
+    """Record of a model of a published shape, or a toy of its kind, with random weights.
+
+    `shape_sha256` is the key's. Raises RequestError if the shape is not known.
+    """
     from analysis.models.replicas import write_replica
 
     with objects.scratch() as scratch:
@@ -56,7 +59,7 @@ def _linked(objects: Objects, folder: Path, trusted: str | None = None) -> dict[
         links = scratch / "checkpoint"
         links.mkdir()
         for path in folder.iterdir():
-            if path.is_file():
+            if path.is_file() and path.name != NOTE:  # code is allowed here, never from there
                 (links / path.name).symlink_to(path.resolve())
         if not (links / "config.json").exists():
             raise RequestError(f"{folder} holds no config.json; give the folder of a saved model")

@@ -29,6 +29,7 @@ def distil_student(
     seed: int,
     threads: int,
     device: str,
+    max_tokens: int | None = None,
 ) -> dict[str, Any]:
     """Record of the student of the checkpoint (an object's digest), the task's teacher.
 
@@ -45,6 +46,7 @@ def distil_student(
         learning_rate=learning_rate,
         batch_size=batch_size,
         seed=seed,
+        max_tokens=max_tokens,
     )
     teacher, tokenizer = load_model(objects.open(checkpoint), course.form, device)
     student = halved(teacher)

@@ -27,14 +27,16 @@ def course_on(
     learning_rate: float,
     batch_size: int,
     seed: int,
+    max_tokens: int | None = None,
 ) -> Course:
     """So many of the task's training examples, taken so often.
 
-    `training` and `examples` are as `training_examples` takes them. Raises RequestError if there
-    is no such task, RunError if no training examples are known for it.
+    `training` and `examples` are as `training_examples` takes them; texts are cut at `max_tokens`,
+    by default the task's own limit, and at what the model reads (`Course.read_by`). Raises
+    RequestError if there is no such task, RunError if no training examples are known for it.
     """
     form, chosen = training_examples(objects, task, training, examples, seed)
-    limit = described(task).max_tokens
+    limit = max_tokens or described(task).max_tokens
     return Course(form, chosen, batch_size, learning_rate, epochs, seed, limit)
 
 

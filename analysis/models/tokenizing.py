@@ -1,0 +1,27 @@
+"""The tokenizer that came with a checkpoint."""
+
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from analysis.errors import RequestError
+from analysis.models.trust import trusted, without_own_code
+
+
+def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in a checkpoint's folder.
+
+    Raises RequestError if there is none, for which transformers would make up one that knows no
+    word, or if it needs code that may not run.
+    """
+    with without_own_code(folder):
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, **trusted(folder)
+        )
+    known = {*found.all_special_tokens, "▁"}
+    if all(token in known for token in found.get_vocab()):
+        raise RequestError(
+            f"{folder} has no tokenizer, so texts cannot be run through its model; put the"
+            " tokenizer's files (such as tokenizer.json) beside the weights"
+        )
+    return found
