@@ -13,6 +13,8 @@ from analysis.paper import cells, text, weights
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
 
+_SAMPLE = 300  # characters of an example that are shown
+
 
 def models(data: Data) -> Md:
     """Name, family, parameters and bytes of each model."""
@@ -128,11 +130,13 @@ def tasks(data: Data) -> Md:
 
 
 def samples(data: Data) -> Md:
-    """One example of each task, as the models get it."""
+    """One example of each task, as the models get it; of a long text its beginning."""
     body = []
     for task, sample in data["tasks"].groupby("task", sort=False)["sample"].first().items():
         fields = json.loads(sample)
-        shown = " · ".join(f"*{escape(name)}*: {escape(value)}" for name, value in fields.items())
+        shown = " · ".join(
+            f"*{escape(name)}*: {escape(value, _SAMPLE)}" for name, value in fields.items()
+        )
         body.append([escape(data.task_title(str(task))), shown])
     return text.table(["Task", "Example"], body, "ll")
 
