@@ -139,7 +139,8 @@ def peak_here(
     finally:
         done.set()
         sampler.join()
-    return result, max(peak, _anonymous_bytes()) - start
+    # memory that was used again can make a little one come out below what there was before
+    return result, max(0, max(peak, _anonymous_bytes()) - start)
 
 
 def _measure(function: Callable[..., Any], prepare: Callable[[], Any] | None, sender: Any) -> None:

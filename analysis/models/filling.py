@@ -24,7 +24,8 @@ def built(folder: Path, auto_class: Any) -> tuple[dict[str, Any], Any]:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         described = AutoConfig.from_pretrained(folder, local_files_only=True, **trusted(folder))
         make = getattr(auto_class, "from_config", None) or auto_class._from_config
-        model = make(described, dtype=torch.float32, **trusted(folder))
+        own_code = {"trust_remote_code": True} if trusted(folder)["trust_remote_code"] else {}
+        model = make(described, dtype=torch.float32, **own_code)
         if (folder / "generation_config.json").is_file() and model.can_generate():
             model.generation_config = GenerationConfig.from_pretrained(
                 folder, local_files_only=True
