@@ -129,10 +129,8 @@ def _check_files(where: str, described: tasks.Task, files: Files) -> None:
             f"{where}: test and train are one file; say which part of it is which, such as"
             " `train_part: [0.0, 0.8]` and `test_part: [0.8, 1.0]`"
         )
-    if same and files.test_part and files.train_part:
-        (begin, end), (first, last) = files.test_part, files.train_part
-        if begin < last and first < end:
-            raise ValueError(f"{where}: test_part and train_part overlap; keep them apart")
+    if same and not files.parts_are_apart:
+        raise ValueError(f"{where}: test_part and train_part overlap; keep them apart")
 
 
 def _check_patterns(study: "Study") -> None:

@@ -70,10 +70,8 @@ def _require_apart(task: str, files: Files, test: Record, training: Record) -> N
     content, no parts of them told apart."""
     if test.get("revision") is None or test["revision"] != training.get("revision"):
         return
-    if files.test_part is not None and files.train_part is not None:
-        (begin, end), (first, last) = files.test_part, files.train_part
-        if end <= first or last <= begin:
-            return
+    if files.parts_are_apart:
+        return
     raise RequestError(
         f"data.{task}: test and train have the same content, {files.test} and {files.train}; name"
         " other training examples, or say which part is which by `train_part` and `test_part`"

@@ -105,6 +105,14 @@ class Files(Section):
     title: Line | None = None
     licence: Line = "not stated"
 
+    @property
+    def parts_are_apart(self) -> bool:
+        """Whether the parts of test and training are both named, and have no line in common."""
+        if self.test_part is None or self.train_part is None:
+            return False
+        (begin, end), (first, last) = self.test_part, self.train_part
+        return end <= first or last <= begin
+
 
 class Runtime(Section):
     """What is timed, and how.

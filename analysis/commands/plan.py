@@ -11,7 +11,7 @@ from analysis import machine, project, study, tasks
 from analysis.errors import RequestError
 from analysis.memo import Memo
 from analysis.needs import duration, gigabytes
-from analysis.planning.estimates import Needs, Setting, measured_speed, needs
+from analysis.planning.estimates import Estimate, Setting, estimate, measured_speed
 from analysis.planning.models import Size, size
 from analysis.planning.walk import Planned, steps
 from analysis.preflight import missing
@@ -75,14 +75,14 @@ def parts_of(chosen: Study, memo: Memo) -> dict[str, Part]:
             part.remembered += 1
             continue
         part.to_compute += 1
-        part_needs = needs(step.call, _setting(chosen, part.size, task, speed))
-        part.seconds += part_needs.seconds
-        part.disk_bytes += part_needs.disk_bytes
-        _note_peak(part, step, part_needs)
+        taken = estimate(step.call, _setting(chosen, part.size, task, speed))
+        part.seconds += taken.seconds
+        part.disk_bytes += taken.disk_bytes
+        _note_peak(part, step, taken)
     return parts
 
 
-def _note_peak(part: Part, step: Planned, found: Needs) -> None:
+def _note_peak(part: Part, step: Planned, found: Estimate) -> None:
     if found.memory_bytes > part.memory_bytes:
         part.memory_bytes, part.largest = found.memory_bytes, step.call.label
 

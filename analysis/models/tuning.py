@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +87,7 @@ def tune(
         tokens=max_tokens,
         bytes_each=4 if autocast is None else autocast.itemsize,
     )
-    available = int(_USABLE * device_bytes(where))
-    rows = batch_size
-    while rows > 1 and needed(batch_size=rows) > available:
-        rows = math.ceil(rows / 2)
-    require_fit(needed(batch_size=rows), available, what, where)
+    rows = _rows_that_fit(needed, batch_size, what, where)
     torch.set_num_threads(threads)
     started = time.perf_counter()
     model = _opened(folder, form, labels, seed)
@@ -128,6 +124,18 @@ def tune(
         "final_loss": losses[-1],
         "seconds": seconds,
     }
+
+
+def _rows_that_fit(needed: Callable[..., int], batch_size: int, what: str, device: str) -> int:
+    """Of a batch as many texts at once as fit into memory, by halving.
+
+    Raises RunError if not one does.
+    """
+    available, rows = int(_USABLE * device_bytes(device)), batch_size
+    while rows > 1 and needed(batch_size=rows) > available:
+        rows = math.ceil(rows / 2)
+    require_fit(needed(batch_size=rows), available, what, device)
+    return rows
 
 
 def autocast_type(dtype: str, device: str) -> torch.dtype | None:

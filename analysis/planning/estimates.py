@@ -17,18 +17,16 @@ from analysis.models.memory import training_bytes
 from analysis.planning.models import Size
 
 BYTES = 4  # of a weight in float32
-_ROWS_AT_ONCE = 64
 _USED = 0.5  # of the processor's speed at one large product, what a whole model comes to
 _READ = 1e9  # bytes a second, of what streams through weights
 _STATISTICS = 1e8
 _PACKED = 2e8
 _DRAWN = 1.5e8  # bytes a second of random weights
-_EXAMPLES = 1000  # of a task whose size is not known before its data are
 _MASK = 1 / 8
 
 
 @dataclass(frozen=True)
-class Needs:
+class Estimate:
     """Of one step: seconds on this machine, bytes of memory at its peak, bytes left on disk."""
 
     seconds: float
@@ -58,10 +56,10 @@ class Setting:
         return self.size.parameters or 0
 
 
-def needs(call: Call, setting: Setting) -> Needs:
+def estimate(call: Call, setting: Setting) -> Estimate:
     """What a step takes; nothing for those that are quick and small."""
-    make = _NEEDS.get(call.step)
-    return make(call.arguments, setting) if make else Needs(0.0, 0.0, 0.0)
+    make = _ESTIMATES.get(call.step)
+    return make(call.arguments, setting) if make else Estimate(0.0, 0.0, 0.0)
 
 
 def measured_speed() -> float:
@@ -85,15 +83,15 @@ def _kept(setting: Setting) -> float:
     return BYTES * setting.parameters
 
 
-def _download(arguments: Mapping[str, Any], setting: Setting) -> Needs:
-    return Needs(_kept(setting) / _READ, 0.1e9, _kept(setting))
+def _download(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
+    return Estimate(_kept(setting) / _READ, 0.1e9, _kept(setting))
 
 
-def _replica(arguments: Mapping[str, Any], setting: Setting) -> Needs:
-    return Needs(_kept(setting) / _DRAWN, 1e9, _kept(setting))
+def _replica(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
+    return Estimate(_kept(setting) / _DRAWN, 1e9, _kept(setting))
 
 
-def _training(arguments: Mapping[str, Any], setting: Setting) -> Needs:
+def _training(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
     given = arguments.get("examples") or arguments.get("training", {})
     examples = given if isinstance(given, int) else setting.examples
     levels = len(arguments.get("sparsities", ())) or 1
@@ -107,50 +105,50 @@ def _training(arguments: Mapping[str, Any], setting: Setting) -> Needs:
         heads=setting.size.heads,
         vocabulary=0 if setting.form == "classification" else setting.size.vocabulary,
     )
-    return Needs(seconds, memory, levels * _kept(setting))
+    return Estimate(seconds, memory, levels * _kept(setting))
 
 
-def _by_weights(arguments: Mapping[str, Any], setting: Setting) -> Needs:
+def _by_weights(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
     levels = len(arguments["levels"])
     seconds = levels * _kept(setting) / _READ
-    return Needs(seconds, 0.3e9 + _kept(setting) / 8, levels * _MASK * setting.parameters)
+    return Estimate(seconds, 0.3e9 + _kept(setting) / 8, levels * _MASK * setting.parameters)
 
 
-def _calibrated(arguments: Mapping[str, Any], setting: Setting) -> Needs:
+def _calibrated(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
     levels = len(arguments["levels"])
     seconds = levels * 2 * _forward(setting, arguments["examples"]) + _kept(setting) / _READ
     values = BYTES if arguments.get("method") != "wanda" else 0
     disk = levels * (_MASK + values) * setting.parameters
-    return Needs(seconds, 1.6 * _kept(setting), disk)
+    return Estimate(seconds, 1.6 * _kept(setting), disk)
 
 
-def _evaluation(arguments: Mapping[str, Any], setting: Setting) -> Needs:
+def _evaluation(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
     rows = arguments.get("batch_size")
     activations = BYTES * (rows if isinstance(rows, int) else 1) * setting.tokens * 1e4
     seconds = _forward(setting, setting.examples) + _kept(setting) / _READ
-    return Needs(seconds, 1.1 * _kept(setting) + activations, 0.0)
+    return Estimate(seconds, 1.1 * _kept(setting) + activations, 0.0)
 
 
-def _sizes(arguments: Mapping[str, Any], setting: Setting) -> Needs:
+def _sizes(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
     packed = sum(name != "dense" for name in arguments["formats"])
-    return Needs(packed * _kept(setting) / _PACKED, 0.5e9, 0.0)
+    return Estimate(packed * _kept(setting) / _PACKED, 0.5e9, 0.0)
 
 
-def _profile(arguments: Mapping[str, Any], setting: Setting) -> Needs:
-    return Needs(_kept(setting) / _STATISTICS, 0.5e9, 0.0)
+def _profile(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
+    return Estimate(_kept(setting) / _STATISTICS, 0.5e9, 0.0)
 
 
-def _timing(arguments: Mapping[str, Any], setting: Setting) -> Needs:
+def _timing(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
     cells = sum(len(variant["kernels"]) for variant in arguments.get("variants", ()))
     batches = len(arguments.get("batches", (1,)))
     schedule = arguments["schedule"]
     rounds = max(schedule["min_runs"], 1) + schedule["warmup_runs"]
     once = 2 * setting.parameters * arguments.get("tokens", 128) / (_USED * setting.speed)
     seconds = cells * batches * min(schedule["max_seconds"], once * rounds)
-    return Needs(seconds, 2.2 * _kept(setting), 0.0)
+    return Estimate(seconds, 2.2 * _kept(setting), 0.0)
 
 
-_NEEDS: dict[str, Callable[[Mapping[str, Any], Setting], Needs]] = {
+_ESTIMATES: dict[str, Callable[[Mapping[str, Any], Setting], Estimate]] = {
     "take_hub_model": _download,
     "make_replica": _replica,
     "pretrain_scratch": _training,
