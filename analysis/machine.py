@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import gc
 import multiprocessing
 import os
 import pickle
@@ -119,10 +120,10 @@ def peak_here(
     What earlier work has freed and the allocator kept is given back first; what it cannot give
     back may be used again, and then does not count.
     """
-    _give_back_freed_memory()
+    give_back_freed_memory()
     start = _anonymous_bytes()
     given = () if prepare is None else (prepare(),)
-    _give_back_freed_memory()
+    give_back_freed_memory()
     peak = _anonymous_bytes()
     done = threading.Event()
 
@@ -144,6 +145,7 @@ def peak_here(
 
 
 def _measure(function: Callable[..., Any], prepare: Callable[[], Any] | None, sender: Any) -> None:
+    gc.freeze()  # what was there before the fork is not gone through again
     error = None
     try:
         result, peak = peak_here(function, prepare)
@@ -167,7 +169,7 @@ def _told(result: Any, error: Exception | None) -> tuple[None, int, RuntimeError
     return None, 0, RuntimeError(what)
 
 
-def _give_back_freed_memory() -> None:
+def give_back_freed_memory() -> None:
     """Return freed memory to the system: reused, it would hide what is allocated from now on."""
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -4,6 +4,8 @@ import os
 import re
 import socket
 
+OPENED_BYTES = 2_000_000_000  # of models that a worker keeps open: variants of several take turns
+
 
 def host() -> str:
     """This host's name, without what a file name could not hold."""

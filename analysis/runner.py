@@ -18,15 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import get_reusable_executor, process_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from safetensors import SafetensorError
 
-from analysis import processes, progress
+from analysis import machine, processes, progress
 from analysis.display import Display
 from analysis.errors import AnalysisError, MachineError, RunError
 from analysis.memo import Call, Memo, Outcome, Record
 from analysis.needs import Gauge, Needs, Peak
+
+_LIBRARIES_BYTES = 1_000_000_000  # what they add to a worker that has imported and compiled all
 
 _memo: Memo | None = None
 _reports: Any = None
@@ -77,7 +79,7 @@ class Runner:
     def __post_init__(self) -> None:
         # multiprocessing's tracker counts what killed workers left: true, and no news to a user
         os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
-        # joblib replaces a worker that has grown, and warns of it; a large model does that
+        # a worker that has grown beyond what it keeps on purpose is replaced, and joblib warns
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
 
     async def run(self, call: Call) -> Record:
@@ -208,6 +210,9 @@ def _start_worker(folder: Path, reports: Any) -> None:
     global _memo, _reports
     processes.quiet_libraries()
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # many at once would be drawn
+    # joblib takes growth by 300 MB for a leak; opened models and libraries are that growth, and a
+    # new worker imports them all again. It has no public setting.
+    process_executor._MAX_MEMORY_LEAK_SIZE = processes.OPENED_BYTES + _LIBRARIES_BYTES
     _memo, _reports = Memo(folder), reports
 
 
@@ -220,6 +225,7 @@ def _work(call: Call) -> tuple[Outcome, Peak]:
         return _memo.run(call), gauge.peak()
     finally:
         progress.send_to(None)
+        machine.give_back_freed_memory()
         _give_back_gpu_memory()
 
 

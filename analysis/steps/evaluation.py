@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 
+from analysis import processes
 from analysis.models.checkpoint import open_checkpoint
 from analysis.models.devices import resolve_device
 from analysis.models.loading import load_model, put, resolve_dtype
@@ -22,7 +23,6 @@ from analysis.steps.stored_examples import read_examples
 from analysis.tasks import Task, task
 
 _ONE_ANSWER = 0.99
-_REMEMBERED_BYTES = 2_000_000_000  # of models that a worker keeps: variants of several take turns
 _LARGE_BYTES = 1_000_000_000  # a larger one is not kept, and never held twice
 
 
@@ -43,7 +43,6 @@ class _Remembered:
     def __init__(self, limit: int):
         self._limit = limit
         self._kept: OrderedDict[tuple[Any, ...], tuple[_Opened, int]] = OrderedDict()
-        self.opened = 0
 
     @property
     def bytes(self) -> int:
@@ -57,19 +56,13 @@ class _Remembered:
             return self._kept[key][0]
         while self._kept and self.bytes + size > self._limit:
             self._kept.popitem(last=False)
-        self.opened += 1
         made = make()
         if size <= _LARGE_BYTES:
             self._kept[key] = made, size
         return made
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
-        self.opened = 0
 
-
-_remembered = _Remembered(_REMEMBERED_BYTES)
+_remembered = _Remembered(processes.OPENED_BYTES)
 
 
 def evaluate_variant(
