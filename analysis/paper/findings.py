@@ -178,7 +178,7 @@ def one_answer(data: Data) -> Finding:
     """Whether the leading method has led some classifier there."""
     leading = data.scores["series"] == data.leading
     high = data.scores[leading & (data.scores["sparsity"] >= _HIGH)]
-    high = high[high["task"].map(lambda t: data.primary[t] in LABELS)]
+    high = high[high["task"].map(lambda t: data.primary[t] in LABELS).astype(bool)]
     if high.empty:
         return None, f"no classifier from {text.level(_HIGH)} on"
     collapsed = high[high["collapsed"]]

@@ -117,7 +117,7 @@ def training_recovers(data: Data) -> Finding:
     rows = data.scores[
         data.scores["series"].isin([name for name in data.trained if _is_tuned(data, name)])
         & (data.scores["sparsity"] == _RECOVERED_AT)
-        & data.scores["task"].map(lambda task: data.primary[task] in LABELS)
+        & data.scores["task"].map(lambda task: data.primary[task] in LABELS).astype(bool)
     ]
     rows = rows[rows["retained"].notna()]
     began = [_before(data, row) for _, row in rows.iterrows()]
