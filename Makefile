@@ -11,7 +11,7 @@ export SPARSITY_STUDY := $(STUDY)
 export SPARSITY_REHEARSE := $(or $(REHEARSE),$(SPARSITY_REHEARSE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test bench check clean
+.PHONY: help setup report test mutants bench check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
@@ -22,8 +22,11 @@ report: setup  ## run the study and render _output/report.html and .pdf (STUDY=n
 	@$(PY) -m analysis run
 	@$(PY) -m analysis render
 
-test: setup $(VENV)/.builtin  ## run all tests
-	@$(PY) -m pytest
+test: setup $(VENV)/.builtin  ## run all tests, in two processes; the ten slowest are named
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+
+mutants: setup $(VENV)/.builtin  ## which small mistakes in the code do the tests find? (40 minutes)
+	@$(PY) tests/mutants.py
 
 bench: setup  ## measure against peers: a table here and benchmarks/results.json
 	@$(PY) -m benchmarks

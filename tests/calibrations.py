@@ -1,19 +1,21 @@
-"""Batches for tiny models of any architecture, and what goes into their matrices, found plainly."""
+"""Batches for tiny models of any architecture, what goes into their matrices; cases, refusals."""
 
 import contextlib
 import copy
 import functools
-from dataclasses import dataclass
+from pathlib import Path
 
 import architectures
 import numpy as np
+import pytest
 import torch
+import yaml
 
-from analysis.calibration.inputs import Inputs, Sums
+from analysis.calibration.inputs import Sums
 from analysis.calibration.matrices import matrices
 from analysis.models import naming
 
-PADDING = 0  # the token of the tiny models
+CASES = yaml.safe_load(Path(__file__).with_name("pruning.yml").read_text(encoding="utf-8"))
 _LENGTHS = [(10, 7), (9, 12), (6, 5)]  # of the batches' texts, and of what is decoded from them
 
 
@@ -29,16 +31,15 @@ def _model(architecture):
         return architectures.model(architecture).eval()
 
 
-def batches(of, seed=0):
+def batches(of):
     """Batches of different lengths, padded on the right, no two lengths in one batch the same."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     made = []
     for rows, (length, decoded) in enumerate(_LENGTHS, start=2):
-        ids, mask = _padded(rows, length, generator)
-        batch = {"input_ids": ids, "attention_mask": mask}
+        batch = _padded(rows, length, generator)
         if of.config.is_encoder_decoder:
-            ids, mask = _padded(rows, decoded, generator)
-            batch |= {"decoder_input_ids": ids, "decoder_attention_mask": mask}
+            target = _padded(rows, decoded, generator)
+            batch |= {f"decoder_{name}": tensor for name, tensor in target.items()}
         made.append(batch)
     return made
 
@@ -48,7 +49,7 @@ def _padded(rows, length, generator):
     ends = torch.randint(2, length, (rows, 1), generator=generator)
     ends[0] = length
     mask = (torch.arange(length) < ends).long()
-    return ids.masked_fill(mask == 0, PADDING), mask
+    return {"input_ids": ids.masked_fill(mask == 0, 0), "attention_mask": mask}
 
 
 def in_scope(of):
@@ -69,47 +70,46 @@ def inputs(x):
     return sums.total()
 
 
-@dataclass
-class Plain:
-    """The inputs of a matrix, every token of them, float64 (tokens, in)."""
-
-    x: np.ndarray
-
-    def check(self, given: Inputs, products: bool = True):
-        """Hold the sums of these inputs against those given."""
-        assert given.tokens == len(self.x)
-        np.testing.assert_allclose(given.sums, self.x.sum(0), rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(given.squares, (self.x**2).sum(0), rtol=1e-5, atol=1e-9)
-        if products:
-            size = np.sqrt(np.outer(*[(self.x**2).sum(0)] * 2))
-            assert (np.abs(given.products.numpy() - self.x.T @ self.x) <= 1e-5 * size + 1e-9).all()
-        else:
-            assert given.products is None
-
-
 def plain_inputs(of, run_on, names):
-    """Each matrix's inputs on a plain forward pass of the whole model, padding dropped by hand.
+    """Each matrix's inputs (tokens, in), float64, on a plain forward pass of the whole model.
 
-    Which tokens go in is told by how many: those decoded are never as many as those encoded.
+    Padding is dropped by hand; which tokens go in is told by how many there are, as those decoded
+    are never as many as those encoded.
     """
     entered = {name: [] for name in names}
-    modules = dict(of.named_modules())
     for batch in run_on:
         masks = [mask.bool() for name, mask in batch.items() if name.endswith("attention_mask")]
-        of_length = {mask.shape[1]: mask for mask in masks}
-        assert len(of_length) == len(masks)
-
-        def keep(name, x, of_length=of_length):
-            real = of_length[x.shape[1]]
-            rows = [x[i, j] for i in range(len(x)) for j in range(x.shape[1]) if real[i, j]]
-            entered[name] += [row.double().numpy() for row in rows]
-
+        real = {mask.shape[1]: mask for mask in masks}
+        assert len(real) == len(masks)
         with contextlib.ExitStack() as hooks, torch.no_grad():
-            for name in names:
-                module = modules[name.removesuffix(".weight")]
-                hook = module.register_forward_pre_hook(
-                    lambda _, args, name=name, keep=keep: keep(name, args[0])
+            for name, rows in entered.items():
+                hook = of.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(
+                    lambda _, args, rows=rows, real=real: rows.append(
+                        args[0][real[args[0].shape[1]]].double().numpy()
+                    )
                 )
                 hooks.callback(hook.remove)
             of(**batch)
-    return {name: Plain(np.array(rows)) for name, rows in entered.items()}
+    return {name: np.concatenate(rows) for name, rows in entered.items()}
+
+
+def check(given, x, products=True):
+    """Hold the sums of inputs against the inputs X (tokens, in) themselves."""
+    assert given.tokens == len(x)
+    np.testing.assert_allclose(given.sums, x.sum(0), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(given.squares, (x**2).sum(0), rtol=1e-5, atol=1e-9)
+    if products:
+        norms = np.sqrt((x**2).sum(0))
+        assert (
+            np.abs(given.products.numpy() - x.T @ x) <= 1e-5 * np.outer(norms, norms) + 1e-9
+        ).all()
+    else:
+        assert given.products is None
+
+
+def refused(error, call, *given):
+    """What is said, in one line, where a call is refused."""
+    with pytest.raises(error) as caught:
+        call(*given)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)

@@ -1,20 +1,28 @@
-"""What several test files need: a machine lock of the test's own, and folders that refuse."""
+"""What several test files need: workers that do not meet, runs made once, folders that refuse."""
+
+import os
+
+# two workers, or a test run beside other work, must not fight for the cores; before torch is there
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import contextlib
-import os
+import multiprocessing.util
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
 import mini
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 
 from analysis import machine
 from analysis.objects import Objects
 
 _NOBODY = 65534
+_WHOLE_RUNS = ("test_run.py", "test_five_studies_run.py")  # take longest: not left for the end
 # the same examples each time, and no deadline on a machine that others use
 settings.register_profile("project", derandomize=True, deadline=None, database=None)
 settings.load_profile("project")
@@ -61,11 +69,49 @@ def read_only_folder(public_folder):
         yield public_folder
 
 
+def pytest_configure(config):
+    """A worker's temporary files lie in a folder of its own: a machine's lock is one of them."""
+    if hasattr(config, "workerinput"):
+        folder = tempfile.mkdtemp(prefix="t-")  # short: sockets lie in it
+        Path(folder).chmod(0o755)  # tests give up their rights and look into it
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        # after the libraries' own last words, which want to clear up in it too
+        multiprocessing.util.Finalize(None, shutil.rmtree, (folder, True), exitpriority=-200)
+
+
+def pytest_collection_modifyitems(items):
+    """Whole runs first: another worker goes through all the rest meanwhile."""
+    items.sort(key=lambda item: item.path.name not in _WHOLE_RUNS)
+
+
+def _made_once(tmp_path_factory, name, make):
+    """The folder `name`, filled by `make(folder)` in one worker; the others wait for it."""
+    root = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        root = root.parent  # common to all workers
+    folder, done = root / name, root / f"{name}.done"
+    with FileLock(root / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what a failed one left
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A project whose mini study has been run once, and what that run printed."""
-    folder = mini.make_project(tmp_path_factory.mktemp("finished"))
-    return folder, mini.analysis(folder, "run")
+
+    def make(folder):
+        done = mini.analysis(mini.make_project(folder / "project"), "run")
+        for name in ("stdout", "stderr", "returncode"):
+            (folder / name).write_text(str(getattr(done, name)), encoding="utf-8")
+
+    made = _made_once(tmp_path_factory, "finished", make)
+    said = {name: (made / name).read_text(encoding="utf-8") for name in ("stdout", "stderr")}
+    status = int((made / "returncode").read_text(encoding="utf-8"))
+    return made / "project", subprocess.CompletedProcess("run", status, **said)
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,30 @@
-"""Records as the steps would give them, made up: models, prunings, alternatives, scores, sizes."""
+"""Records as the steps would give them, made up: models, prunings, scores, sizes, times.
 
-from collections.abc import Sequence
+The further a variant is pruned the worse it answers, and some methods hurt more than others. Its
+name says all that it takes to know. `of` is the model: family, source, parameters, what is void.
+"""
+
+import functools
+import re
+from types import SimpleNamespace
 
 import numpy as np
 
-from analysis import pruning, sections, study, tasks, variants
+from analysis import pruning, study, tasks
+from analysis.execution.names import AUTO, DENSE, EXPERTS, INT8, TILED_CSR, TORCH_CSR
 from analysis.models import naming
 from analysis.models.tensors import in_memory
+from analysis.profile import grids, leaf
 from analysis.profile.checkpoint import profile as profile_checkpoint
-from analysis.pruning import patterns
+from analysis.pruning.patterns import parse
 from analysis.scoring.statistics import METRICS
 
+EXAMPLES, RUNS = 64, 10
 NAMES = {
     "encoder-only": [
         "bert.embeddings.word_embeddings.weight",
-        *(
-            f"bert.encoder.layer.{i}.{part}"
-            for i in range(4)
-            for part in ("attention.self.query.weight", "intermediate.dense.weight")
-        ),
+        *(f"bert.encoder.layer.{i}.{own}.weight" for i in range(4)
+          for own in ("attention.self.query", "intermediate.dense")),
         "classifier.weight",
     ],
     "decoder-only": [
@@ -28,259 +34,369 @@ NAMES = {
     ],
     "encoder-decoder": [
         "model.shared.weight",
-        *(
-            f"model.{part}.layers.{i}.{own}.weight"
-            for part in ("encoder", "decoder")
-            for i in range(4)
-            for own in ("fc1", "fc2")
-        ),
+        *(f"model.{part}.layers.{i}.{own}.weight" for part in ("encoder", "decoder")
+          for i in range(4) for own in ("fc1", "fc2")),
     ],
-}
-EXAMPLES = 64
+}  # fmt: skip
 # from here on whole units cannot be removed
 UNREACHED = {"encoder-only": 0.95, "decoder-only": 0.97, "encoder-decoder": 0.95}
-SHIFTS = {
-    "random": 0.4,
-    "magnitude-all": 0.1,
-    "structured": 0.2,
-    "wanda": -0.06,
-    "sparsegpt": -0.12,
-    "gradual": -0.1,
-    "fine-tuned": -0.3,
-    "distilled": -0.35,
-}
+# what a method or a training does to quality, as if so much more or less had been pruned
+SHIFTS = {"random": 0.4, "magnitude-all": 0.1, "structured": 0.2, "wanda": -0.06,
+          "sparsegpt": -0.12, "gradual": -0.1, "fine-tuned": -0.3, "distilled": -0.35}  # fmt: skip
+HURT = {"dense": 0.0, "int8": 0.1, "student": 0.35}
+FILES = {"int8": 0.3, "student": 0.55, "moe": 1.02}  # shares of the dense one
 
 
-def weights(family: str, seed: int = 0) -> dict[str, np.ndarray]:
+def told(name):
+    """What a variant's name says: its method or kind, protocol, sparsity, and what comes after."""
+    parts = name.split("/")
+    for at, part in enumerate(parts):
+        if part in ("one-shot", "fine-tuned", "distilled"):
+            level = parts[at + 1]
+            sparsity = parse(level).sparsity if ":" in level else float(level)
+            return parts[at - 1], part, sparsity, parts[at + 2 :]
+    at = parts.index("moe") if "moe" in parts else len(parts) - 1
+    return parts[at], "", 0.0, parts[at + 1 :]
+
+
+def _run_share(more):
+    """Of the experts, those that run: of `8-of-16` a half."""
+    run, experts = more[0].split("-of-")
+    return int(run) / int(experts)
+
+
+@functools.cache
+def weights(family):
     """A few small tensors with the names of that family's checkpoints."""
-    generator = np.random.default_rng(seed)
+    drawn = np.random.default_rng(0).standard_normal((len(NAMES[family]), 16, 8))
+    scaled = 0.05 * np.arange(1, 1 + len(drawn))[:, None, None] * drawn
+    return dict(zip(NAMES[family], scaled.astype(np.float32), strict=True))
+
+
+@functools.cache
+def prunable(family):
+    """What those weights are that are prunable, by name."""
+    named = naming.weights(weights(family))
+    return {name: what for name, what in named.items() if what.prunable}
+
+
+def checkpoint(family, digest, parameters=None):
+    """The record of a dense model; without a count it has those of its few small tensors."""
+    parameters = parameters or 128 * len(NAMES[family])
+    share = len(prunable(family)) / len(NAMES[family])
     return {
-        name: (0.05 * (1 + i) * generator.standard_normal((16, 8))).astype(np.float32)
-        for i, name in enumerate(NAMES[family])
+        "checkpoint": {"object": digest}, "weights_sha256": digest, "parameters": parameters,
+        "prunable_parameters": round(parameters * share), "dtype": "float32",
+        "bytes": 4 * parameters, "train_seconds": 1.5,
+    }  # fmt: skip
+
+
+def _base(of, name, /, identifier="", **_):
+    known = {
+        "hub": {"identifier": identifier, "revision": "f" * 40},
+        "local": {"identifier": name},
+        "replica": {"identifier": identifier, "revision": "random"},
+        "scratch": {"training": {"text": "some", "steps": 10, "rates": [0.5, {"last": 1e-9}]}},
     }
+    found = checkpoint(of.family, name, of.parameters) | {"source": of.source}
+    return found | known.get(of.source, {})
 
 
-def checkpoint(family: str, digest: str) -> dict:
-    found = weights(family)
-    named = naming.weights(found)
-    return {
-        "checkpoint": {"object": digest},
-        "weights_sha256": digest,
-        "parameters": sum(a.size for a in found.values()),
-        "prunable_parameters": sum(found[n].size for n, w in named.items() if w.prunable),
-        "dtype": "float32",
-        "bytes": 4096,
-        "train_seconds": 1.5,
-    }
+_profile = functools.cache(lambda family: profile_checkpoint(in_memory(weights(family))))
 
 
-def profile(family: str) -> dict:
-    return profile_checkpoint(in_memory(weights(family)))
+@functools.cache
+def _histogram(family, masks):
+    """Of the weights with the smallest of all set to zero, as many as the masks' level says."""
+    found = np.concatenate([array.reshape(-1) for array in weights(family).values()])
+    sparsity = float(masks.split("-")[-1]) if masks else 0.0
+    cut = np.sort(np.abs(found))[min(found.size - 1, round(sparsity * found.size))]
+    left = np.where(np.abs(found) < cut, np.float32(0), found)
+    return grids.histograms(leaf.counted(left), left.size - np.count_nonzero(left))
 
 
-def histograms(family: str, shown: list[variants.Variant]) -> dict:
-    """Of the weights with the smallest of all set to zero, as many as the level says."""
-    found = weights(family)
-    magnitudes = np.sort(np.concatenate([np.abs(a).reshape(-1) for a in found.values()]))
-    listed = []
-    for variant in shown:
-        cut = magnitudes[min(magnitudes.size - 1, round(variant.sparsity * magnitudes.size))]
-        left = {n: np.where(np.abs(a) < cut, np.float32(0), a) for n, a in found.items()}
-        listed.append(profile_checkpoint(in_memory(left))["scopes"]["model"]["histogram"])
-    return {"histograms": listed}
+# ---------------------------------------------------------------- pruning, training, alternatives
 
 
 def pruned(family: str, method: str, chosen: study.Study) -> dict:
     """A method's levels; `structured` reaches the highest in some families, or in none."""
-    kind = pruning.kind(method)
     asked = chosen.patterns if pruning.takes_patterns(method) else chosen.sparsities
-    listed = [pruned_level(family, method, kind, level) for level in asked]
-    return {"peak_bytes": None if kind == "trained" else 1 << 20, "levels": listed}
+    return _levels(SimpleNamespace(family=family, parameters=None), "", method, asked)
 
 
-def pruned_level(family: str, method: str, kind: str, level: float | str) -> dict:
-    found = weights(family)
-    whole = sum(a.size for a in found.values())
-    named = naming.weights(found)
-    scope = [n for n in found if method == "magnitude-all" or named[n].prunable]
-    size = sum(found[name].size for name in scope)
-    sparsity = patterns.parse(level).sparsity if isinstance(level, str) else level
+def _levels(of, name, /, method, levels=(), sparsities=(), **_):
+    peak = None if pruning.kind(method) == "trained" else 1 << 20
+    listed = [_level(of, method, level) for level in levels or sparsities]
+    return {"peak_bytes": peak, "levels": listed}
+
+
+def _level(of, method, level):
+    kind, names = pruning.kind(method), NAMES[of.family]
+    scope = names if method == "magnitude-all" else list(prunable(of.family))
+    whole = of.parameters or 128 * len(names)
+    size = round(whole * len(scope) / len(names))
+    sparsity = parse(level).sparsity if isinstance(level, str) else level
     facts = {"level": level, "sparsity": sparsity, "threshold": None}
-    if kind == "structured" and sparsity >= UNREACHED[family]:
+    if kind == "structured" and sparsity >= UNREACHED[of.family]:
         return facts | {"status": "unreachable", "reason": "one head of each layer has to stay"}
     facts |= {"achieved": sparsity, "scope_weights": size, "prune_seconds": 0.01}
     facts |= {"whole_model": sparsity * size / whole}
     if kind == "structured":
-        return facts | {
-            "status": "ok",
-            "parameters": whole - round(sparsity * size),
-            "weights_sha256": f"smaller-{sparsity}",
-            "checkpoint": {"object": f"smaller-{sparsity}"},
-            "kept": {"heads": {"encoder 0": {"of": 4, "kept": [0, 2]}}, "neurons": {}},
-        }
+        smaller = f"smaller-{sparsity}"
+        kept = {"heads": {"encoder 0": {"of": 4, "kept": [0, 2]}}, "neurons": {}}
+        facts |= {"status": "ok", "parameters": whole - round(sparsity * size), "kept": kept}
+        return facts | {"checkpoint": {"object": smaller}, "weights_sha256": smaller}
     if method in ("magnitude", "magnitude-all"):
-        magnitudes = np.sort(np.concatenate([np.abs(found[n]).reshape(-1) for n in scope]))
-        facts["threshold"] = float(magnitudes[min(size - 1, round(sparsity * size))])
+        found = np.concatenate([weights(of.family)[name].reshape(-1) for name in scope])
+        place = min(found.size - 1, round(sparsity * found.size))
+        facts["threshold"] = float(np.sort(np.abs(found))[place])
     facts["unheard_inputs"] = sparsity**8 * (1.0 if method == "wanda" else 0.5)
     if kind == "trained":
         facts |= {"train_seconds": 2.5, "zeros_by_epoch": [round(sparsity * size)]}
     return facts | {"masks": {"object": f"{method}-{level}"}}
 
 
-def recovered(start: variants.Variant, masks_kept: bool) -> dict:
-    """Two epochs of training: with masks all zeros stay, without most are gone."""
+def recovered(start, masks_kept: bool) -> dict:
+    """Two epochs of training a variant: with masks all zeros stay, without most are gone."""
     size = start.level["scope_weights"]
     removed = round(start.sparsity * size)
     left = [removed, removed] if masks_kept else [removed // 10, removed // 50]
-    facts = {
-        "removed": removed,
-        "zeros_by_epoch": left,
-        "scope_weights": size,
-        "train_seconds": 1.25,
-    }
+    facts = {"removed": removed, "zeros_by_epoch": left, "scope_weights": size}
+    facts |= {"train_seconds": 1.25}
     if not masks_kept:
         return facts
     known = {key: start.level[key] for key in ("achieved", "whole_model")}
     return facts | known | {"threshold": None, "masks": {"object": "trained"}}
 
 
-def sensitivity(chosen: study.Study, family: str, task: str) -> dict:
+def _recovered(masks_kept):
+    def record(of, name, /, **_):
+        method, _, sparsity, _ = told(name)
+        start = SimpleNamespace(level=_level(of, method, sparsity), sparsity=sparsity)
+        return recovered(start, masks_kept)
+
+    return record
+
+
+def _sensitivity(of, name, /, task_name, by, sparsities, **_):
     """Groups that bear more the later they stand."""
-    by = chosen.sensitivity.by
-    found = weights(family)
-    groups: dict[str, list[str]] = {}
-    named = {name: what for name, what in naming.weights(found).items() if what.prunable}
-    for name, what in named.items():
-        groups.setdefault(f"{what.part} {getattr(what, by)}", []).append(name)
-    cells = []
-    for i, (group, names) in enumerate(groups.items()):
-        for sparsity in chosen.sensitivity.sparsities:
-            hurt = sparsity * (1 - i / len(groups))
-            cells.append(
-                {
-                    "group": group,
-                    "part": named[names[0]].part,
-                    "layer": named[names[0]].layer if by == "layer" else None,
-                    "kind": named[names[0]].kind if by == "kind" else "",
-                    "tensors": {name: found[name].size for name in names},
-                    "sparsity": sparsity,
-                    "metrics": evaluation(task, hurt, seed=7)["metrics"],
-                }
-            )
-    dense = evaluation(task, 0.0, seed=7)["metrics"]
+    groups = {}
+    for what in prunable(of.family).values():
+        groups.setdefault(f"{what.part} {getattr(what, by)}", []).append(what)
+    cells = [
+        {
+            "group": group, "part": listed[0].part, "sparsity": sparsity,
+            "layer": listed[0].layer if by == "layer" else None,
+            "kind": listed[0].kind if by == "kind" else "",
+            "tensors": dict.fromkeys((what.name for what in listed), 128),
+            "metrics": answers(task_name, sparsity * (1 - i / len(groups)), seed=7)["metrics"],
+        }
+        for i, (group, listed) in enumerate(groups.items())
+        for sparsity in sparsities
+    ]  # fmt: skip
+    dense = answers(task_name, 0.0, seed=7)["metrics"]
     return {"dense": dense, "cells": cells, "examples": EXAMPLES, "seconds": 1.0}
 
 
-def quality(level: float) -> float:
-    """The share of what the dense model can do that is left: a cliff between 50 and 90 %."""
-    return 1 / (1 + np.exp(18 * (level - 0.68)))
-
-
-_ALTERNATIVES = {
-    "dense": lambda settings: 0.0,
-    "int8": lambda settings: 0.1,
-    "student": lambda settings: 0.35,
-    "moe": lambda s: 0.75 * (1 - s["run_share"]) + 0.01 * (s["router"] == "learned"),
-}
-
-
-def hardness(variant: variants.Variant) -> float:
-    """The level at which plain magnitude would hurt as much as this variant is hurt at its own."""
-    if variant.kind != "pruned":
-        return _ALTERNATIVES[variant.kind](variant.settings)
-    method = variant.method.removeprefix("nm-")
-    shift = SHIFTS.get(method, 0.0) + SHIFTS.get(variant.protocol, 0.0)
-    shift += 0.05 * variant.method.startswith("nm-") - 0.1 * ("allocation" in variant.settings)
-    return max(0.0, variant.sparsity + shift)
-
-
-def evaluation(task: str, level: float, seed: int) -> dict:
-    """Per-example statistics of a model that retains `quality` of its dense version."""
-    generator = np.random.default_rng(seed)  # the same draws at every level: nested answers
-    kept = generator.random(EXAMPLES) < quality(level)
-    luck = generator.random(EXAMPLES) < 0.5
-    correct = kept | luck
-    positive = np.arange(EXAMPLES) % 2 == 0
-    said = np.where(correct, positive, ~positive)
-    table = {
-        "accuracy": np.stack([correct, np.ones(EXAMPLES)], axis=1),
-        "f1": np.stack([said & positive, said & ~positive, ~said & positive], axis=1),
-        "perplexity": np.stack([np.where(kept, 20.0, 40.0), np.full(EXAMPLES, 10.0)], axis=1),
-        "bleu": np.stack([np.full(EXAMPLES, 8.0)] * 2 + [np.where(kept, 5.0, 1.0)] * 4
-                         + [np.full(EXAMPLES, 5.0)] * 4, axis=1),
-    }  # fmt: skip
-    for name in ("rouge1", "rouge2", "rougeL"):
-        table[name] = np.stack([np.where(kept, 0.95, 0.2), np.ones(EXAMPLES)], axis=1)
-    metrics = {
-        name: {
-            "value": float(METRICS[name].value(table[name].astype(float).sum(axis=0))),
-            "rows": table[name].astype(float).tolist(),
-        }
-        for name in tasks.task(task).metrics
-    }
-    return {
-        "metrics": metrics,
-        "collapsed": level >= 0.99 and "accuracy" in metrics,
-        "sample": ["an answer"],
-        "examples": EXAMPLES,
-        "tokens_per_word": 1.25,
-    }
-
-
-def examples(task: str) -> dict:
-    described = tasks.task(task)
-    chance = {"accuracy": 0.5, "f1": 0.667, "perplexity": 120.0}
-    best = {**described.best, "perplexity": 7.0}
-    return {
-        "data": {"object": "d" * 64},
-        "data_sha256": "d" * 64,
-        "examples": EXAMPLES,
-        "sample": [{f: f"some {f}" for f in (*described.inputs, described.target) if f}],
-        "chance": {m: chance.get(m, 0.25) for m in described.metrics},
-        "best": {m: best[m] for m in described.metrics},
-    }
-
-
-def alternative(kind: str, dense: variants.Variant, wanted: sections.Alternatives) -> dict:
+def alternative(kind, dense, wanted) -> dict:
     """What makes the variants of that kind, of a dense one."""
-    shared = {
-        "checkpoint": {"object": f"{kind}-{dense.name}"},
-        "weights_sha256": f"{kind}-{dense.name}",
-        "parameters": dense.parameters,
-    }
+    digest = f"{kind}-{dense.name}"
+    made = {"checkpoint": {"object": digest}, "weights_sha256": digest}
+    made |= {"parameters": dense.parameters}
     if kind == "int8":
-        return shared | {"quantised_weights": dense.prunable}
+        return made | {"quantised_weights": dense.prunable}
     if kind == "student":
-        half = {"parameters": dense.parameters // 2, "prunable_parameters": dense.prunable // 2}
+        made |= {"parameters": dense.parameters // 2, "prunable_parameters": dense.prunable // 2}
         layers = {"kept": 2, "of": 4}
-        return shared | half | {"layers": layers, "flush_denormal": True, "train_seconds": 9.5}
+        return made | {"layers": layers, "flush_denormal": True, "train_seconds": 9.5}
+    made |= {"experts": wanted.experts, "train_seconds": 3.5}
+    routed = [{"router": "learned", "hit": 0.8}, {"router": "oracle", "hit": 1.0}]
     return {
         "levels": [
-            shared
-            | {"run": run, "experts": wanted.experts, "router": router, "train_seconds": 3.5}
-            | {"run_share": run / wanted.experts, "hit": 0.8 if router == "learned" else 1.0}
+            made | {"run": run, "run_share": run / wanted.experts} | router
             for run in wanted.run
-            for router in ("learned", "oracle")
+            for router in routed
         ]
     }
 
 
-_FILES = {"int8": 0.3, "student": 0.55, "moe": 1.02}  # shares of the dense one
+def _alternative(kind):
+    def record(of, name, /, **given):
+        whole = checkpoint(of.family, name, of.parameters)
+        sizes = {"parameters": whole["parameters"], "prunable": whole["prunable_parameters"]}
+        return alternative(kind, SimpleNamespace(name=name, **sizes), SimpleNamespace(**given))
+
+    return record
 
 
-def sizes(variant: variants.Variant, formats: Sequence[str]) -> dict:
+# ---------------------------------------------------------------- scores and bytes
+
+
+def hardness(name):
+    """The level at which plain magnitude would hurt as much as this variant is hurt at its own."""
+    method, protocol, sparsity, more = told(name)
+    if method == "moe":
+        return 0.75 * (1 - _run_share(more)) + 0.01 * (more[1] == "learned")
+    if method in HURT:
+        return HURT[method]
+    shift = SHIFTS.get(method.removeprefix("nm-"), 0.0) + SHIFTS.get(protocol, 0.0)
+    shift += 0.05 * method.startswith("nm-") - 0.1 * ("allocated" in more)
+    return max(0.0, sparsity + shift)
+
+
+def _evaluation(of, name, /, task_name, **_):
+    is_void = any(re.match(pattern, f"{of.name}/{task_name}") for pattern in of.void)
+    return answers(task_name, hardness(name), len(task_name), is_void)
+
+
+def answers(task, level, seed, is_void=False):
+    """Per-example statistics of a model that retains a share of its dense version, with a cliff
+    between 50 and 90 %. A void one gives no right answer; of real text one at the highest level
+    foresees nothing."""
+    quality = 1 / (1 + np.exp(18 * (level - 0.68)))
+    generator, luck = np.random.default_rng(seed), float(not is_void)
+    kept = (generator.random(EXAMPLES) < quality) & (not is_void)  # nested at all levels
+    correct = (kept | (generator.random(EXAMPLES) < 0.5)) & (not is_void)
+    positive = np.arange(EXAMPLES) % 2 == 0
+    said = np.where(correct, positive, ~positive)
+    lost = 60.0 if is_void else 1e4 if task == "wikitext2" and level >= 0.99 else 40.0
+    known = {
+        "correct": correct, "true_positive": said & positive, "false_positive": said & ~positive,
+        "false_negative": ~said & positive, "words": np.full(EXAMPLES, 10.0),
+        "negative_log_likelihood": np.where(kept, 20.0, lost),
+        "f": np.where(kept, 0.95, 0.2 * luck), "candidate_words": np.full(EXAMPLES, 8.0),
+        "reference_words": np.full(EXAMPLES, 8.0),
+        **{f"correct_{n}": np.where(kept, 5.0, luck) for n in range(1, 5)},
+        **{f"total_{n}": np.full(EXAMPLES, 5.0) for n in range(1, 5)},
+        **{f"common_{n}": np.where(kept, 0.9, 0.2 * luck) for n in range(1, 7)},
+    }  # fmt: skip
+    metrics = {}
+    for name in tasks.task(task).metrics:
+        columns = [known.get(column, np.ones(EXAMPLES)) for column in METRICS[name].columns]
+        rows = np.stack(columns, axis=1).astype(float)
+        value = float(METRICS[name].value(rows.sum(axis=0)))
+        metrics[name] = {"value": value, "rows": rows.tolist()}
+    return {
+        "metrics": metrics, "collapsed": level >= 0.99 and "accuracy" in metrics,
+        "sample": ["an answer"], "examples": EXAMPLES, "tokens_per_word": 1.25,
+    }  # fmt: skip
+
+
+def _examples(of, name, /, task_name, **_):
+    task = tasks.task(task_name)
+    chance = {"accuracy": 0.5, "f1": 0.667, "combined": 0.58, "perplexity": 120.0}
+    best = {**task.best, "perplexity": 7.0} if task.generate else {}
+    return {
+        "data": {"object": "d" * 64}, "data_sha256": "d" * 64, "examples": EXAMPLES,
+        "sample": [{f: f"some {f}" for f in (*task.inputs, task.target) if f}],
+        "chance": {metric: chance.get(metric, 0.25) for metric in task.metrics},
+        "best": {metric: best[metric] for metric in task.metrics if metric in best},
+        "training": {"object": f"{task_name}-training"}, "labels": 2,
+    }  # fmt: skip
+
+
+def _sizes(of, name, /, formats, **_):
     """Bytes by format: sparse files near the bound, which a compressor of dense ones is not."""
-    smaller = variant.method == "structured"
-    share = 0.0 if smaller else variant.sparsity  # of zeros
-    whole = int(4096 * _FILES.get(variant.kind, 1 - variant.sparsity if smaller else 1))
+    method, _, sparsity, _ = told(name)
+    smaller = method == "structured"
+    share = 0.0 if smaller else sparsity  # of zeros
+    shape = FILES.get(method, 1 - sparsity if smaller else 1)
+    whole = int(4 * (of.parameters or 1024) * shape)
     entropy = -sum(p * np.log2(p) for p in (share, 1 - share) if p)
     bound = int(whole * (1 - share + entropy / 32))
     listed = {
-        "dense": whole,
-        "dense+zstd": int(whole * (0.93 - 0.8 * share)),
-        "bitmask": int(whole * (1 - share + 1 / 32)),
-        "csr16": int(whole * 1.5 * (1 - share)) + 64,
-        "auto": min(whole, int(1.02 * bound)),
-        "auto+zstd": min(whole, int(1.01 * bound)),
-    }
+        "dense": whole, "dense+zstd": int(whole * (0.93 - 0.8 * share)),
+        "bitmask": int(whole * (1 - share + 1 / 32)), "csr16": int(1.5 * whole * (1 - share)) + 64,
+        "auto": min(whole, int(1.02 * bound)), "auto+zstd": min(whole, int(1.01 * bound)),
+    }  # fmt: skip
     return {"bytes": {name: listed[name] for name in formats}, "bound_bytes": bound}
+
+
+# ---------------------------------------------------------------- times
+
+
+def _pace(entry, kernel):
+    """How long the kernel takes, as a share of the dense model's time."""
+    method, _, sparsity, more = told(entry["name"])
+    smaller = 0.55 if method == "student" else 1 - 0.5 * sparsity * (entry["masks"] is None)
+    tiled = 0.3 + 1.7 * (1 - sparsity)
+    return {
+        DENSE: smaller, TORCH_CSR: 0.6 + 4 * (1 - sparsity), TILED_CSR: tiled,
+        AUTO: min(1.0, tiled), INT8: 0.7,
+        EXPERTS: 0.4 + 0.6 * (_run_share(more) if method == "moe" else 1),
+    }[kernel]  # fmt: skip
+
+
+def _cell(operation, name, kernel, batch, time, **more):
+    cell = {"variant": name, "kernel": kernel, "batch": batch, "operation": operation}
+    samples = [time + 0.001 * i for i in range(RUNS)]
+    return cell | {"peak_bytes": None, "samples_ms": samples} | more
+
+
+def _timed(cells, threads, tokens, **more):
+    machine = {"device": "cpu", "device_name": "", "dtype": "float32"}
+    return {"cells": cells, "threads": threads, "tokens": tokens} | machine | more
+
+
+def _forward(of, name, /, variants, batches, tokens, threads, **_):
+    def cell(batch, entry, kernel):
+        measured = entry["measured"] and batch == batches[0]
+        measured &= kernel not in (TORCH_CSR, TILED_CSR)
+        more = {"peak_bytes": 1 << 22 if measured else None}
+        more["chosen"] = {DENSE: 1, TILED_CSR: 3} if kernel == AUTO else None
+        time = 4.0 * batch * _pace(entry, kernel)
+        return _cell("forward", entry["name"], kernel, batch, time, **more)
+
+    cells = [cell(b, entry, kernel) for b in batches for entry, kernel in _each(variants)]
+    return _timed(cells, threads, tokens)
+
+
+def _each(variants):
+    return [(entry, kernel) for entry in variants for kernel in entry["kernels"]]
+
+
+def _generation(of, name, /, variants, new_tokens, threads, **_):
+    cells = [_cell("generate", e["name"], k, 1, 40 * _pace(e, k)) for e, k in _each(variants)]
+    return _timed(cells, threads, new_tokens)
+
+
+def _train_step(of, name, /, variants, batch, tokens, threads, **_):
+    times = [(entry["name"], 12.0 * (1.08 if entry["masks"] else 1)) for entry in variants]
+    cells = [_cell("train_step", name, DENSE, batch, time) for name, time in times]
+    return _timed(cells, threads, tokens)
+
+
+def _true_size(of, name, /, architecture, sparsities, threads, **_):
+    """A dense pass takes 100 ms; kernels that skip zeros gain more than in small models."""
+    cells = [
+        _cell("forward", "", kernel, 1, time, sparsity=x, linear_bytes=round(340e6 * size))
+        for x in sorted(sparsities)
+        for kernel, time, size in (
+            (DENSE, 100.0, 1.0),
+            (TORCH_CSR, 25 + 200 * (1 - x), 2 * (1 - x)),
+            (TILED_CSR, 10 + 185 * (1 - x), 1.5 * (1 - x)),
+        )
+    ]
+    return _timed(cells, threads, 128, architecture=architecture)
+
+
+# a step's record, of the model it is on, the name in its label, and its arguments
+RECORDS = {
+    **dict.fromkeys(("make_examples", "make_validation", "read_test", "stand_in_test"), _examples),
+    **dict.fromkeys(("read_training", "stand_in_training"), _examples),
+    **dict.fromkeys(("pretrain_builtin", "pretrain_scratch", "take_hub_model"), _base),
+    **dict.fromkeys(("make_replica", "fine_tune", "fine_tune_checkpoint"), _base),
+    **dict.fromkeys(("prune_checkpoint", "prune_calibrated"), _levels),
+    "shrink_checkpoint": functools.partial(_levels, method="structured"),
+    "grow_sparse": functools.partial(_levels, method="gradual"),
+    "prune_allocated": lambda of, name, /, sparsity, **_: _level(of, "magnitude-layer", sparsity),
+    "recover": _recovered(True), "recover_without_masks": _recovered(False),
+    "quantise_checkpoint": _alternative("int8"), "distil_student": _alternative("student"),
+    "moefy_checkpoint": _alternative("moe"), "measure_sensitivity": _sensitivity,
+    "evaluate_variant": _evaluation, "measure_sizes": _sizes,
+    "profile_weights": lambda of, name, /, **_: _profile(of.family),
+    "histograms_of_masked": lambda of, name, /, masks, **_: {
+        "histograms": [_histogram(of.family, mask) for mask in masks]},
+    "measure_latency": _forward, "measure_generation": _generation,
+    "measure_training": _train_step, "measure_replica": _true_size,
+}  # fmt: skip

@@ -1,13 +1,14 @@
 """Tiny replicas of published models, one of each architecture, and texts for them."""
 
+import copy
 import functools
 import tempfile
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
-from analysis import language
+from analysis import tasks
 from analysis.calibration.batches import calibration_batches
 from analysis.models.encoding import set_languages, set_padding
 from analysis.models.loading import load_model
@@ -16,42 +17,36 @@ from analysis.models.weights import read_weights, write_in_place_of
 from analysis.pruning.calibrated import Calibration
 
 # GPT-2 and BART with other heads and depths are the same code, so one of each stands for them
-MODELS = [
-    "google-bert/bert-base-uncased",
-    "IDEA-CCNL/Erlangshen-MegatronBert-1.3B",
-    "FacebookAI/roberta-base",
-    "microsoft/deberta-v2-xxlarge",
-    "openai-community/gpt2-xl",
-    "facebook/bart-base",
-    "facebook/bart-large-cnn",
-    "google/pegasus-xsum",
-    "google/t5-v1_1-xl",
-    "facebook/m2m100_1.2B",
-]
+MODELS = ["google-bert/bert-base-uncased", "IDEA-CCNL/Erlangshen-MegatronBert-1.3B",
+          "FacebookAI/roberta-base", "microsoft/deberta-v2-xxlarge", "openai-community/gpt2-xl",
+          "facebook/bart-base", "facebook/bart-large-cnn", "google/pegasus-xsum",
+          "google/t5-v1_1-xl", "facebook/m2m100_1.2B"]  # fmt: skip
 FORMS = [(model, form) for model in MODELS for form in forms(model)]
-TRAINED = {"cloze": "causal"}  # forms that are learnt as others are
+_root = functools.cache(tempfile.TemporaryDirectory)
 
 
-@functools.cache
-def _root():
-    return tempfile.TemporaryDirectory()
-
-
-@functools.cache
 def folder(model, form=None):
     """The folder of a tiny replica, which no test changes; for classification, one with a head."""
-    out = Path(_root().name) / f"{model.replace('/', '--')}{form or ''}"
-    if form != "classification":
-        write_replica(model, out, form=forms(model)[-1], seed=0, tiny=True)
-        return out
-    published = folder(model)
+    return _with_head(model) if form == "classification" else _published(model)
+
+
+@functools.cache
+def _published(model):
+    out = Path(_root().name) / model.replace("/", "--")
+    write_replica(model, out, form=pretrained_form(model), seed=0, tiny=True)
+    return out
+
+
+@functools.cache
+def _with_head(model):
+    published = _published(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        opened, found = AutoModelForSequenceClassification.from_pretrained(
+        made, found = AutoModelForSequenceClassification.from_pretrained(
             published, dtype=torch.float32, output_loading_info=True
         )
-    state = opened.state_dict()
-    head = {name: state[name].numpy() for name in found["missing_keys"]}
+    head = {name: made.state_dict()[name].numpy() for name in found["missing_keys"]}
+    out = published.with_name(f"{published.name}-with-head")
     write_in_place_of(published, out, read_weights(published) | head)
     return out
 
@@ -61,49 +56,42 @@ def pretrained_form(model):
     return forms(model)[-1]
 
 
-def loaded(model, form):
-    """The model for a form of task, ready to run batches through, and its tokenizer."""
-    opened, tokenizer = load_model(folder(model, form), form, "cpu")
-    ready(opened, tokenizer)
-    return opened, tokenizer
-
-
-def ready(opened, tokenizer):
-    """Padding and languages are set as evaluation sets them."""
-    set_padding(opened, tokenizer)
+def opened(where, form):
+    """The model in a folder and its tokenizer, padding and languages set as evaluation does."""
+    model, tokenizer = load_model(where, form, "cpu")
+    set_padding(model, tokenizer)
     set_languages(tokenizer, ("en", "fr"))
+    return model, tokenizer
+
+
+_loaded = functools.cache(lambda model, form: opened(folder(model, form), form))
+
+
+def loaded(model, form):
+    """A replica for a form of task, the caller's own, and its tokenizer."""
+    found, tokenizer = _loaded(model, form)
+    return copy.deepcopy(found), tokenizer
 
 
 def examples(form, count=12):
     """Training examples of a form of task."""
-    if form == "classification":
-        found = language.paraphrase(count, 0, split="train")
-        return [
-            {"first": e["sentence1"], "second": e["sentence2"], "label": e["label"]} for e in found
-        ]
-    if form == "text-to-text":
-        found = language.headline(count, 0, split="train")
-        return [{"source": e["document"], "target": e["summary"]} for e in found]
-    return [{"text": text} for text in language.paragraphs(count, 0)]
+    known = {"classification": "paraphrase", "text-to-text": "headline"}
+    task = tasks.task(known.get(form, "language-modelling"))
+    return [tasks.training_example(task, example) for example in task.train(count, 0)]
 
 
-def batches(opened, tokenizer, form, count=12):
+def batches(model, tokenizer, form):
     """Batches that the model runs on."""
-    return calibration_batches(opened, tokenizer, form, examples(form, count), 48)
+    return calibration_batches(model, tokenizer, form, examples(form), 48)
+
+
+def answers(model, tokenizer, form):
+    """The logits of each of these."""
+    with torch.no_grad():
+        return [model(**batch).logits for batch in batches(model, tokenizer, form)]
 
 
 def calibration(model, form):
     """What calibrated methods are handed."""
-    tokenizer = AutoTokenizer.from_pretrained(folder(model), local_files_only=True)
-
-    def load():
-        opened, _ = load_model(folder(model, form), form, "cpu")
-        ready(opened, tokenizer)
-        return opened
-
-    return Calibration(load, lambda opened: batches(opened, tokenizer, form))
-
-
-def logits(opened, batch):
-    """The answer to a batch."""
-    return opened(**batch).logits
+    tokenizer = _loaded(model, form)[1]
+    return Calibration(lambda: loaded(model, form)[0], lambda m: batches(m, tokenizer, form))

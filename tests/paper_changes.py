@@ -1,77 +1,172 @@
-"""Results with one thing changed, and what the paper says then: what tests of the paper share."""
+"""What the paper makes of results, and results with something changed: what its tests share.
 
+A change is a function of results that gives others. Rows are chosen by their columns: a value, a
+list of values, a comparison such as ">= 0.5", and for variants a pattern.
+"""
+
+import functools
+import html
+import importlib
+import inspect
 import re
 
-from fake import changed
+import numpy as np
+import pandas as pd
 
 from analysis.paper import claims
 from analysis.paper.data import Data
+from analysis.paper.text import escape
 
 
-def supported(data, name):
-    found = claims.verdict(data, name)
-    words = {
-        True: ": supported by this run",
-        False: ": not supported by this run",
-        None: "cannot be checked in this study",
-    }
-    statement = str(claims.statement(data, name))
-    assert words[found.supported] in statement
-    assert (": supported by this run" in statement) is (found.supported is True)
-    return found.supported
+def _functions(*names):
+    """The public functions of modules, by name."""
+    modules = [importlib.import_module(f"analysis.paper.{name}") for name in names]
+    listed = [pair for module in modules for pair in inspect.getmembers(module, inspect.isfunction)]
+    own = {module.__name__ for module in modules}
+    return {name: f for name, f in listed if f.__module__ in own and not name.startswith("_")}
 
 
-def without(data, *starts):
-    """The same results without the variants whose `method/protocol` begins with one of these."""
-    gone = data["variants"]["variant"].str.contains("|".join(f"/{start}" for start in starts))
-    left = data["variants"][~gone]
-    names = set(left["variant"])
-    found = {**data.tables, "variants": left}
-    found["quality"] = data["quality"][data["quality"]["variant"].isin(names)]
-    contests = data["contests"]
-    found["contests"] = contests[contests["variant"].isin(names) & contests["other"].isin(names)]
-    return Data(found, data.environment)
+MADE = {
+    "figure": _functions("saving_figures", "weight_figures", "method_figures"),
+    "table": _functions("tables", "method_tables", "saving_tables", "source_tables"),
+    "value": _functions("values", "saving_values"),
+    "prose": _functions("sentences", "model_prose", "saving_prose"),
+}
+KEPT, DIFFERENCE = ("retained", "retained_low", "retained_high"), ("difference", "low", "high")
+COMPARISON = re.compile("[<>!=]|not in ")
+
+
+def after(data, *changes):
+    """The results after these changes, one by one."""
+    return functools.reduce(lambda found, change: change(found), changes, data)
+
+
+def both(*changes):
+    """Several changes as one."""
+    return lambda data: after(data, *changes)
+
+
+def _chosen(frame, conditions):
+    rows = pd.Series(True, frame.index)
+    for column, wanted in conditions.items():
+        if column in ("variant", "other"):
+            rows &= frame[column].map(re.compile(wanted).search).map(bool)
+        elif isinstance(wanted, str) and COMPARISON.match(wanted):
+            rows &= frame.eval(f"{column} {wanted}")
+        else:
+            rows &= frame[column].isin(wanted if isinstance(wanted, list) else [wanted])
+    return rows
+
+
+def put(table, values, **conditions):
+    """Other values in some rows of a table: given, a formula of columns ("=…"), or made of rows."""
+
+    def change(data):
+        frame = data[table].copy()
+        rows = _chosen(frame, conditions)
+        assert rows.any(), conditions
+        for column, value in values.items():
+            if isinstance(value, str) and value.startswith("="):
+                value = frame[rows].eval(value[1:])
+            elif callable(value):
+                value = value(frame[rows])
+            if frame[column].dtype.kind in "iu":
+                frame[column] = frame[column].astype(float)
+            frame.loc[rows, column] = value
+        return Data({**data.tables, table: frame}, data.environment)
+
+    return change
+
+
+def drop(table, **conditions):
+    """Without some rows of a table; without conditions it is empty."""
+
+    def change(data):
+        kept = data[table][~_chosen(data[table], conditions)]
+        return Data({**data.tables, table: kept}, data.environment)
+
+    return change
+
+
+def kept(value, low=None, high=None, **conditions):
+    """Some variants retain so much; without ends, for sure."""
+    ends = (value if low is None else low, value if high is None else high)
+    return put("quality", dict(zip(KEPT, (value, *ends), strict=True)), **conditions)
+
+
+def void(**conditions):
+    """Nothing can be said of what these variants retain."""
+    nothing = put("contests", dict.fromkeys(DIFFERENCE, np.nan), **conditions)
+    return both(kept(np.nan, **conditions), nothing)
+
+
+def without(*starts):
+    """Without the variants whose `method/protocol` begins with one of these."""
+    pattern = "|".join(f"/{start}" for start in starts)
+
+    def change(data):
+        found = dict(data.tables)
+        for table, column in (("variants", "variant"), ("quality", "variant"),
+                              ("contests", "variant"), ("contests", "other")):  # fmt: skip
+            found[table] = found[table][~_chosen(found[table], {column: pattern})]
+        return Data(found, data.environment)
+
+    return change
 
 
 def met(data, one, other):
     """Which rows of table `contests` are of these two series, and in which order they stand."""
-    names = data.variants.set_index("variant")["series"].to_dict()
-    pair = data["contests"][["variant", "other"]].map(names.get)
-    first, second = pair["variant"], pair["other"]
-    return ((first == one) & (second == other)), ((first == other) & (second == one))
+    names = data.variants.set_index("variant")["series"]
+    first, second = (data["contests"][column].map(names) for column in ("variant", "other"))
+    straight, turned = (first == one) & (second == other), (first == other) & (second == one)
+    assert (straight | turned).any(), (one, other)
+    return straight, turned
 
 
-def tilted(data, one, other, retained, only=None):
-    """The results in which the first series retains that much more than the other, for sure."""
-    straight, turned = met(data, one, other)
-    assert (straight | turned).any()
+def tilt(one, other, retained, **conditions):
+    """The first series retains that much more than the other, within a hundredth."""
 
-    def change(frame):
-        for rows, sign in ((straight, 1), (turned, -1)):
-            chosen = rows if only is None else rows & only(frame)
+    def change(data):
+        frame = data["contests"].copy()
+        for rows, sign in zip(met(data, one, other), (1, -1), strict=True):
+            chosen = rows & _chosen(frame, conditions)
             ends = sorted([sign * retained - 0.01, sign * retained + 0.01])
-            frame.loc[chosen, ["difference", "low", "high"]] = [sign * retained, *ends]
+            frame.loc[chosen, list(DIFFERENCE)] = [sign * retained, *ends]
+        return Data({**data.tables, "contests": frame}, data.environment)
 
-    return changed(data, "contests", change)
+    return change
 
 
-def keeping(data, values, sparsity="[0-9.]+", variant="{}/one-shot"):
-    """The results in which each of these methods retains so much, for sure."""
+def supported(data, name):
+    """Whether the claim is supported; its statement says so in words, and what is true."""
+    found, statement = claims.verdict(data, name), str(claims.statement(data, name))
+    claimed, otherwise = (escape(s) for s in (found.claim.sentence, found.claim.otherwise))
+    label, verdict = f"Claim *{escape(name)}*", f"by this run ({found.evidence})."
+    assert statement == {
+        None: f"> {label} cannot be checked in this study ({found.evidence}): “{claimed}”",
+        True: f"> **{claimed}** {label}: supported {verdict}",
+        False: f"> **{otherwise}** {label}: not supported {verdict} The claim was: “{claimed}”",
+    }[found.supported]  # fmt: skip
+    return found.supported
 
-    def change(frame):
-        for method, value in values.items():
-            pattern = f"(?:^|/){variant.format(method)}/{sparsity}$"
-            rows = frame["variant"].str.contains(pattern)
-            assert rows.any()
-            frame.loc[rows, ["retained", "retained_low", "retained_high"]] = value
 
-    return changed(data, "quality", change)
+def plain(shown):
+    """As a reader sees it, with ordinary blanks."""
+    seen = html.unescape(str(shown)).replace("\u00a0", " ").replace("\u202f", " ")
+    return seen.replace("\u2060", "").replace("\u200b", "")
 
 
 def cells(table):
-    """A table's body as lists of plain cells."""
-    lines = str(table).strip().splitlines()[2:]
-    return [
-        [re.sub(r"&#(\d+);", lambda m: chr(int(m[1])), c).strip() for c in line[1:-1].split("|")]
-        for line in lines
-    ]
+    """The body of the pipe table in a text, as lists of plain cells."""
+    lines = [line for line in str(table).splitlines() if line.startswith("|")][2:]
+    return [[plain(cell).strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def rows(name, data):
+    """The body of the table of that name, of these results."""
+    return cells(MADE["table"][name](data))
+
+
+def value(name, data, *arguments):
+    """The value of that name, of these results."""
+    return plain(MADE["value"][name](data, *arguments))

@@ -10,8 +10,9 @@ def _note(log):
         stream.write(f"{os.getpid()}\n")
 
 
-def double(objects, *, x, log):
+def double(objects, *, x, log, seconds=0):
     _note(log)
+    time.sleep(seconds)
     return {"twice": 2 * x}
 
 
@@ -20,20 +21,9 @@ def tuples(objects, *, log):
     return {"pair": (1, 2), "by": {1: "a"}}
 
 
-def slow(objects, *, x, log, seconds):
-    _note(log)
-    time.sleep(seconds)
-    return {"twice": 2 * x}
-
-
 def store(objects, *, text, log):
     _note(log)
     return {"files": [{"name": "one", "object": objects.put_bytes(text.encode())}]}
-
-
-def fail(objects, *, log):
-    _note(log)
-    raise ValueError("the step failed")
 
 
 def fail_once(objects, *, log):
@@ -47,12 +37,3 @@ def fail_once(objects, *, log):
 def not_plain(objects, *, log):
     _note(log)
     return {"path": Path(log)}
-
-
-def span(objects, *, x, log, seconds):
-    """Records when it began and ended, on the clock that all processes share."""
-    start = time.monotonic()
-    time.sleep(seconds)
-    with Path(log).open("a", encoding="utf-8") as stream:
-        stream.write(f"{start} {time.monotonic()}\n")
-    return {"x": x}

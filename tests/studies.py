@@ -10,60 +10,36 @@ from analysis.errors import RequestError
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "studies"
+KEYS = yaml.safe_load((ROOT / "tests" / "study_keys.yml").read_text(encoding="utf-8"))
+BASES = KEYS["bases"]
+BERT, HUB, OWN = (BASES[name]["models"][0] for name in ("small", "hub", "own"))
 
 
 def tree(**changes):
     """The content of a small valid study, changed at the top level."""
-    small = {
-        "title": "A study",
-        "models": [{"name": "tiny-bert", "family": "encoder-only", "tasks": ["sentiment"]}],
-        "examples": {"sentiment": 8},
-        "methods": ["magnitude"],
-        "sparsities": [0.5],
-    }
-    return small | changes
+    return BASES["small"] | changes
 
 
-def model(**changes):
-    """One changed model, as a list of models."""
-    return [{"name": "tiny-bert", "family": "encoder-only", "tasks": ["sentiment"]} | changes]
+def of(*models, **changes):
+    """A study of these models; how many examples they answer need not be said."""
+    return tree(models=list(models), examples={}) | changes
 
 
-EVERYTHING = {
-    "methods": ["magnitude", "magnitude-layer", "wanda", "structured", "nm-wanda", "gradual"],
-    "sparsities": [0.5, 0.9],
-    "patterns": ["2:4", "4:8"],
-    "protocols": ["one-shot", "fine-tuned", "distilled"],
-    "calibration": {"examples": 4, "tokens": 8},
-    "recovery": {"tasks": ["sentiment"], "sparsities": [0.9], "unmasked_at": 0.5},
-    "sensitivity": {"tasks": ["sentiment"], "by": "kind", "allocate": [0.5]},
-    "alternatives": {"tasks": ["sentiment"], "experts": 8, "run": [4, 2]},
-    "formats": ["dense", "bitmask+zstd", "csr32", "auto"],
-    "runtime": {"operations": ["forward", "train_step"], "masked_at": 0.9, "task": "sentiment"},
-}
-LANGUAGE = {
-    "models": [
-        {"name": "tiny-gpt2", "family": "decoder-only", "tasks": ["language-modelling"]},
-        {"name": "tiny-bert", "family": "encoder-only", "tasks": ["sentiment"]},
-    ],
-    "examples": {"sentiment": 8, "language-modelling": 8},
-}
+def changed(content, change):
+    """The mapping changed key by key; None takes a key away, `model` changes the first model."""
+    change = dict(change)
+    if "model" in change:
+        first, *others = content["models"]
+        change["models"] = [changed(first, change.pop("model")), *others]
+    for key, value in change.items():
+        if isinstance(value, dict) and isinstance(content.get(key), dict):
+            change[key] = changed(content[key], value)
+    return {key: value for key, value in (content | change).items() if value is not None}
 
 
 def everything(**changes):
-    """A study with everything, its sections changed key by key; None takes a key away."""
-    changed = tree(**EVERYTHING)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(changed.get(key), dict)
-        changed[key] = changed[key] | value if both else value
-        if both:
-            changed[key] = {k: v for k, v in changed[key].items() if v is not None}
-    return {key: value for key, value in changed.items() if value is not None}
-
-
-def masked_only(**changes):
-    """A study whose methods all take a scope of the study's own."""
-    return tree(methods=["magnitude", "wanda", "nm-wanda"]) | changes
+    """A study with everything, changed key by key; None takes a key away."""
+    return changed(BASES["everything"], changes)
 
 
 def to_file(folder, content, name="mine.yml"):
@@ -80,7 +56,7 @@ def to_file(folder, content, name="mine.yml"):
 def refused(path: str, **options) -> str:
     """The one line with which the study is refused."""
     with pytest.raises(RequestError) as caught:
-        study.load(path, **options)
+        pytest.fail(f"not refused: {study.load(path, **options).text}")
     message = str(caught.value)
     assert len(message.splitlines()) == 1
     assert caught.value.exit_status == 2
@@ -90,6 +66,5 @@ def refused(path: str, **options) -> str:
 def refused_saying(path: str, says: list[str]):
     """Fails unless the study is refused in one line that names the file and has these words."""
     message = refused(path)
-    assert path in message
-    for part in says:
-        assert part in message
+    for part in (path, *map(str, says)):
+        assert part in message, (part, message)

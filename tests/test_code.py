@@ -1,16 +1,15 @@
 """The digest of code follows what a program does, through all that it imports, and no more."""
 
-import textwrap
+import shutil
 from pathlib import Path
 
 import pytest
 
-from analysis import code
+from analysis import code, pruning
 
 ROOT = Path(__file__).parents[1]
 
-STEP = '''
-"""What the step does."""
+STEP = '''"""What the step does."""
 
 from analysis import middle
 from analysis.tools import helper
@@ -21,175 +20,108 @@ def step(x):
     # a comment
     return middle.scale(x) + helper(x)
 '''
-MIDDLE = """
-import analysis.deep as deep
-
-
-def scale(x):
-    return deep.FACTOR * x
-"""
+MIDDLE = "import analysis.deep as deep\n\n\ndef scale(x):\n    return deep.FACTOR * x\n"
+HELPER = "def helper(x):\n    return x\n"
+FILES = {"__init__": "", "step": STEP, "middle": MIDDLE, "tools/__init__": HELPER}
+FILES |= {"deep": "FACTOR = 2\n", "unrelated": "VALUE = 1\n"}
 
 
 @pytest.fixture
-def package(tmp_path):
-    """A package `analysis`: step -> middle -> deep, step -> tools.helper; unrelated stands apart.
+def digest(tmp_path_factory):
+    """Writes a package `analysis`, some of its files changed, and gives the digest of its step.
 
-    Each call of the function writes the files, some changed, and gives the digest of the step.
+    step -> middle -> deep, step -> tools.helper; unrelated stands apart.
     """
-    code._facts.cache_clear()
-    files = {
-        "__init__": "",
-        "step": STEP,
-        "middle": MIDDLE,
-        "deep": "FACTOR = 2\n",
-        "tools": "def helper(x):\n    return x\n",
-        "unrelated": "VALUE = 1\n",
-    }
 
-    def digest(**changed):
-        for name, text in (files | changed).items():
-            file = "tools/__init__.py" if name == "tools" else f"{name}.py"
-            path = tmp_path / "analysis" / file
+    def write(**changed):
+        root = tmp_path_factory.mktemp("package")
+        for name, text in (FILES | changed).items():
+            path = root / "analysis" / f"{name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text), encoding="utf-8")
-        code._facts.cache_clear()
-        return code.digest(["analysis.step"], root=tmp_path)
+            path.write_text(text, encoding="utf-8")
+        return code.digest(["analysis.step"], root=root)
 
-    yield digest
-    code._facts.cache_clear()
+    return write
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        STEP.replace("+ helper", "- helper"),
-        STEP.replace("def step(x)", "def step(x, y=1)"),
-        STEP.replace("return", "yield"),
-        STEP.replace("    return", "    x = -x\n    return"),
-        STEP + "\nSEED = 1\n",
-        STEP.replace("def step", "@staticmethod\ndef step"),
-        STEP.replace("def step(x)", "async def step(x)"),
-        STEP + "\nTEXT = 'a string that is no docstring'\n",
-    ],
-)
-def test_another_program_has_another_digest(package, changed):
-    assert package(step=changed) != package()
+ANOTHER = [
+    *(("+ helper", "- helper"), ("def step(x)", "def step(x, y=1)"), ("return", "yield")),
+    *(("    return", "    x = -x\n    return"), ("def step", "@staticmethod\ndef step")),
+    *(("def step(x)", "async def step(x)"), (STEP, STEP + "\nSEED = 1\n")),
+    (STEP, STEP + "\nTEXT = 'a string that is no docstring'\n"),
+    ("    return", "    'no docstring, as it is the second'\n    return"),
+]
+REWORDED = [
+    *(("Docstring.", "Quite another docstring."), ('    """Docstring."""\n', "")),
+    *(("What the step does.", "Something\n\nlonger."), ('"""What the step does."""', "")),
+    *(("# a comment", "# another"), ("    # a comment\n", "\n\n\n"), ("\n\n\n", "\n\n\n\n\n\n")),
+    ("middle.scale(x) + helper(x)", "(\n        middle.scale( x )\n+helper(x,))"),
+    (STEP, f"#!/usr/bin/env python\n# -*- coding: utf-8 -*-\n{STEP}\n# the end\n"),
+]
 
 
-@pytest.mark.parametrize(
-    "reworded",
-    [
-        STEP.replace("Docstring.", "Quite another docstring."),
-        STEP.replace('    """Docstring."""\n', ""),
-        STEP.replace('"""What the step does."""', '"""Something\n\nlonger."""'),
-        STEP.replace('"""What the step does."""', ""),
-        STEP.replace("# a comment", "# another"),
-        STEP.replace("    # a comment\n", "\n\n\n"),
-        STEP.replace("middle.scale(x) + helper(x)", "(\n        middle.scale( x )\n+helper(x,))"),
-        STEP.replace("\n\n\n", "\n\n\n\n\n\n"),
-        STEP + "\n# the end\n",
-        "#!/usr/bin/env python\n# -*- coding: utf-8 -*-\n" + STEP,
-    ],
-)
-def test_words_and_layout_change_nothing(package, reworded):
-    assert package(step=reworded) == package()
-
-
-def test_docstrings_of_classes_and_methods_change_nothing(package):
+def test_another_program_has_another_digest_and_other_words_have_not(digest):
+    same = digest()
+    for old, new in ANOTHER + REWORDED:
+        assert STEP.replace(old, new) != STEP
+        changes = digest(step=STEP.replace(old, new)) != same
+        assert changes == ((old, new) in ANOTHER), new
     text = 'class A:\n    """{}"""\n\n    async def f(self):\n        """{}"""\n        return 1\n'
-    assert package(step=text.format("a", "b")) == package(step=text.format("c", "d"))
+    assert digest(step=text.format("a", "b")) == digest(step=text.format("c", "d"))
 
 
-def test_a_string_after_the_first_statement_counts(package):
-    text = 'def f():\n    x = 1\n    "{}"\n    return x\n'
-    assert package(step=text.format("a")) != package(step=text.format("b"))
+def test_what_is_imported_counts_and_its_words_and_what_is_not_do_not(digest):
+    same = digest()
+    assert digest(middle=MIDDLE.replace("* x", "+ x")) != same
+    assert digest(deep="FACTOR = 3\n") != same
+    assert digest(**{"tools/__init__": HELPER.replace("x\n", "-x\n")}) != same
+    assert digest(deep="# why\nFACTOR = 2  # because\n") == same
+    assert digest(unrelated="VALUE = 2\n") == same
 
 
-def test_an_imported_module_counts(package):
-    assert package(middle=MIDDLE.replace("* x", "+ x")) != package()
+IMPORTS = """import analysis.unrelated
+import analysis.unrelated as u
+from analysis import unrelated
+from analysis.unrelated import VALUE
+from analysis.unrelated import *
+def f(): from analysis.unrelated import VALUE
+class A: import analysis.unrelated
+import os, analysis.unrelated
+if False: from analysis import middle, unrelated
+import numpy.linalg
+from collections import abc
+import analysis_of_others.unrelated"""
 
 
-def test_a_module_imported_by_an_imported_module_counts(package):
-    assert package(deep="FACTOR = 3\n") != package()
+def test_every_way_to_import_is_followed_inside_the_package(digest):
+    for number, line in enumerate(IMPORTS.splitlines()):
+        followed = digest(step=line, unrelated="VALUE = 2") != digest(step=line)
+        assert followed == (number < 9), line
 
 
-def test_an_imported_packages_init_counts(package):
-    assert package(tools="def helper(x):\n    return 2 * x\n") != package()
-
-
-def test_a_comment_in_an_imported_module_changes_nothing(package):
-    assert package(deep="# why\nFACTOR = 2  # because\n") == package()
-
-
-def test_a_module_that_nobody_imports_changes_nothing(package):
-    assert package(unrelated="VALUE = 2\n") == package()
-
-
-@pytest.mark.parametrize(
-    "importing",
-    [
-        "import analysis.unrelated",
-        "import analysis.unrelated as u",
-        "from analysis import unrelated",
-        "from analysis.unrelated import VALUE",
-        "from analysis.unrelated import *",
-        "def f():\n    from analysis.unrelated import VALUE\n    return VALUE",
-        "class A:\n    import analysis.unrelated",
-        "try:\n    import analysis.unrelated\nexcept ImportError:\n    pass",
-        "import os, analysis.unrelated",
-        "if False:\n    from analysis import middle, unrelated",
-    ],
-)
-def test_every_way_to_import_is_followed(package, importing):
-    assert package(step=importing, unrelated="VALUE = 2") != package(step=importing)
-
-
-@pytest.mark.parametrize(
-    "importing",
-    ["import numpy.linalg", "from collections import abc", "import analysis_of_others.unrelated"],
-)
-def test_other_packages_are_not_followed(package, importing):
-    assert package(step=importing, unrelated="VALUE = 2") == package(step=importing)
-
-
-def test_modules_that_import_each_other_end(package):
+def test_modules_that_import_each_other_or_swap_their_code_are_told_apart(digest):
     circle = {"middle": "from analysis import deep\n", "deep": "from analysis import middle\n"}
-    changed = circle | {"deep": "from analysis import middle\nX = 1\n"}
-    assert package(**circle) != package(**changed)
-
-
-def test_two_modules_that_swap_their_code_change_the_digest(package):
-    texts = {"middle": "A = 1\n", "deep": "A = 2\n"}
+    assert digest(**circle) != digest(**circle | {"deep": circle["deep"] + "X = 1\n"})
     both = "from analysis import middle, deep\n"
-    swapped = {"middle": texts["deep"], "deep": texts["middle"]}
-    assert package(step=both, **texts) != package(step=both, **swapped)
+    one, other = "A = 1\n", "A = 2\n"
+    assert digest(step=both, middle=one, deep=other) != digest(step=both, middle=other, deep=one)
 
 
 def test_named_modules_count_in_any_order_and_once():
     modules = ["analysis.registry", "analysis.profile"]
     assert code.digest(modules) == code.digest([*reversed(modules), "analysis.registry"])
     assert code.digest(modules) != code.digest(modules[:1])
+    paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "analysis").rglob("*.py")]
+    every = [".".join(path.parts).removesuffix(".__init__") for path in paths]
+    assert len(code.digest(every)) == 64  # none is too odd to be read
 
 
-def test_every_module_of_the_project_has_a_digest():
-    names = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        for path in (ROOT / "analysis").rglob("*.py")
-    ]
-    digests = {name: code.digest([name]) for name in names}
-    assert all(len(digest) == 64 for digest in digests.values())
-
-
-def test_a_method_does_not_see_another_and_the_registry_sees_none():
-    files = set()
-
-    def closure(name):
-        if name not in files:
-            files.add(name)
-            for imported in code._facts(name, code.ROOT)[1]:
-                closure(imported)
-
-    closure("analysis.pruning.methods.magnitude")
-    closure("analysis.registry")
-    assert "analysis.pruning.methods.magnitude_all" not in files
-    assert not any(name.startswith("analysis.paper") for name in files)
+def test_a_method_does_not_see_another_and_the_registry_sees_none(tmp_path):
+    """Neither sees the paper. What is edited here stands beside them in the package."""
+    shutil.copytree(ROOT / "analysis", tmp_path / "analysis")
+    for path in (*tmp_path.glob("analysis/pruning/methods/*.py"), *tmp_path.rglob("paper/*.py")):
+        if path.stem != "magnitude":
+            path.write_bytes(path.read_bytes() + b"\nEDITED = True\n")
+    names = ["analysis.registry", *map(pruning.module_name, ("magnitude", "magnitude-all"))]
+    same = [code.digest([name]) == code.digest([name], root=tmp_path) for name in names]
+    assert same == [True, True, False]

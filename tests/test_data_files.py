@@ -8,9 +8,7 @@ from hashlib import sha256
 import pyarrow
 import pyarrow.parquet
 import pytest
-from data_client import lines
-from hypothesis import given
-from hypothesis import strategies as st
+from clients import lines
 
 from analysis.data.reading import read, stamp
 from analysis.errors import RequestError, RunError
@@ -61,39 +59,24 @@ def refuses(reads):
 # ---------------------------------------------------------------- what is read
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.NDJSON", "[a]*?.jsonl", "ä b.jsonl"])
-def test_json_lines(reads, name):
-    assert reads(name, lines(ROWS)) == ROWS
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
+def test_json_and_json_lines_however_they_are_called_and_written(reads):
+    for name in ("a.jsonl", "a.json", "a.NDJSON", "[a]*?.jsonl", "ä b.jsonl"):
+        assert reads(name, lines(ROWS)) == ROWS, name
+    for content in (
         json.dumps(ROWS).encode(),
         json.dumps(ROWS, indent=1).encode(),
         lines(ROWS).replace(b"\n", b"\r\n"),
         BOM + lines(ROWS),
         lines(ROWS).rstrip(b"\n"),
-    ],
-)
-def test_other_ways_to_write_json(reads, content):
-    assert reads("a.json", content) == ROWS
+    ):
+        assert reads("a.json", content) == ROWS, content
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("a.csv", CSV),
-        ("a.csv", BOM + CSV),
-        ("a.csv", CSV.replace(b"\n", b"\r\n")),
-        ("a.tsv", 'sentence\tlabel\na, b\t1\n"é ""c"""\t0\n'.encode()),
-    ],
-)
-def test_csv_has_words_in_all_cells(reads, name, content):
-    assert reads(name, content) == [row | {"label": str(row["label"])} for row in ROWS]
-
-
-def test_words_that_look_like_nothing_or_numbers_stay_as_they_are(reads):
+def test_csv_has_words_in_all_cells_as_they_stand(reads):
+    words = [row | {"label": str(row["label"])} for row in ROWS]
+    for content in (CSV, BOM + CSV, CSV.replace(b"\n", b"\r\n")):
+        assert reads("a.csv", content) == words, content
+    assert reads("a.tsv", 'sentence\tlabel\na, b\t1\n"é ""c"""\t0\n'.encode()) == words
     content = b"sentence,label\nNA,1\n007,0\n,1\nnull,1\n1e3,0\n"
     words = [row["sentence"] for row in reads("a.csv", content)]
     assert words == ["NA", "007", "", "null", "1e3"]
@@ -135,32 +118,22 @@ def test_rows_can_be_chosen_by_their_number(reads):
     assert found == [many[9], many[5]]
 
 
-@given(st.integers(1, 40), st.floats(0.01, 0.99))
-def test_two_parts_that_meet_share_nothing_and_leave_nothing_out(rows, at):
-    from analysis.data.reading import _part
-
-    assert [*_part(rows, [0.0, at]), *_part(rows, [at, 1.0])] == list(range(rows))
-
-
-def test_one_file_serves_training_and_test(reads):
-    content = "".join(f"{i}\n" for i in range(10)).encode()
-    train = reads("a.txt", content, ("text",), part=[0.0, 0.8])
-    test = reads("a.txt", content, ("text",), part=[0.8, 1.0])
-    assert [row["text"] for row in train + test] == [str(i) for i in range(10)]
-    assert len(train) == 8
+def test_two_parts_that_meet_share_nothing_and_leave_nothing_out(reads):
+    for rows, at in [(10, 0.8), (2, 0.6), (7, 0.5), (40, 1 / 3), (3, 0.5), (39, 0.123)]:
+        content = "".join(f"{i}\n" for i in range(rows)).encode()
+        train = reads("a.txt", content, ("text",), part=[0.0, at])
+        test = reads("a.txt", content, ("text",), part=[at, 1.0])
+        assert [row["text"] for row in train + test] == [str(i) for i in range(rows)], (rows, at)
+    assert len(reads("a.txt", b"0\n" * 10, ("text",), part=[0.0, 0.8])) == 8
 
 
 # ---------------------------------------------------------------- what is wrong
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt", "a.parquet"])
-def test_empty_files(refuses, name):
-    refuses(name, b"", "is empty")
-
-
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
+        *((f"a.{end}", b"", ("is empty",)) for end in ("jsonl", "csv", "txt", "parquet")),
         ("a.jsonl", b" \r\n\n", ("is empty",)),
         ("a.jsonl", BOM, ("is empty",)),
         ("a.csv", b"sentence,label\n", ("no rows",)),
@@ -191,20 +164,12 @@ def test_wrong_columns_are_named_with_those_there_are(refuses):
     refuses("a.jsonl", lines(ROWS), "'en'", "label of", columns=columns)
 
 
-@pytest.mark.parametrize("part", [[0.5, 0.5], [0.8, 0.2], [-1, 1], [0, 2]])
-def test_parts_that_are_none(tmp_path, part):
+def test_files_formats_and_parts_that_are_none(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(lines(ROWS))
-    with pytest.raises(RequestError, match="within 0 and 1"):
-        read(source(tmp_path / "a.jsonl", part=part), FIELDS)
-
-
-def test_a_part_without_rows(refuses):
-    refuses("a.jsonl", lines(ROWS), "no rows", part=[0.0, 0.1])
-
-
-def test_files_that_are_not_there_and_formats_that_are_none(tmp_path):
-    (tmp_path / "a.jsonl").write_bytes(lines(ROWS))
+    parts = [[0.5, 0.5], [0.8, 0.2], [-1, 1], [0, 2]]
     for path, more, words in [
+        *((tmp_path / "a.jsonl", {"part": part}, "within 0 and 1") for part in parts),
+        (tmp_path / "a.jsonl", {"part": [0.0, 0.1]}, "a.jsonl.* no rows"),
         (tmp_path / "none.jsonl", {}, "none.jsonl does not exist"),
         (tmp_path, {}, "is not a file"),
         (tmp_path / "a.jsonl", {"format": "jsn"}, "Did you mean 'json'"),

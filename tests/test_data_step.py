@@ -10,6 +10,7 @@ import studies
 from analysis import data_calls, study, tasks
 from analysis.errors import RequestError
 from analysis.memo import Memo
+from analysis.steps import data as step
 from analysis.steps.stored_examples import read_examples
 
 ROWS = [{"sentence": f"sentence number {n}", "label": int(n % 3 == 0)} for n in range(30)]
@@ -57,12 +58,16 @@ def of_training(memo, loaded, task="sst2"):
     return memo.run(data_calls.training_examples(loaded, task)).record
 
 
+def stored(memo, record, what="training"):
+    return read_examples(memo.objects, record[what]["object"])
+
+
 # ---------------------------------------------------------------- records
 
 
 def test_all_examples_of_a_file_are_stored_with_their_chance(memo, data):
     record = of_test(memo, chosen(data))
-    assert read_examples(memo.objects, record["data"]["object"]) == ROWS
+    assert stored(memo, record, "data") == ROWS
     assert record["examples"] == 30
     assert record["sample"] == ROWS[:3]
     assert record["chance"] == {"accuracy": pytest.approx(20 / 30)}  # the more frequent label
@@ -73,7 +78,7 @@ def test_all_examples_of_a_file_are_stored_with_their_chance(memo, data):
 def test_so_many_as_the_study_asks_for_the_same_each_time(memo, data):
     loaded = chosen(data, count=7)
     record = of_test(memo, loaded)
-    found = read_examples(memo.objects, record["data"]["object"])
+    found = stored(memo, record, "data")
     assert record["examples"] == len(found) == 7
     assert [ROWS.index(row) for row in found] == sorted(ROWS.index(row) for row in found)
     again = Memo(memo.folder.parent / "other")
@@ -83,46 +88,29 @@ def test_so_many_as_the_study_asks_for_the_same_each_time(memo, data):
 
 def test_training_examples_are_kept_as_the_task_and_as_models_have_them(memo, data):
     record = of_training(memo, chosen(data))
-    assert read_examples(memo.objects, record["data"]["object"]) == ROWS[::-1]
-    trained_on = read_examples(memo.objects, record["training"]["object"])
-    assert trained_on == [{"first": r["sentence"], "label": r["label"]} for r in reversed(ROWS)]
-    assert record["labels"] == 2
-    assert record["examples"] == 30
+    assert stored(memo, record, "data") == ROWS[::-1]
+    assert stored(memo, record) == [
+        {"first": row["sentence"], "label": row["label"]} for row in ROWS[::-1]
+    ]
+    assert (record["labels"], record["examples"]) == (2, 30)
+    few = chosen(data, model={"fine_tuning": {"examples": 5}})  # no more than are learnt from
+    assert data_calls.training_examples(few, "sst2").arguments["count"] == 4096
+    everything = chosen(data, model={"fine_tuning": {"examples": "all"}})
+    assert data_calls.training_examples(everything, "sst2").arguments["count"] is None
 
 
-def test_no_more_training_examples_are_kept_than_are_learnt_from(memo, data):
-    few = {"fine_tuning": {"examples": 5}}
-    loaded = chosen(data, model=few)
-    assert data_calls.training_examples(loaded, "sst2").arguments["count"] == 4096
-    assert of_training(memo, loaded)["examples"] == 30
-    everything = {"fine_tuning": {"examples": "all"}}
-    call = data_calls.training_examples(chosen(data, model=everything), "sst2")
-    assert call.arguments["count"] is None
-
-
-def test_text_to_text_with_label_words(memo, data):
-    model = {"family": "encoder-decoder"}
-    loaded = chosen(data, "sst2-text", model=model)
+def test_training_texts_pairs_and_labels_of_a_users_own_task(memo, data):
+    loaded = chosen(data, "sst2-text", model={"family": "encoder-decoder"})
     record = of_training(memo, loaded, "sst2-text")
-    first = read_examples(memo.objects, record["training"]["object"])[0]
+    first = stored(memo, record)[0]
     assert first["source"] == "sst2 sentence: sentence number 29"
     assert first["target"] == "negative"
     assert record["labels"] is None
-
-
-def test_pairs(memo, data):
     pairs = [{"sentence1": f"a {n}", "sentence2": f"b {n}", "label": n % 2} for n in range(4)]
     write(data / "train.jsonl", pairs)
-    write(data / "test.jsonl", pairs)
     record = of_training(memo, chosen(data, "mrpc"), "mrpc")
-    found = read_examples(memo.objects, record["training"]["object"])
-    assert found[1] == {"first": "a 1", "second": "b 1", "label": 1}
-
-
-def test_labels_of_a_users_own_task_are_counted(memo, data):
-    rows = [{"sentence": f"text {n}", "label": n % 5} for n in range(20)]
-    write(data / "test.jsonl", rows)
-    write(data / "train.jsonl", rows)
+    assert stored(memo, record)[1] == {"first": "a 1", "second": "b 1", "label": 1}
+    write(data / "train.jsonl", [{"sentence": f"t {n}", "label": n % 5} for n in range(20)])
     loaded = chosen(data, "text-classification")
     assert of_training(memo, loaded, "text-classification")["labels"] == 5
 
@@ -140,22 +128,16 @@ OFF = {"fine_tune": None}  # nothing is learnt
 def test_parts_of_one_file_share_nothing_and_leave_nothing_out(memo, data):
     loaded = chosen(data, train="test.jsonl", test_part=[0.8, 1.0], train_part=[0.0, 0.8])
     test, training = of_test(memo, loaded), of_training(memo, loaded)
-    whole = [read_examples(memo.objects, r["data"]["object"]) for r in (training, test)]
+    whole = [stored(memo, record, "data") for record in (training, test)]
     assert whole[0] + whole[1] == ROWS
     assert len(whole[1]) == 6
 
 
 def test_stand_ins_are_stored_in_the_same_way(memo):
-    made = memo.objects
-    from analysis.steps import data as step
-
-    record = step.stand_in_training(made, task_name="mrpc", count=6, seed=0)
-    assert record["revision"] == "stand-in"
-    assert record["labels"] == 2
-    test = step.stand_in_test(made, task_name="mrpc", count=6, seed=0)
-    assert test["examples"] == 6
-    texts = [read_examples(made, r["data"]["object"]) for r in (record, test)]
-    assert texts[0] != texts[1]
+    record = step.stand_in_training(memo.objects, task_name="mrpc", count=6, seed=0)
+    test = step.stand_in_test(memo.objects, task_name="mrpc", count=6, seed=0)
+    assert (record["revision"], record["labels"], test["examples"]) == ("stand-in", 2, 6)
+    assert stored(memo, record, "data") != stored(memo, test, "data")
 
 
 # ---------------------------------------------------------------- keys

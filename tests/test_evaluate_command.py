@@ -4,182 +4,108 @@ import json
 import shutil
 
 import families
-import numpy as np
 import pytest
 import sklearn.metrics
 import torch
-from mini import analysis, one_line
+from commandline import one_line, request
+from mini import analysis
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from analysis import language, tasks
-from analysis.commands.evaluate import evaluate
-from analysis.errors import AnalysisError, RequestError
+from analysis import display, language, tasks
 
-BERT = "google-bert/bert-base-uncased"
 COUNT = 40
-
-
-def pairs():
-    found = language.paraphrase(COUNT, 3)
-    return [{key: e[key] for key in ("sentence1", "sentence2", "label")} for e in found]
+PAIRS = [
+    {key: pair[key] for key in ("sentence1", "sentence2", "label")}
+    for pair in language.paraphrase(COUNT, 3)
+]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A folder with a tiny classifier of random weights and a file of pairs."""
+    """A folder with a tiny random classifier, a file of pairs and one that is none."""
     folder = tmp_path_factory.mktemp("evaluated")
-    shutil.copytree(families.folder(BERT, "classification"), folder / "model")
-    lines = "".join(json.dumps(example) + "\n" for example in pairs())
-    (folder / "pairs.jsonl").write_text(lines, encoding="utf-8")
+    shutil.copytree(
+        families.folder("google-bert/bert-base-uncased", "classification"), folder / "model"
+    )
+    (folder / "empty").mkdir()
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
+    (folder / "halved.jsonl").write_text('{"sentence1": "a", "sentence2": "", "label": 1}')
     return folder
 
 
-@pytest.fixture(scope="module")
-def done(project):
-    """The command as a user calls it, once."""
-    return analysis(project, "evaluate", "model", "--task", "mrpc", "--data", "pairs.jsonl")
+def asked(project, model, task, data=None, *more):
+    of_file = ("--data", f"{data}.jsonl") if data else ()
+    return request("evaluate", model, "--task", task, *of_file, *more, folder=project)
 
 
-@pytest.fixture(scope="module")
-def predictions(project):
-    """What the model says, one pair at a time."""
-    model = AutoModelForSequenceClassification.from_pretrained(project / "model").eval()
-    tokenizer = AutoTokenizer.from_pretrained(project / "model")
-    said = []
-    with torch.inference_mode():
-        for pair in pairs():
-            read = tokenizer(pair["sentence1"], pair["sentence2"], return_tensors="pt")
-            said.append(int(model(**read).logits.argmax()))
-    return said
-
-
-def test_stdout_is_one_json_object_and_nothing_else(done):
+def test_scores_are_those_of_scikit_learn_on_what_the_model_says_of_each_pair(project):
+    done = analysis(project, "evaluate", "model", "--task", "mrpc", "--data", "pairs.jsonl")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["model"] == "model"
-    assert found["revision"] is None
-    assert found["task"] == "mrpc"
-    assert found["examples"] == COUNT
+    assert "Traceback" not in done.stderr
+    found = json.loads(done.stdout)  # an object and nothing else
+    stated = {key: found[key] for key in ("model", "revision", "task", "examples")}
+    assert stated == {"model": "model", "revision": None, "task": "mrpc", "examples": COUNT}
     assert len(found["data_sha256"]) == len(found["weights_sha256"]) == 64
     assert set(found["metrics"]) == set(tasks.task("mrpc").metrics)
-    assert "Traceback" not in done.stderr
-
-
-def test_scores_are_those_of_scikit_learn_on_the_predictions(done, predictions):
-    found = json.loads(done.stdout)["metrics"]
-    labels = [pair["label"] for pair in pairs()]
+    model = AutoModelForSequenceClassification.from_pretrained(project / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(project / "model")
+    labels, said = [pair["label"] for pair in PAIRS], []
+    with torch.inference_mode():
+        for pair in PAIRS:
+            read = tokenizer(pair["sentence1"], pair["sentence2"], return_tensors="pt")
+            said.append(int(model(**read).logits.argmax()))
     expected = {
-        "accuracy": sklearn.metrics.accuracy_score(labels, predictions),
-        "f1": sklearn.metrics.f1_score(labels, predictions, zero_division=0.0),
+        "accuracy": sklearn.metrics.accuracy_score(labels, said),
+        "f1": sklearn.metrics.f1_score(labels, said, zero_division=0.0),
     }
+    metrics = found["metrics"]
     for metric, value in expected.items():
-        assert found[metric]["value"] == pytest.approx(value, abs=1e-12)
-        assert found[metric]["low"] <= value <= found[metric]["high"]
-    always = [max((0, 1), key=labels.count)] * COUNT
-    assert found["accuracy"]["chance"] == sklearn.metrics.accuracy_score(labels, always)
-    assert found["accuracy"]["best"] == 1.0
+        assert metrics[metric]["value"] == pytest.approx(value, abs=1e-12)
+        assert metrics[metric]["low"] <= value <= metrics[metric]["high"]
+    assert metrics["accuracy"]["chance"] == max(map(labels.count, (0, 1))) / COUNT
+    assert metrics["accuracy"]["best"] == 1.0
+    assert found["collapsed"] == (len(set(said)) == 1)
 
 
-def test_whether_it_always_says_the_same(done, predictions):
-    assert json.loads(done.stdout)["collapsed"] == (len(np.unique(predictions)) == 1)
+def test_it_is_remembered_and_fewer_examples_are_another_question(project, monkeypatch):
+    """And progress goes to stderr: a script that reads the object is not disturbed by it."""
+    monkeypatch.setattr(display, "_SECONDS_BEFORE_FIRST", 0.0)
+    once, again = (asked(project, "model", "mrpc", "pairs", "--examples", "7") for _ in range(2))
+    assert json.loads(once.stdout)["examples"] == 7
+    assert again.stdout == once.stdout
+    assert "model: evaluating 0 of" in once.stderr
+    assert "evaluating" not in again.stderr
 
 
-def test_it_is_remembered_and_fewer_examples_are_another_question(
-    project, done, capsys, monkeypatch
-):
-    monkeypatch.chdir(project)
-    assert done.returncode == 0
-    evaluate("model", None, "mrpc", project / "pairs.jsonl", 7)
-    captured = capsys.readouterr()
-    assert json.loads(captured.out)["examples"] == 7
-    evaluate("model", None, "mrpc", project / "pairs.jsonl", 7)
-    assert capsys.readouterr().out == captured.out
+WRONG = [  # model, task, data, what else; what the line says
+    ("model", "mrcp", "pairs", "", "'mrcp'|Did you mean 'mrpc'?"),
+    ("model", "xsum", "pairs", "", "xsum|text-to-text|encoder-only"),
+    ("model", "mrpc", "none", "", "none.jsonl|sentence1"),
+    ("model", "sst2", "pairs", "", "sentence|Allowed"),
+    ("model", "text-classification", None, "", "text-classification|data"),
+    ("empty", "mrpc", "pairs", "", "config.json"),
+    ("tiny-bert", "headline", None, "", "tiny-bert|headline"),
+    ("model", "mrpc", "pairs", "--revision main", "--revision main was given for model"),
+    ("tiny-bert", "mrpc", "pairs", "--revision main", "--revision main was given for tiny-bert"),
+    ("model", "mrpc", "halved", "", "row 1|sentence2"),
+]
 
 
-def test_progress_and_warnings_go_to_stderr(project, capsys, monkeypatch):
-    """Steps say what they do; a script that reads the object is not disturbed by it."""
-    from analysis import progress
-    from analysis.commands import evaluate as command
-
-    def with_reports(*arguments, _scores=command._scores):
-        assert list(progress.track(range(3), "thinking")) == [0, 1, 2]
-        return _scores(*arguments)
-
-    monkeypatch.chdir(project)
-    monkeypatch.setattr(command, "_scores", with_reports)
-    monkeypatch.setattr("analysis.display._SECONDS_BEFORE_FIRST", 0.0)
-    evaluate("model", None, "mrpc", project / "pairs.jsonl", 5)
-    captured = capsys.readouterr()
-    assert json.loads(captured.out)["examples"] == 5
-    assert "model: thinking" in captured.err
-
-
-@pytest.mark.parametrize(
-    ("asked", "says"),
-    [
-        (("model", "mrcp", "pairs.jsonl"), ["'mrcp'", "Did you mean 'mrpc'?"]),
-        (("model", "xsum", "pairs.jsonl"), ["xsum", "text-to-text", "encoder-only"]),
-        (("model", "mrpc", "none.jsonl"), ["none.jsonl", "sentence1"]),
-        (("model", "sst2", "pairs.jsonl"), ["sentence", "Allowed"]),
-        (("model", "text-classification", None), ["text-classification", "data"]),
-        (("empty", "mrpc", "pairs.jsonl"), ["config.json"]),
-        (("tiny-bert", "headline", None), ["tiny-bert", "headline"]),
-    ],
-)
-def test_what_does_not_fit_is_one_line(project, monkeypatch, asked, says):
-    monkeypatch.chdir(project)
-    (project / "empty").mkdir(exist_ok=True)
-    model, task, data = asked
-    with pytest.raises(RequestError) as caught:
-        evaluate(model, None, task, project / data if data else None)
-    assert caught.value.exit_status == 2
-    assert "\n" not in str(caught.value)
-    for part in says:
-        assert part in str(caught.value)
-
-
-@pytest.mark.parametrize("model", ["model", "tiny-bert"])
-def test_only_models_of_the_hub_have_revisions(project, monkeypatch, model):
-    monkeypatch.chdir(project)
-    with pytest.raises(RequestError, match=f"--revision main was given for {model}"):
-        evaluate(model, "main", "mrpc", project / "pairs.jsonl")
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ("", ["empty"]),
-        ("{not json\n", ["line 1"]),
-        ('{"sentence1": "a", "sentence2": "b", "label": -1}\n', ["row 1", "label"]),
-        ('{"sentence1": "a", "sentence2": "", "label": 1}\n', ["row 1", "sentence2"]),
-    ],
-)
-def test_a_file_that_is_none_is_one_line(project, monkeypatch, content, says):
-    monkeypatch.chdir(project)
-    (project / "bad.jsonl").write_text(content, encoding="utf-8")
-    with pytest.raises(AnalysisError) as caught:
-        evaluate("model", None, "mrpc", project / "bad.jsonl")
-    assert "\n" not in str(caught.value)
-    for part in says:
-        assert part in str(caught.value)
-
-
-def test_errors_of_the_command_are_one_line_with_exit_status_2(project):
-    done = analysis(project, "evaluate", "model", "--task", "mrcp")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert "Did you mean 'mrpc'?" in one_line(done.stderr)
-    done = analysis(project, "evaluate", "model")
+def test_what_does_not_fit_is_one_line_with_exit_status_2(project):
+    for model, task, data, more, says in WRONG:
+        done = asked(project, model, task, data, *more.split())
+        assert (done.returncode, done.stdout) == (2, ""), says
+        line = one_line(done.stderr)
+        assert all(part in line for part in says.split("|")), line
+    done = request("evaluate", "model", folder=project)
     assert done.returncode == 2
     assert "--task" in one_line(done.stderr)
 
 
 def test_tasks_are_listed_one_a_line(tmp_path):
-    done = analysis(tmp_path, "evaluate", "--list-tasks")
+    done = request("evaluate", "--list-tasks", folder=tmp_path)
     assert done.returncode == 0
-    lines = done.stdout.splitlines()
-    assert [line.split(":")[0] for line in lines] == tasks.names()
     assert "sst2: classification; " in done.stdout
-    for line in lines:
-        task = tasks.task(line.split(":")[0])
-        assert line.endswith(f"fields of a file: {', '.join(task.row_fields)}")
+    for name, line in zip(tasks.names(), done.stdout.splitlines(), strict=True):
+        assert line.startswith(f"{name}: ")
+        assert line.endswith(f"fields of a file: {', '.join(tasks.task(name).row_fields)}")

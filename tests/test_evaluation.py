@@ -1,278 +1,289 @@
-"""The step of evaluation: what is remembered between variants changes no answer."""
+"""The step of evaluation: models are loaded whole, by form and type, and pruned in memory; what is
+remembered between variants changes no answer."""
 
 import functools
+import itertools
 import json
 
-import architectures
-import mini
+import accelerate
+import accelerate.utils
 import numpy as np
 import pytest
 import torch
-import transformers
+from loud_models import CASES, opened
+from safetensors.numpy import load_file, save_file
 
 from analysis.errors import RequestError, RunError
-from analysis.models.loading import load_model
+from analysis.models.loading import DTYPES, load_model, put, resolve_dtype
+from analysis.models.tokenizing import open_tokenizer
 from analysis.models.weights import FILE, read_weights, weights_sha256
 from analysis.objects import Objects, content_digest
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
+from analysis.scoring.batches import MEMORY_BYTES
 from analysis.steps import evaluation
 from analysis.steps.evaluation import evaluate_variant
 from analysis.steps.examples import make_examples
 from analysis.tasks import task as described
 
-_LONG = {"max_position_embeddings": 96}
-KINDS = {  # model class, its sizes, whose tokenizer, a task, a weight used twice where there is one
-    "bert": (
-        "BertForSequenceClassification",
-        architectures.ENCODER | _LONG,
-        "Bert",
-        "sentiment",
-        "bert.embeddings.word_embeddings.weight",
-    ),
-    "gpt2": (
-        "GPT2LMHeadModel",
-        architectures.ARCHITECTURES["GPT2"][1] | {"n_positions": 96},
-        "GPT2",
-        "language-modelling",
-        "transformer.wte.weight",
-    ),
-    "bart": (
-        "BartForConditionalGeneration",
-        architectures.BOTH | _LONG,
-        "Bart",
-        "headline",
-        "model.shared.weight",
-    ),
+KINDS = {  # a task, and a weight used twice where there is one
+    "bert": ("sentiment", "bert.embeddings.word_embeddings.weight"),
+    "gpt2": ("language-modelling", "transformer.wte.weight"),
+    "bart": ("headline", "model.shared.weight"),
 }
-EXAMPLES = 24
 every_kind = pytest.mark.parametrize("kind", KINDS)
+other_memory = itertools.count(MEMORY_BYTES + 1)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(autouse=True)
-def nothing_remembered():
-    evaluation._remembered.clear()
-    yield
-    evaluation._remembered.clear()
+@pytest.fixture
+def loads(monkeypatch):
+    """The folders of the models that are loaded."""
+    found, own = [], load_model
+    monkeypatch.setattr(
+        evaluation, "load_model", lambda folder, *rest: found.append(folder) or own(folder, *rest)
+    )
+    return found
+
+
+def saved(folder, case):
+    for one in opened(case)[:2]:
+        one.save_pretrained(folder)
+    return folder
 
 
 @functools.cache
-def dense(kind):
-    """A model whose weights are large enough that each of them tells in its answers."""
-    name, sizes, architecture, *_ = KINDS[kind]
-    model_class = getattr(transformers, name)
-    config = model_class.config_class(**architectures.SMALL | {"decoder_start_token_id": 2} | sizes)
-    torch.manual_seed(0)
-    model = model_class(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    return model, mini.tokenizer(architecture)
+def checkpoint_of(objects, kind):
+    with objects.scratch() as scratch:
+        return objects.adopt(saved(scratch / "checkpoint", kind))
 
 
-def adopt(objects, model, tokenizer):
+@functools.cache
+def data_of(objects, kind):
+    made = make_examples(objects, task_name=KINDS[kind][0], count=16, seed=0)
+    return made["data"]["object"]
+
+
+def stored(objects, pruned, sha256="0" * 64):
+    with objects.scratch() as scratch:
+        write_pruned(scratch / "masks", pruned, sha256)
+        return objects.adopt(scratch / "masks")
+
+
+@functools.cache
+def masks_of(objects, kind, seed, change):
+    """Pruned matrices, the shared one among them; where `change`, others have other values too."""
+    weights = read_weights(objects.open(checkpoint_of(objects, kind)))
+    generator = np.random.default_rng(seed)
+    matrices = sorted(name for name, array in weights.items() if array.ndim == 2)
+    chosen = {KINDS[kind][1], *generator.choice(matrices, 4, replace=False).tolist()}
+    masks = {name: generator.random(weights[name].shape) < 0.6 for name in chosen}
+    name = min(chosen)
+    values = {name: np.where(masks[name], weights[name] * 2, 0).astype(np.float32)}
+    return stored(objects, Pruned(masks, values if change else {}), weights_sha256(weights))
+
+
+def evaluated(objects, kind, masks=None, **other):
+    asked = {"checkpoint": checkpoint_of(objects, kind), "data": data_of(objects, kind)}
+    asked |= {"task_name": KINDS[kind][0], "batch_size": 8, "threads": 1, "device": "cpu"}
+    record = evaluate_variant(objects, masks=masks, **asked | other)
+    return {key: value for key, value in record.items() if key != "evaluate_seconds"}
+
+
+def alone(objects, kind, masks):
+    """With nothing remembered: nobody has asked for so much memory before."""
+    return evaluated(objects, kind, masks, memory_bytes=next(other_memory))
+
+
+def by_hand(objects, kind, masks):
+    """The variant as a checkpoint of its own: the weights as pruning left them, saved."""
+    folder = objects.open(checkpoint_of(objects, kind))
+    model, tokenizer = load_model(folder, described(KINDS[kind][0]).form, "cpu")
+    for name, array in applied(read_weights(folder), read_pruned(objects.open(masks))).items():
+        model.state_dict()[name].copy_(torch.from_numpy(array))
     with objects.scratch() as scratch:
         model.save_pretrained(scratch / "checkpoint")
         tokenizer.save_pretrained(scratch / "checkpoint")
         return objects.adopt(scratch / "checkpoint")
 
 
-@functools.cache
-def checkpoint_of(objects, kind):
-    return adopt(objects, *dense(kind))
-
-
-def task_of(kind):
-    return KINDS[kind][3]
-
-
-@functools.cache
-def data_of(objects, kind):
-    made = make_examples(objects, task_name=task_of(kind), count=EXAMPLES, seed=0)
-    return made["data"]["object"]
-
-
-def masks_of(objects, kind, seed, change):
-    """Pruned matrices, the shared one among them; where `change`, others have other values too."""
-    weights = read_weights(objects.open(checkpoint_of(objects, kind)))
-    generator = np.random.default_rng(seed)
-    matrices = sorted(name for name, array in weights.items() if array.ndim == 2)
-    chosen = {KINDS[kind][4], *generator.choice(matrices, 4, replace=False).tolist()}
-    masks = {name: generator.random(weights[name].shape) < 0.6 for name in chosen}
-    values = {}
-    if change:
-        name = sorted(chosen)[0]
-        values[name] = np.where(masks[name], weights[name] * 2, 0).astype(np.float32)
-    with objects.scratch() as scratch:
-        pruned = Pruned(masks, values)
-        write_pruned(scratch / "masks", pruned, weights_sha256(weights))
-        return objects.adopt(scratch / "masks")
-
-
-def evaluated(objects, kind, masks=None, checkpoint=None, batch_size=8, data=None, **more):
-    record = evaluate_variant(
-        objects,
-        checkpoint=checkpoint or checkpoint_of(objects, kind),
-        masks=masks,
-        task_name=task_of(kind),
-        data=data or data_of(objects, kind),
-        batch_size=batch_size,
-        threads=1,
-        device="cpu",
-        **more,
-    )
-    return {key: value for key, value in record.items() if key != "evaluate_seconds"}
-
-
-def by_hand(objects, kind, masks):
-    """The variant as a checkpoint of its own: the weights as pruning left them, saved."""
-    folder = objects.open(checkpoint_of(objects, kind))
-    left = applied(read_weights(folder), read_pruned(objects.open(masks)))
-    model, tokenizer = load_model(folder, described(task_of(kind)).form, "cpu")
-    state = model.state_dict()
-    for name, array in left.items():
-        state[name].copy_(torch.from_numpy(array))
-    return adopt(objects, model, tokenizer)
-
-
-# ---------------------------------------------------------------- what is remembered
-
-
 @every_kind
-def test_variants_one_after_another_are_as_each_alone(objects, kind):
-    variants = [None, *(masks_of(objects, kind, seed, change=seed % 2) for seed in range(4))]
-    alone = []
-    for masks in variants:
-        evaluation._remembered.clear()
-        alone.append(evaluated(objects, kind, masks))
-    for i in (0, 1, 2, 1, 4, 0, 3, 3, 0):
-        assert evaluated(objects, kind, variants[i]) == alone[i]
-    assert evaluation._remembered.opened == 1
+def test_variants_in_any_order_are_as_each_alone_and_as_pruning_left_them(objects, kind, loads):
+    masks = [None, *(masks_of(objects, kind, seed, seed % 2) for seed in range(3))]
+    expected = [alone(objects, kind, one) for one in masks]
+    assert len(loads) == len(masks)
+    for one, found in zip(masks[1:3], expected[1:3], strict=True):
+        assert evaluated(objects, kind, checkpoint=by_hand(objects, kind, one)) == found
+    loads.clear()
+    memory_bytes = next(other_memory)
+    for i in (0, 1, 2, 1, 3, 0, 3, 3, 0):
+        assert evaluated(objects, kind, masks[i], memory_bytes=memory_bytes) == expected[i]
+    assert len(loads) == 1
     if kind == "gpt2":  # perplexity tells every change
-        assert all(found["metrics"] != alone[0]["metrics"] for found in alone[1:])
+        assert all(found["metrics"] != expected[0]["metrics"] for found in expected[1:])
 
 
-@pytest.mark.parametrize("change", [False, True])
-@every_kind
-def test_a_variant_is_its_checkpoint_as_pruning_left_it(objects, kind, change):
-    masks = masks_of(objects, kind, 7, change)
-    own = by_hand(objects, kind, masks)
-    evaluated(objects, kind)
-    assert evaluated(objects, kind, masks) == evaluated(objects, kind, checkpoint=own)
+def size_of(objects, kind):
+    weights = read_weights(objects.open(checkpoint_of(objects, kind)))
+    return sum(array.nbytes for array in weights.values())
 
 
-def test_models_of_several_tasks_may_come_in_turn(objects):
-    variants = {kind: masks_of(objects, kind, 1, change=True) for kind in KINDS}
-    first = {kind: evaluated(objects, kind, masks) for kind, masks in variants.items()}
-    for _ in range(2):
-        for kind, masks in variants.items():
-            assert evaluated(objects, kind, masks) == first[kind]
-    assert evaluation._remembered.opened == len(KINDS)
-
-
-def test_what_is_remembered_is_bounded_in_bytes(objects, monkeypatch):
-    size = sum(
-        weights.nbytes
-        for weights in read_weights(objects.open(checkpoint_of(objects, "bert"))).values()
-    )
-    monkeypatch.setattr(evaluation._remembered, "_limit", int(2.5 * size))
+def test_what_is_remembered_is_bounded_and_the_longest_unused_goes(objects, loads, monkeypatch):
+    bounded = type(evaluation._remembered)(int(2.5 * size_of(objects, "bert")))
+    monkeypatch.setattr(evaluation, "_remembered", bounded)
+    counted = []
     for batch_size in (1, 2, 1, 3, 1, 2):  # 1 and 2, then 1 and 3, then 1 and 2
         evaluated(objects, "bert", batch_size=batch_size)
-        assert 0 < evaluation._remembered.bytes <= 2.5 * size
-    assert evaluation._remembered.opened == 4
+        counted.append(len(loads))
+    assert counted == [1, 2, 2, 3, 3, 4]
 
 
-@pytest.mark.parametrize("change", [False, True])
 @every_kind
-def test_a_large_model_is_pruned_in_place_and_forgotten(objects, kind, change, monkeypatch):
-    masks = masks_of(objects, kind, 3, change)
-    small = [evaluated(objects, kind, variant) for variant in (None, masks)]
-    evaluation._remembered.clear()
-    monkeypatch.setattr(evaluation, "_LARGE_BYTES", 0)
-    for i in (0, 1, 0, 1, 1):
-        assert evaluated(objects, kind, (None, masks)[i]) == small[i]
-        assert evaluation._remembered.bytes == 0
-    folder = objects.path(checkpoint_of(objects, kind))
-    assert content_digest(folder) == checkpoint_of(objects, kind)  # the file is as it was
+def test_a_large_model_is_pruned_in_place_and_forgotten(objects, kind, loads, monkeypatch):
+    variants = [None, *(masks_of(objects, kind, 1, change) for change in (False, True))]
+    small = [evaluated(objects, kind, masks) for masks in variants]
+    loads.clear()
+    memory_bytes, digest = next(other_memory), checkpoint_of(objects, kind)
+    for too_large, order, counted in ((1, (0, 1, 0, 2, 2), 5), (0, (1, 0), 6)):
+        monkeypatch.setattr(evaluation, "_LARGE_BYTES", size_of(objects, kind) - too_large)
+        for i in order:
+            assert evaluated(objects, kind, variants[i], memory_bytes=memory_bytes) == small[i]
+        assert len(loads) == counted
+    assert content_digest(objects.path(digest)) == digest  # the file is as it was
 
 
 def test_a_step_that_fails_leaves_the_model_as_it_was(objects):
-    whole = evaluated(objects, "gpt2")
-    with objects.scratch() as scratch:
-        strange = Pruned({"no.such.weight": np.ones((2, 2), bool)})
-        write_pruned(scratch / "masks", strange, "0" * 64)
-        digest = objects.adopt(scratch / "masks")
+    whole, strange = evaluated(objects, "gpt2"), Pruned({"no.such.weight": np.ones((2, 2), bool)})
     with pytest.raises(KeyError):
-        evaluated(objects, "gpt2", digest)
+        evaluated(objects, "gpt2", stored(objects, strange))
     assert evaluated(objects, "gpt2") == whole
 
 
-@pytest.mark.parametrize("which", ["checkpoint", "data"])
-def test_what_has_been_damaged_is_refused_though_it_was_read_before(tmp_path, which):
-    objects = Objects(tmp_path)
-    evaluated(objects, "bert")
-    digests = {"checkpoint": checkpoint_of(objects, "bert"), "data": data_of(objects, "bert")}
-    path = objects.path(digests[which])
-    (path / FILE if path.is_dir() else path).write_bytes(b"damaged")
-    with pytest.raises(RunError, match="missing or damaged"):
-        evaluate_variant(
-            objects,
-            **digests,
-            masks=None,
-            task_name="sentiment",
-            batch_size=8,
-            threads=1,
-            device="cpu",
-        )
+def test_what_has_been_damaged_is_refused_though_it_was_read_before(tmp_path):
+    for of in (data_of, checkpoint_of):
+        objects = Objects(tmp_path / of.__name__)
+        evaluated(objects, "bert")
+        path = objects.path(of(objects, "bert"))
+        (path / FILE if path.is_dir() else path).write_bytes(b"damaged")
+        with pytest.raises(RunError, match="missing or damaged"):
+            evaluated(objects, "bert")
 
 
-# ---------------------------------------------------------------- what is recorded
-
-
-def data_for(objects, examples):
-    return objects.put_bytes("".join(json.dumps(example) + "\n" for example in examples).encode())
-
-
-@pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16", "float16"])
-def test_models_compute_in_the_type_asked_for(objects, dtype):
-    found = evaluated(objects, "gpt2", dtype=dtype)
-    whole = evaluated(objects, "gpt2")
-    assert (found == whole) == (dtype in ("auto", "float32"))
-    value, expected = (r["metrics"]["perplexity"]["value"] for r in (found, whole))
-    assert value == pytest.approx(expected, rel=0.2)
-
-
-def test_a_pruned_model_in_half_precision_has_the_same_zeros(objects):
-    masks = masks_of(objects, "gpt2", 5, change=True)
-    dense, pruned = (evaluated(objects, "gpt2", m, dtype="bfloat16") for m in (None, masks))
-    whole = evaluated(objects, "gpt2", masks)
-    assert pruned["metrics"] != dense["metrics"]
-    value, expected = (r["metrics"]["perplexity"]["value"] for r in (pruned, whole))
-    assert value == pytest.approx(expected, rel=0.2)
-
-
-def test_a_type_that_there_is_not_is_refused(objects):
-    with pytest.raises(RequestError, match="float32"):
-        evaluated(objects, "bert", dtype="float64")
+def test_models_compute_in_the_type_asked_for_pruned_or_not(objects):
+    perplexities = {}
+    for masks in (None, masks_of(objects, "gpt2", 5, True)):
+        whole = evaluated(objects, "gpt2", masks)
+        for dtype in DTYPES:
+            found = evaluated(objects, "gpt2", masks, dtype=dtype)
+            assert (found == whole) == (dtype in ("auto", "float32"))
+            value, exact = (r["metrics"]["perplexity"]["value"] for r in (found, whole))
+            assert value == pytest.approx(exact, rel=0.2)
+            perplexities.setdefault(dtype, set()).add(value)
+    assert [len(found) for found in perplexities.values()] == [2] * 4
 
 
 @every_kind
-def test_the_batch_size_may_be_left_to_the_memory(objects, kind):
-    exact = kind != "gpt2"
-    for memory_bytes in (1, 2_000_000, 10**10):
-        found = evaluated(objects, kind, batch_size="auto", memory_bytes=memory_bytes)
-        whole = evaluated(objects, kind)
-        for name, scored in found["metrics"].items():
-            rows = whole["metrics"][name]["rows"]
-            assert scored["rows"] == (rows if exact else [pytest.approx(row) for row in rows])
-
-
-@pytest.mark.parametrize("kind", ["bert", "bart", "gpt2"])
 def test_only_answers_that_should_differ_are_called_collapsed(objects, kind):
-    task = described(task_of(kind))
-    data = data_for(
-        objects, [dict.fromkeys(task.inputs, "the film") | {"label": 0, "summary": "a"}] * 5
-    )
-    record = evaluated(objects, kind, data=data)
+    example = dict.fromkeys(described(KINDS[kind][0]).inputs, "the film")
+    line = json.dumps(example | {"label": 0, "summary": "a"}) + "\n"
+    record = evaluated(objects, kind, data=objects.put_bytes(line.encode() * 5))
     assert record["collapsed"] == (kind != "gpt2")
     assert record["examples"] == 5
+    assert not evaluated(objects, kind)["collapsed"]
+
+
+def require_one_line(kind, says, call, *arguments):
+    with pytest.raises(kind, match=says) as caught:
+        call(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_each_form_has_its_head_and_the_type_asked_for(tmp_path):
+    for case in ("bert", "masked-bert", "masked-deberta", "gpt2", "cloze", "t5"):
+        folder = saved(tmp_path / case, case)
+        for dtype in DTYPES:
+            model, _ = load_model(folder, CASES[case][2].form, "cpu", dtype)
+            assert type(model).__name__ == CASES[case][0]
+            assert model.dtype == (torch.float32 if dtype == "auto" else getattr(torch, dtype))
+            assert not model.training
+
+
+def test_the_automatic_type_is_the_best_that_the_device_has(monkeypatch):
+    assert resolve_dtype("auto", "cpu") is torch.float32
+    for has_it, expected in ((True, torch.bfloat16), (False, torch.float16)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated, has_it=has_it: has_it)
+        assert resolve_dtype("auto", "cuda") is expected
+        assert resolve_dtype("float32", "cuda") is torch.float32
+    for dtype in ("float64", "int8", "", "half"):
+        require_one_line(RequestError, "dtype.*bfloat16", resolve_dtype, dtype, "cpu")
+
+
+def test_a_classifier_is_told_how_its_batches_are_padded(tmp_path, monkeypatch):
+    """GPT-2's checkpoint names no token, and its classifier then takes no batch."""
+    monkeypatch.setattr(opened("gpt2-classifier")[0].config, "pad_token_id", None)
+    folder = saved(tmp_path, "gpt2-classifier")
+    model, tokenizer = load_model(folder, "classification", "cpu")
+    assert model.config.pad_token_id == tokenizer.pad_token_id
+    assert model(torch.tensor([[5, 6], [7, 0]])).logits.shape == (2, 12)
+
+
+def test_what_is_pruned_may_have_the_names_of_the_bare_model(tmp_path):
+    for case, prefix, matrix in (
+        ("gpt2", "transformer.", "h.0.attn.c_attn.weight"),
+        ("bart", "model.", "shared.weight"),
+    ):
+        path = saved(tmp_path / case, case) / FILE
+        bare = {name.removeprefix(prefix): array for name, array in load_file(path).items()}
+        save_file(bare, path, metadata={"format": "pt"})
+        model, _ = load_model(path.parent, CASES[case][2].form, "cpu")
+        mask = np.random.default_rng(0).random(bare[matrix].shape) < 0.5
+        put(model, {matrix: mask}, {matrix: bare[matrix] * 2})
+        found = model.state_dict()[prefix + matrix].numpy()
+        np.testing.assert_array_equal(found, np.where(mask, bare[matrix] * 2, 0))
+
+
+def test_what_another_form_of_task_has_is_not_put_in(tmp_path):
+    """BERT as it was pretrained has a pooler, which the model that guesses words lacks."""
+    model, _ = load_model(saved(tmp_path, "masked-bert"), "masked", "cpu")
+    pooler, matrix = "bert.pooler.dense.weight", "bert.encoder.layer.0.output.dense.weight"
+    nothing = {name: np.zeros((16, 16), bool) for name in (pooler, "cls.seq_relationship.weight")}
+    put(model, nothing | {matrix: np.zeros((16, 32), bool)}, {pooler: np.ones((16, 16), "f4")})
+    assert not model.state_dict()[matrix].any()
+    with pytest.raises(KeyError, match=r"layer\.9"):
+        put(model, {matrix.replace("layer.0", "layer.9"): np.zeros((16, 32), bool)}, {})
+
+
+@pytest.mark.parametrize("case", ["masked-bert", "gpt2", "bart"])
+def test_a_model_without_a_head_a_layer_or_a_tokenizer_is_refused(tmp_path, case):
+    """Transformers would draw weights at random, and make up a tokenizer that knows no word."""
+    path = saved(tmp_path / "whole", case) / FILE
+    says = "has no head for this form of task.*fine_tune"
+    require_one_line(RunError, says, load_model, path.parent, "classification", "cpu")
+    tensors = load_file(path)
+    layer = min(name for name in tensors if ".1." in name)
+    del tensors[layer]
+    save_file(tensors, path, metadata={"format": "pt"})
+    says, form = f"weights for all of it.*{layer}", CASES[case][2].form
+    require_one_line(RunError, says, load_model, path.parent, form, "cpu")
+    opened(case)[0].save_pretrained(tmp_path / "mute")
+    require_one_line(RequestError, "has no tokenizer", open_tokenizer, tmp_path / "mute")
+
+
+def test_a_model_is_spread_over_gpus_with_whole_blocks_if_it_fits(tmp_path, monkeypatch):
+    memory, plans = {0: 1000, 1: 1000}, []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(memory))
+    monkeypatch.setattr(accelerate.utils, "get_max_memory", lambda: memory | {"cpu": 10**9})
+    monkeypatch.setattr(
+        accelerate, "dispatch_model", lambda model, device_map: plans.append(device_map) or model
+    )
+    folder, says = saved(tmp_path, "gpt2"), "does not fit into the memory of 2 GPUs"
+    require_one_line(RunError, says, load_model, folder, "causal", "cuda")
+    model, _ = load_model(folder, "causal", "cpu")
+    assert model.device.type == "cpu"
+    assert not plans
+    size = sum(parameter.nbytes for parameter in model.parameters())
+    memory.update({0: size // 2 + 6000, 1: size})
+    load_model(folder, "causal", "cuda")
+    (plan,) = plans
+    assert set(plan.values()) == {0, 1}
+    blocks = [name for name in plan if ".h." in f".{name}."]
+    assert all(name.count(".") <= 2 for name in blocks), plan

@@ -1,21 +1,32 @@
-"""What a machine is, its lock between processes, and the memory that a call adds."""
+"""What a machine is, its lock, the memory that a call adds, and what a whole run took."""
 
+import asyncio
+import io
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 
 import numpy as np
 import pytest
+import rehearsals
+from hypothesis import given
+from hypothesis import strategies as st
 
-from analysis import machine, processes
+import studies
+from analysis import data_calls, machine, needs, processes, rows, study, tasks
 from analysis.errors import RequestError
+from analysis.machine import alone, beside_others, peak_of
+from analysis.memo import Call
+from analysis.needs import Gauge, Needs, Peak
+from analysis.paper import tables
+from analysis.paper.data import Data
 
 MB = 1 << 20
-FORK = multiprocessing.get_context("fork")
-
-
-# ---------------------------------------------------------------- what it is
 
 
 def test_the_identity_is_plain_and_the_same_each_time():
@@ -23,93 +34,41 @@ def test_the_identity_is_plain_and_the_same_each_time():
     assert identity == machine.identity()
     assert identity.keys() == {"processor", "cores", "architecture", "accelerator"}
     assert all(isinstance(value, str | int) and value for value in identity.values())
-    assert identity["cores"] >= 1
-
-
-def test_memory_is_counted_in_bytes():
+    assert identity["cores"] == os.cpu_count()
     assert 2**28 < machine.memory_bytes() < 2**50
+    here, there = processes.process_tag(), peak_of(processes.process_tag)[0]
+    assert str(os.getpid()) in here != there
 
 
-def test_processes_have_distinct_tags():
-    tags = [processes.process_tag(), machine.peak_of(processes.process_tag)[0]]
-    assert len(set(tags)) == 2
-    assert str(os.getpid()) in tags[0]
-
-
-# ---------------------------------------------------------------- the memory of a call
-
-
-def allocate(megabytes, seconds=0.05):
+def hold(megabytes):
     """Touch that much memory, hold it for a moment, and let it go."""
-    array = np.ones(megabytes * MB, dtype=np.uint8)
-    time.sleep(seconds)
-    return int(array[-1])
+    arrays = kept(megabytes)
+    time.sleep(0.1)
+    return len(arrays)
 
 
-@pytest.mark.parametrize("megabytes", [16, 64, 200])
-def test_the_peak_is_what_was_held_at_most(megabytes):
-    result, peak = machine.peak_of(lambda: allocate(megabytes))
-    assert result == 1
-    assert peak == pytest.approx(megabytes * MB, abs=6 * MB)
+def kept(megabytes, count=1):
+    return [np.ones(megabytes * MB // count, dtype=np.uint8) for _ in range(count)]
 
 
-def test_the_peak_of_two_in_turn_is_that_of_the_larger():
-    _, peak = machine.peak_of(lambda: (allocate(64), allocate(32)))
-    assert peak == pytest.approx(64 * MB, abs=6 * MB)
-
-
-def test_what_was_held_before_does_not_count():
-    ballast = np.ones(128 * MB, dtype=np.uint8)
-    _, peak = machine.peak_of(lambda: allocate(16))
-    assert peak == pytest.approx(16 * MB, abs=6 * MB)
-    assert ballast[0] == 1
-
-
-def test_nothing_adds_nearly_nothing():
-    result, peak = machine.peak_of(lambda: "nothing")
-    assert result == "nothing"
-    assert 0 <= peak < 4 * MB
-
-
-def test_what_is_kept_counts_as_well():
-    result, peak = machine.peak_of(lambda: np.ones(32 * MB, dtype=np.uint8))
-    assert result.nbytes == 32 * MB
-    assert result.all()
-    assert peak >= 31 * MB
-
-
-def test_what_was_prepared_counts_and_its_making_does_not():
-    def prepare():
-        allocate(96)
-        return np.ones(32 * MB, dtype=np.uint8)
-
-    result, peak = machine.peak_of(lambda held: allocate(16) + int(held[-1]), prepare)
-    assert result == 2
-    assert peak == pytest.approx(48 * MB, abs=6 * MB)
-
-
-def test_the_caller_is_not_changed():
-    state = []
-    machine.peak_of(lambda: state.append(1))
-    assert state == []
-
-
-@pytest.mark.parametrize(
-    "error", [ValueError("what went wrong"), RequestError("one line"), KeyError("a")]
-)
-def test_an_error_is_raised_here_as_it_was_there(error):
-    def fail():
-        raise error
-
-    with pytest.raises(type(error)) as caught:
-        machine.peak_of(fail)
-    assert caught.value.args == error.args
-
-
-def test_a_call_that_is_killed_is_a_memory_error():
-    """That is how Linux ends a process that takes too much."""
-    with pytest.raises(MemoryError, match="-9"):
-        machine.peak_of(lambda: os.kill(os.getpid(), signal.SIGKILL))
+def test_the_peak_is_what_was_held_at_most():
+    ballast = kept(128)  # does not count
+    freed = kept(32, 8192)[::512]  # what lay between is there to be used again, and counts if it is
+    for what, expected, function, prepare in (
+        ("nothing", 0, lambda: 1, None),
+        ("little", 16, lambda: hold(16), None),
+        ("much", 200, lambda: hold(200), None),
+        ("two in turn", 64, lambda: hold(64) * hold(32), None),
+        ("the result", 32, lambda: kept(32), None),
+        ("small blocks", 33, lambda: len(kept(32, 8192)) // 8192, None),
+        # what was prepared counts, its making does not
+        ("prepared", 48, lambda held: hold(16) * held[0][-1], lambda: kept(32 * hold(96))),
+    ):
+        result, peak = peak_of(function, prepare)
+        assert np.all(np.asarray(result) == 1), what
+        assert peak == pytest.approx(expected * MB, abs=6 * MB), what
+        assert peak >= 0
+    assert ballast[0][0] == freed[0][0] == 1
 
 
 class StrangeError(Exception):
@@ -119,92 +78,166 @@ class StrangeError(Exception):
         super().__init__(f"{place}: {what}")
 
 
-def test_an_error_that_cannot_travel_still_says_what_it_was():
-    def fail():
-        raise StrangeError("here", "the very words")
+def test_the_caller_is_not_changed_and_errors_are_raised_here_as_there():
+    state = []
 
-    with pytest.raises(Exception, match="the very words"):
-        machine.peak_of(fail)
+    def fail(error):
+        state.append(1)
+        raise error
+
+    for error in (ValueError("what went wrong"), RequestError("one line"), KeyError("a")):
+        with pytest.raises(type(error)) as caught:
+            peak_of(lambda error=error: fail(error))
+        assert caught.value.args == error.args
+    with pytest.raises(RuntimeError, match="StrangeError: here: the very words"):
+        peak_of(lambda: fail(StrangeError("here", "the very words")))
+    with pytest.raises(RuntimeError, match="cannot be pickled"):
+        peak_of(lambda: lambda: 1)
+    with pytest.raises(MemoryError, match="-9"):  # so Linux ends what takes too much
+        peak_of(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    assert state == []
 
 
-def test_a_result_that_cannot_travel_is_not_taken_for_a_lack_of_memory():
-    with pytest.raises(Exception, match="pickle") as caught:
-        machine.peak_of(lambda: lambda: 1)
-    assert not isinstance(caught.value, MemoryError)
-
-
-# ---------------------------------------------------------------- alone and beside others
-
-
-def _hold(lock, seconds, begun, ended):
+def hold_lock(lock, entered, seconds=0.0):
     with lock():
-        begun.value = time.monotonic()
+        entered.set()
         time.sleep(seconds)
-        ended.value = time.monotonic()
 
 
-def spans(first, second):
-    """When each of two processes held its lock, the first being there before the second asks."""
-    times, children = [], []
-    for lock in (first, second):
-        begun, ended = FORK.Value("d", 0), FORK.Value("d", 0)
-        child = FORK.Process(target=_hold, args=(lock, 0.3, begun, ended))
-        child.start()
-        while lock is first and not times and not begun.value:
-            time.sleep(0.005)
-        times.append((begun, ended))
-        children.append(child)
-    for child in children:
-        child.join()
-    return [(begun.value, ended.value) for begun, ended in times]
+def enters(lock):
+    """Tells that a thread has the lock for which it waits."""
+    entered = threading.Event()
+    threading.Thread(target=hold_lock, args=(lock, entered), daemon=True).start()
+    return entered
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        (machine.alone, machine.alone),
-        (machine.alone, machine.beside_others),
-        (machine.beside_others, machine.alone),
-    ],
-)
-def test_a_timing_and_anything_else_wait_for_each_other(first, second):
-    (_, ended), (begun, _) = spans(first, second)
-    assert begun >= ended
-
-
-def test_ordinary_steps_run_beside_each_other():
-    (_, ended), (begun, _) = spans(machine.beside_others, machine.beside_others)
-    assert begun < ended
-
-
-def _die_holding(begun):
-    with machine.alone():
-        begun.set()
-        time.sleep(60)
-
-
-def test_a_killed_process_lets_the_machine_go():
-    begun = FORK.Event()
-    child = FORK.Process(target=_die_holding, args=(begun,))
-    child.start()
-    assert begun.wait(timeout=10)
-    child.kill()
-    child.join()
-    with machine.alone():
-        pass
-
-
-def test_a_failing_step_lets_the_machine_go():
-    with pytest.raises(ValueError, match="failed"), machine.alone():
+def test_a_timing_and_anything_else_wait_for_each_other_and_ordinary_steps_do_not():
+    for first, second in ((alone, alone), (alone, beside_others), (beside_others, alone)):
+        with first():
+            entered = enters(second)
+            assert not entered.wait(0.1)
+        assert entered.wait(60)
+    with beside_others():
+        assert enters(beside_others).wait(60)
+    with pytest.raises(ValueError, match="failed"), alone():
         raise ValueError("failed")
-    with machine.alone():
-        pass
+    assert enters(alone).wait(60)  # a failing step lets the machine go, and so does a killed one
+    fork = multiprocessing.get_context("fork")
+    held = fork.Event()
+    child = fork.Process(target=hold_lock, args=(alone, held, 600))
+    child.start()
+    assert held.wait(60)
+    entered = enters(alone)
+    assert not entered.wait(0.1)
+    child.kill()
+    assert entered.wait(60)
 
 
-def test_peak_counts_memory_that_reuses_what_was_freed_before():
-    blocks = [np.ones(4096, dtype=np.uint8) for _ in range(8192)]  # 32 MB of small blocks
-    keep = blocks[::512]
-    del blocks
-    _, peak = machine.peak_of(lambda: len([np.ones(4096, dtype=np.uint8) for _ in range(8192)]))
-    assert len(keep) == 16
-    assert peak >= 24e6
+def gauged(megabytes):
+    """The peak of a gauge while so much was held, and let go again."""
+    gauge = Gauge()
+    kept(megabytes)
+    return gauge.peak().memory_bytes
+
+
+def test_a_gauge_sees_what_was_held_since_it_was_made_here_or_by_a_child():
+    before = gauged(0)
+    assert 190 * MB <= gauged(200) - before <= 300 * MB
+    if needs._CLEAR.exists():
+        assert gauged(0) < before + 100 * MB  # what was held before it does not count
+    gauge = Gauge()
+    large = gauge.peak().memory_bytes + 200 * MB
+    subprocess.run([sys.executable, "-ISc", f"b'x' * {large}"], check=True)
+    assert gauge.peak().memory_bytes >= large
+    assert Gauge().peak().memory_bytes < large  # of a step before
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), max_size=8))
+def test_the_largest_peak_and_the_first_that_had_it_are_kept(peaks):
+    noted = Needs()
+    for number, (memory, gpu) in enumerate(peaks):
+        noted.note(str(number), Peak(memory, gpu))
+    found = noted.described(5, 1.25)
+    assert (found["disk_bytes"], found["seconds"]) == (5, 1.2)
+    for kind, values in (("memory", [m for m, _ in peaks]), ("gpu", [g for _, g in peaks])):
+        most = max(values, default=0)
+        assert found.get(f"{kind}_bytes", 0) == most
+        assert found.get(f"{kind}_step") == (str(values.index(most)) if most else None)
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_a_run_and_the_paper_say_what_it_took():
+    noted = Needs()
+    noted.note("gpt2|xl: latency", Peak(13_500_000_000, 2_000_000_000))
+    described = noted.described(42_100_000_000, 7200)
+    assert list(needs.described_lines(described, 2)) == [
+        "peak memory: 13.5 GB in 'gpt2|xl: latency', of 2 at a time",
+        "peak GPU memory: 2.0 GB in 'gpt2|xl: latency', of 2 at a time",
+        "disk: 42.1 GB added to the cache",
+        "time: 2.0 h",
+    ]
+    said = ["disk: 0 MB added to the cache", "time: 1 s"]
+    assert list(needs.described_lines(Needs().described(0, 1.0), 1)) == said
+    words = ("study", "system", "python", "finished", "commit")
+    known = dict.fromkeys(words, "x") | {"uncommitted_changes": False, "seeds": [0]}
+    known |= {"hardware": machine.identity() | {"memory_bytes": MB}, "bootstrap": {"resamples": 9}}
+    without_gpu = {name: value for name, value in described.items() if "gpu" not in name}
+    shown, less, none = (
+        tables.environment(Data({}, known | more))._repr_markdown_()
+        for more in ({"needs": described}, {"needs": without_gpu}, {})
+    )
+    for part in ("Peak memory", "13.5 GB in gpt2", "Added to the cache", "42.1 GB"):
+        assert part in less
+    assert "Peak GPU memory" in shown
+    assert "GPU memory" not in less
+    assert "Added to the cache" not in none
+
+
+def test_objects_count_and_what_they_link_to_does_not(tmp_path):
+    own = tmp_path / "cache" / "objects" / "ab"
+    (own / "abc").mkdir(parents=True)
+    (tmp_path / "weights").write_bytes(b"0" * 1000)
+    (own / "abc" / "config").write_bytes(b"0" * 10)
+    (own / "abc" / "weights").symlink_to(tmp_path / "weights")
+    before = needs.objects(tmp_path / "cache")
+    (own / "abd").write_bytes(b"0" * 7)
+    (own / "abd.stamp").write_bytes(b"0" * 99)
+    after = needs.objects(tmp_path / "cache")
+    assert (needs.bytes_of(before), needs.bytes_of(after - before)) == (10, 7)
+    assert needs.objects(tmp_path / "none") == set()
+
+
+def test_a_runner_notes_the_step_that_held_most(tmp_path):
+    call = Call("tests.steps_for_tests:double", {"x": 3}, {"log": str(tmp_path / "log")})
+    with rehearsals.started(tmp_path / "cache", io.StringIO()) as worker:
+        asyncio.run(worker.run(call))
+        assert worker.needs.memory_step == call.label
+        assert worker.needs.memory.memory_bytes > MB
+        worker.needs = Needs()
+        asyncio.run(worker.run(call))
+        assert worker.needs == Needs()  # remembered
+
+
+def chosen(model, **more):
+    own = {"name": "gpt2", "family": "decoder-only", "source": "hub"} | model
+    return study.Study(**studies.tree(models=[own], examples={}, **more), name="x")
+
+
+def test_a_rehearsal_has_a_whole_batch_of_every_training():
+    own = {"id": "org/own", "tasks": ["sst2"], "fine_tune": ["sst2"]}
+    for size in (8, 64, 200):
+        batch = {"batch_size": size}
+        assert data_calls.rehearsed_count(chosen(own, fine_tuning=batch)) == max(64, size)
+        assert data_calls.rehearsed_count(chosen(own | {"fine_tuning": batch})) == max(64, size)
+        for what in ("training", "gradual"):
+            recovery = {"tasks": ["sst2"], "sparsities": [0.5], what: batch}
+            study_of = chosen(own, protocols=["one-shot", "fine-tuned"], recovery=recovery)
+            assert data_calls.rehearsed_count(study_of) == max(64, size), what
+
+
+def test_published_scores_do_not_stand_beside_those_on_own_files(tmp_path):
+    model = {"id": "openai-community/gpt2", "tasks": ["wikitext2"]}
+    own = {"data": {"wikitext2": {"test": str(tmp_path / "own.txt")}}}
+    for more, expected in (({}, True), (own, False)):
+        task = tasks.task("wikitext2")
+        assert bool(rows._published(chosen(model, **more), "wikitext2", task)) == expected

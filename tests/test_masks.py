@@ -1,189 +1,386 @@
-"""Masks come back from their files as they went in, and fit the tensors they are put on."""
+"""Which weights go, and how many of each group; masks in their files and on their tensors."""
 
+import itertools
 import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from calibrations import CASES, refused
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from torch.nn.utils import prune
 
-from analysis.pruning.masks import (
-    Pruned,
-    applied,
-    number_kept,
-    read_pruned,
-    remove,
-    write_pruned,
-)
+from analysis.errors import RequestError
+from analysis.pruning.allocation import BEYOND, MOST, allocate, counts
+from analysis.pruning.groups import keep_largest_by_group, keep_largest_in_groups, pieces
+from analysis.pruning.masks import Pruned, applied, number_kept, read_pruned, remove, write_pruned
 from analysis.pruning.outcome import unheard_inputs
-from analysis.pruning.selection import smallest_magnitudes
+from analysis.pruning.patterns import Pattern, parse
+from analysis.pruning.scope import Scope
+from analysis.pruning.selection import number_removed, smallest_magnitudes
 from analysis.storage.reading import opened
 
+LEVELS = [0.10, 0.50, 0.90, 0.95, 0.99]
 SHA = "0123456789abcdef" * 4
-
-masks_of_any_shape = st.dictionaries(
-    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6).filter(
-        lambda name: name != "__metadata__"
-    ),
-    hnp.arrays(np.bool_, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=9)),
-    max_size=4,
+floats32 = st.one_of(
+    st.floats(width=32, allow_nan=False, allow_infinity=False),
+    st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, 2e-45, 3.4e38, 0.5]),  # ties, neighbours
 )
 
 
-@given(masks=masks_of_any_shape)
-def test_masks_come_back_as_they_were(tmp_path_factory, masks):
-    path = tmp_path_factory.getbasetemp() / "masks"
-    write_pruned(path, Pruned(masks), SHA)
-    back = read_pruned(path).masks
-    assert back.keys() == masks.keys()
-    for name, mask in masks.items():
-        assert back[name].dtype == np.bool_
-        assert back[name].shape == mask.shape
-        np.testing.assert_array_equal(back[name], mask)
+def arrays(dtype, dims, side, elements=None):
+    shapes = hnp.array_shapes(min_dims=dims[0], max_dims=dims[1], min_side=0, max_side=side)
+    return hnp.arrays(dtype, shapes, elements=elements)
 
 
-def test_a_file_of_masks_takes_one_bit_a_weight(tmp_path):
-    masks = {"a": np.ones((1000, 800), bool), "b": np.zeros(7, bool)}
-    write_pruned(tmp_path / "masks", Pruned(masks), SHA)
-    assert 100_001 <= (tmp_path / "masks").stat().st_size < 100_001 + 1000
+def by_sorting(weights, sparsity):
+    """The plainest way: a stable sort of every |w|, tensors by name. Masks, and what goes last."""
+    names = sorted(weights)
+    flat = np.concatenate([np.abs(weights[name]).reshape(-1) for name in names])
+    gone = np.argsort(flat, kind="stable")[: round(sparsity * flat.size)]
+    keep = np.ones(flat.size, dtype=bool)
+    keep[gone] = False
+    parts = np.split(keep, np.cumsum([weights[name].size for name in names])[:-1])
+    masks = {n: p.reshape(weights[n].shape) for n, p in zip(names, parts, strict=True)}
+    return masks, float(flat[gone[-1]]) if gone.size else None
 
 
-def test_a_mask_that_keeps_little_takes_less_than_a_bit_a_weight(tmp_path):
-    mask = np.zeros((1000, 800), bool)
-    mask[:, 7] = True
-    write_pruned(tmp_path / "masks", Pruned({"a": mask}), SHA)
-    assert (tmp_path / "masks").stat().st_size < 2 * 1000 + 4 * 1001 + 1000
-    np.testing.assert_array_equal(read_pruned(tmp_path / "masks").masks["a"], mask)
+def assert_as_by_sorting(weights, levels):
+    for w in weights.values():
+        w.setflags(write=False)  # they are left as they are
+    for sparsity, found in zip(levels, smallest_magnitudes(weights, levels), strict=True):
+        masks, threshold = by_sorting(weights, sparsity)
+        assert (found.sparsity, found.threshold) == (sparsity, threshold)
+        assert list(found.masks) == sorted(weights)
+        assert len(found.masks) == len(weights)
+        for name, mask in masks.items():
+            np.testing.assert_array_equal(found.masks[name], mask, strict=True)
+
+
+@settings(max_examples=80)
+@given(
+    weights=st.dictionaries(
+        st.text(min_size=1, max_size=3), arrays(np.float32, (0, 3), 5, floats32), min_size=1
+    ),
+    levels=st.lists(
+        st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=4
+    ),
+)
+def test_selection_is_that_of_a_stable_sort_at_each_level(weights, levels):
+    """So exactly round(s·N) go, and among equals the first by name and position."""
+    assert_as_by_sorting(weights, levels)
+
+
+@settings(max_examples=4)
+@given(seed=st.integers(0, 2**32), scale=st.sampled_from([1e-40, 1e-3, 1.0, 1e37]))
+def test_many_weights_are_selected_as_by_sorting(seed, scale):
+    generator = np.random.default_rng(seed)
+    shapes = {"b.weight": (400, 85), "a.weight": (64, 64), "c": (7,), "d": (3, 4, 5)}
+    made = {name: generator.standard_normal(shape) * scale for name, shape in shapes.items()}
+    made["range"] = np.ldexp(1.0, np.arange(-149, 128))  # of float32
+    made["neighbours"] = (np.float32(scale).view("u4") + np.arange(99, dtype="u4")).view("f4")
+    assert_as_by_sorting({name: w.astype(np.float32) for name, w in made.items()}, LEVELS)
+
+
+def test_masks_are_those_of_torch_where_nothing_is_tied():
+    values = np.random.default_rng(1).permutation(np.linspace(1e-5, 0.1, 5000, dtype=np.float32))
+    values[::3] *= -1
+    weights = {"a": values[:4096].reshape(64, 64), "b": values[4096:].reshape(-1, 4)}
+    for found in smallest_magnitudes(weights, LEVELS):
+        model = torch.nn.Module()
+        for name, w in weights.items():
+            model.register_parameter(name, torch.nn.Parameter(torch.from_numpy(w.copy())))
+        parts = [(model, name) for name in weights]
+        prune.global_unstructured(parts, prune.L1Unstructured, amount=found.sparsity)
+        for name, mask in model.named_buffers():
+            expected = mask.numpy() == 1
+            np.testing.assert_array_equal(found.masks[name.removesuffix("_mask")], expected)
+
+
+def test_halves_round_to_even_and_other_types_than_float32_are_refused():
+    """Their bits do not order as float32's do: a wrong mask would be worse than none."""
+    assert [number_removed(0.5, size) for size in (1, 3, 5, 7, 9)] == [0, 2, 2, 4, 4]
+    for dtype in ("float64", "float16", "int32"):
+        weights = {"x": np.ones(4, np.float32), "y": np.ones(4, dtype)}
+        with pytest.raises(TypeError, match=f"y: .*{dtype}"):
+            list(smallest_magnitudes(weights, [0.5]))
+
+
+def test_a_pattern_is_read_as_it_is_written_or_refused():
+    for kept, group in [(2, 4), (4, 8), (1, 4), (3, 4), (1, 2), (1, 32), (31, 32)]:
+        pattern = parse(f"{kept}:{group}")
+        assert (pattern, str(pattern)) == (Pattern(kept, group), f"{kept}:{group}")
+        assert pattern.sparsity == 1 - kept / group
+    for text in [*CASES["no patterns"], "1" * 10_000 + ":4", "a" * 5_000]:
+        assert "is not N:M" in refused(RequestError, parse, text), text
+
+
+def grouped_by_sorting(saliency, pattern):
+    """The plainest way: a stable sort of each whole group, rows being along the last axis."""
+    keep = np.ones(saliency.shape, bool)
+    for at in np.ndindex(saliency.shape[:-1]):
+        row = np.abs(saliency[at])
+        for start in range(0, len(row) - len(row) % pattern.group, pattern.group):
+            order = np.argsort(row[start : start + pattern.group], kind="stable")
+            keep[at][start + order[: pattern.group - pattern.kept]] = False
+    return keep
 
 
 @given(
-    masks=masks_of_any_shape, dtype=st.sampled_from([np.float16, np.float32]), seed=st.integers(0)
+    saliency=arrays(np.float32, (2, 2), 20, floats32),
+    kept=st.integers(1, 8),
+    more=st.integers(1, 8),
 )
-def test_values_come_back_where_the_mask_keeps(tmp_path_factory, masks, dtype, seed):
+def test_groups_keep_what_sorting_keeps(saliency, kept, more):
+    """Exactly N of each whole group, and all of what is left over at the end of a row."""
+    pattern = Pattern(kept, kept + more)
+    keep = keep_largest_in_groups(saliency, pattern)
+    np.testing.assert_array_equal(keep, grouped_by_sorting(saliency, pattern), strict=True)
+
+
+def test_views_are_taken_like_their_copies_and_pieces_are_all_rows_once_and_in_order():
+    whole = np.random.default_rng(0).standard_normal((24, 16)).astype(np.float32)
+    for view in (whole.T, whole[::2, ::3], whole[:, ::-1], np.asfortranarray(whole)):
+        keep = keep_largest_in_groups(view, Pattern(2, 4))
+        np.testing.assert_array_equal(keep, grouped_by_sorting(view, Pattern(2, 4)))
+        assert_as_by_sorting({"x": view}, LEVELS)
+    for rows in range(200):
+        found = [row for piece in pieces(rows) for row in range(rows)[piece]]
+        assert found == list(range(rows))
+
+
+def test_groups_lie_along_the_inputs_whichever_way_a_matrix_is_stored():
+    """A Conv1D's matrix is stored [in, out]: its groups go down the columns."""
+    weight = np.random.default_rng(0).standard_normal((10, 24)).astype(np.float32)
+    stack = np.random.default_rng(1).standard_normal((3, 5, 8)).astype(np.float32)
+    scope = Scope({"linear": weight, "conv": weight.T, "experts": stack}, frozenset({"conv"}))
+    for pattern in (Pattern(2, 4), Pattern(4, 8), Pattern(1, 4)):
+        masks = keep_largest_by_group(scope, pattern)
+        expected = grouped_by_sorting(weight, pattern)
+        np.testing.assert_array_equal(masks["linear"], expected)
+        np.testing.assert_array_equal(masks["conv"], expected.T)
+        np.testing.assert_array_equal(masks["experts"], grouped_by_sorting(stack, pattern))
+
+
+names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)
+
+
+@settings(max_examples=50)
+@given(
+    masks=st.dictionaries(names, arrays(np.bool_, (0, 3), 9), max_size=4),
+    dtype=st.sampled_from([np.float16, np.float32]),
+    seed=st.integers(0),
+)
+def test_masks_and_the_values_they_keep_come_back(tmp_path_factory, masks, dtype, seed):
     """Kept zeros of either sign stay kept, and a tensor without a mask comes back whole."""
     path = tmp_path_factory.getbasetemp() / "valued"
     choices = np.array([0.0, -0.0, np.nan, 1.5], dtype)
     generator = np.random.default_rng(seed)
     values = {name: generator.choice(choices, mask.shape) for name, mask in masks.items()}
+    if seed % 2:  # the last mask has no values
+        values = dict(list(values.items())[:-1])
     values["bias:"] = generator.choice(choices, 5)
-    write_pruned(path, Pruned(masks, values), SHA)
+    made = set()
+    for _ in range(2):  # a file's digest is part of what is remembered of a variant
+        write_pruned(path, Pruned(masks, values), SHA)
+        made.add(path.read_bytes())
+        masks, values = (dict(reversed(given.items())) for given in (masks, values))
+    assert len(made) == 1
+    with opened(path) as stored:
+        assert stored.metadata["weights_sha256"] == SHA
     back = read_pruned(path)
+    assert list(back.masks) == sorted(masks)
+    assert len(back.masks) == len(masks)
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(back.masks[name], mask, strict=True)
     assert back.values.keys() == values.keys()
+    assert len(back.values) == len(values)
     for name, value in values.items():
         kept = np.where(masks[name], value, dtype(0)) if name in masks else value
         assert back.values[name].shape == value.shape
         assert back.values[name].tobytes() == kept.astype(dtype).tobytes()
 
 
-def test_a_file_of_masks_names_the_weights_it_belongs_to(tmp_path):
-    write_pruned(tmp_path / "masks", Pruned({"a": np.ones(3, bool)}), SHA)
-    with opened(tmp_path / "masks") as stored:
-        assert stored.metadata["weights_sha256"] == SHA
+def test_files_and_what_is_read_take_a_bit_a_weight_and_what_is_kept(tmp_path):
+    """So that the masks of a large model lie in memory beside it; a view is written in order."""
+    path = tmp_path / "masks"
+    write_pruned(path, Pruned({"a": np.ones((1000, 800), bool), "b": np.zeros(7, bool)}), SHA)
+    assert 100_001 <= path.stat().st_size < 100_001 + 1000
+    mask = np.zeros((1000, 800), bool)
+    mask[:, 7] = True  # little is kept: less than a bit a weight
+    write_pruned(path, Pruned({"a": mask}), SHA)
+    assert path.stat().st_size < 2 * 1000 + 4 * 1001 + 1000
+    np.testing.assert_array_equal(read_pruned(path).masks["a"], mask)
 
-
-def test_the_same_masks_make_the_same_bytes(tmp_path):
-    """A file's digest is part of what is remembered of a variant: it must not change by itself."""
-    one = {"b": np.ones((2, 3), bool), "a": np.zeros(5, bool)}
-    two = dict(reversed(one.items()))
-    made = set()
-    for masks in [one, two] * 12:
-        write_pruned(tmp_path / "masks", Pruned(masks), SHA)
-        made.add((tmp_path / "masks").read_bytes())
-    assert len(made) == 1
-
-
-def test_what_is_read_takes_a_bit_a_weight_and_what_is_kept(tmp_path):
-    """So that the masks of a large model lie in memory beside it."""
-    mask = np.random.default_rng(0).random((1000, 800)) < 0.1
+    mask = (np.random.default_rng(0).random((800, 1000)) < 0.1).T
     values = np.ones((1000, 800), np.float32)
-    write_pruned(tmp_path / "masks", Pruned({"a": mask}, {"a": values, "b": values[0]}), SHA)
+    write_pruned(path, Pruned({"a": mask}, {"a": values, "b": values[0]}), SHA)
     tracemalloc.start()
     try:
-        back = read_pruned(tmp_path / "masks")
+        back = read_pruned(path)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert held < mask.size / 8 + 4 * mask.sum() + 4 * 800 + 50_000
-    assert "a" in back.masks
-    assert "b" not in back.masks
-    assert number_kept(tmp_path / "masks") == {"a": mask.sum(), "b": 800}
-    np.testing.assert_array_equal(back.values["a"], mask)
+    assert ["a" in back.masks, "b" in back.masks] == [True, False]
+    assert number_kept(path) == {"a": mask.sum(), "b": 800}
+    for found in (back.masks["a"], back.values["a"]):
+        np.testing.assert_array_equal(found, mask)
     np.testing.assert_array_equal(back.values["b"], np.ones(800))
 
 
-def test_masks_of_a_transposed_view_are_written_in_order(tmp_path):
-    mask = np.random.default_rng(0).random((5, 9)) < 0.5
-    write_pruned(tmp_path / "masks", Pruned({"a": mask.T}), SHA)
-    np.testing.assert_array_equal(read_pruned(tmp_path / "masks").masks["a"], mask.T)
+def test_applying_keeps_every_bit_of_what_is_kept_and_type_shape_and_inputs():
+    values = np.array([[1.5, -0.0, np.nan], [-2.0, np.inf, 1e-45]])
+    mask = np.array([[True, True, True], [False, False, True]])
+    for dtype in (np.float16, np.float32, np.float64):
+        weights = {"a": values.astype(dtype), "b": np.ones(2, dtype)}
+        left = applied(weights, Pruned({"a": mask}))
+        expected = np.array([[1.5, -0.0, np.nan], [0, 0, 1e-45]]).astype(dtype)
+        assert (left["a"].dtype, left["a"].shape) == (dtype, (2, 3))
+        assert left["a"].tobytes() == expected.tobytes()
+        assert left["b"] is weights["b"]
+        assert weights["a"].tobytes() == values.astype(dtype).tobytes()
+        changed = {"a": np.arange(6, dtype=dtype).reshape(2, 3), "b": np.full(2, 3, dtype)}
+        left = applied(weights, Pruned({"a": mask}, changed))
+        np.testing.assert_array_equal(left["a"], [[0, 1, 2], [0, 0, 5]])
+        np.testing.assert_array_equal(left["b"], [3, 3])
 
 
-def test_removed_entries_become_zero_and_kept_ones_keep_every_bit():
-    values = np.array([1.5, -0.0, np.nan, -2.0, np.inf, 1e-45], np.float32)
-    mask = np.array([True, True, True, False, False, True])
-    left = applied({"a": values}, Pruned({"a": mask}))["a"]
-    np.testing.assert_array_equal(left.view(np.uint32)[mask], values.view(np.uint32)[mask])
-    assert left[~mask].tobytes() == np.zeros(2, np.float32).tobytes()
+def test_what_fits_no_tensor_is_refused_by_name():
+    """Broadcasting would spread a mask over the tensor: a wrong number, and no error."""
+    weights = {"tensor.weight": np.ones((2, 3), np.float32)}
+    for shape in [(1,), (3,), (1, 3), (2, 1), (3, 2), (6,), ()]:
+        for name in ("tensor.weight", "strange"):
+            mask, value = {name: np.zeros(shape, bool)}, {name: np.zeros(shape)}
+            assert name in refused(ValueError, applied, weights, Pruned(mask))
+            assert name in refused(ValueError, applied, weights, Pruned({}, value))
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_applying_keeps_type_shape_and_inputs(dtype):
-    weights = {"a": np.arange(6, dtype=dtype).reshape(2, 3), "b": np.ones(2, dtype)}
-    before = {name: w.copy() for name, w in weights.items()}
-    mask = np.array([[True, False, True], [False, True, True]])
-    left = applied(weights, Pruned({"a": mask}))
-    assert left["a"].dtype == dtype
-    np.testing.assert_array_equal(left["a"], [[0, 0, 2], [0, 4, 5]])
-    assert left["b"] is weights["b"]
-    for name, w in weights.items():
-        np.testing.assert_array_equal(w, before[name])
-
-
-def test_masks_for_tensors_that_are_not_there_are_refused_by_name():
-    with pytest.raises(ValueError, match="strange"):
-        applied({"a": np.ones(2, np.float32)}, Pruned({"strange": np.ones(2, bool)}))
-
-
-@pytest.mark.parametrize("shape", [(1,), (3,), (1, 3), (2, 1), (3, 2), (6,), ()])
-def test_a_mask_of_another_shape_is_refused(shape):
-    """Broadcasting would spread it over the tensor: a wrong number, and no error."""
-    with pytest.raises(ValueError, match=r"tensor\.weight"):
-        applied(
-            {"tensor.weight": np.ones((2, 3), np.float32)},
-            Pruned({"tensor.weight": np.zeros(shape, bool)}),
-        )
-
-
-@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 1000])
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint8])
-def test_removing_in_place_is_applying(size, dtype):
-    generator = np.random.default_rng(size)
-    weights = {"a": generator.integers(1, 9, size).astype(dtype), "b": np.ones(3, dtype)}
-    masks = {"a": generator.random(size) < 0.5}
-    expected = applied(weights, Pruned(masks))
-    remove(weights, masks)
-    for name, array in expected.items():
-        np.testing.assert_array_equal(weights[name], array)
-
-
-def test_a_selections_masks_are_removed_as_they_are_written_out():
+def test_removing_in_place_is_applying():
+    """Of masks as they are, and of a selection's, which are written out as they are asked for."""
+    cases = []
+    for size, dtype in itertools.product((0, 1, 7, 8, 9, 1000), ("float32", "float16", "uint8")):
+        generator = np.random.default_rng(size)
+        weights = {"a": generator.integers(1, 9, size).astype(dtype), "b": np.ones(3, dtype)}
+        cases.append((weights, {"a": generator.random(size) < 0.5}))
     weights = {"a": np.random.default_rng(0).standard_normal((37, 21)).astype(np.float32)}
     weights["a"][3] = 0.5  # ties at the threshold
-    for level in (0.001, 0.3, 0.5, 0.9):
-        (selection,) = smallest_magnitudes(weights, [level])
-        expected = applied(weights, Pruned({"a": selection.masks["a"]}))
-        pruned = {"a": weights["a"].copy()}
-        remove(pruned, selection.masks)
-        np.testing.assert_array_equal(pruned["a"], expected["a"])
+    selections = smallest_magnitudes(weights, [0.0, 0.001, 0.3, 0.5, 0.9])
+    for given_weights, masks in [*cases, *((weights, found.masks) for found in selections)]:
+        left = {name: array.copy() for name, array in given_weights.items()}
+        remove(left, masks)
+        for name, array in applied(given_weights, Pruned({**masks})).items():
+            np.testing.assert_array_equal(left[name], array)
 
 
 def test_inputs_that_no_kept_weight_reads_are_counted_along_the_right_axis():
     mask = np.ones((4, 6), bool)
     mask[:, :3] = False  # three of the inputs of a matrix [out, in], none of one [in, out]
-    linear = {"bert.encoder.layer.0.intermediate.dense.weight": mask}
-    assert unheard_inputs(linear) == 0.5
+    assert unheard_inputs({"bert.encoder.layer.0.intermediate.dense.weight": mask}) == 0.5
     by_input = {"h.0.mlp.c_fc.weight": mask, "h.0.attn.c_proj.weight": mask[:2]}
     assert unheard_inputs(by_input) == 0.0
     by_input["h.0.mlp.c_fc.weight"] = np.zeros((4, 6), bool)
     assert unheard_inputs(by_input) == 0.5
     assert unheard_inputs({"bert.embeddings.word_embeddings.weight": mask}) is None
+
+
+FLAT = 1e-6
+NEAR = 1e-5  # what the least slopes may add up to
+points = st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9])
+losses_at = st.floats(0, 2).map(lambda x: round(x, 3))
+curves = st.dictionaries(points, losses_at, min_size=1, max_size=3).map(lambda c: [*c.items()])
+totals = st.floats(0, MOST)
+
+
+def problems(names, most, **sizes):
+    """Numbers of weights and measured losses, by group."""
+    grouped = st.dictionaries(
+        st.sampled_from(names), st.tuples(st.integers(1, most), curves), **sizes
+    )
+    return grouped.map(lambda g: [{name: pair[i] for name, pair in g.items()} for i in (0, 1)])
+
+
+def under(points):
+    """The greatest convex function under the points, by trying every line between two of them."""
+    known = [(0.0, 0.0), *sorted(points)]
+    rise = known[-1][1] / known[-1][0]
+    known.append((MOST, known[-1][1] + BEYOND * max(rise, FLAT) * (MOST - known[-1][0])))
+    return lambda x: min(
+        a[1] + (b[1] - a[1]) * (x - a[0]) / (b[0] - a[0])
+        for a, b in itertools.combinations(known, 2)
+        if a[0] <= x <= b[0]
+    )
+
+
+def predicted(losses, shares):
+    return sum(under(losses[name])(min(MOST, max(0.0, shares[name]))) for name in losses)
+
+
+def assert_exact(found, sizes, sparsity):
+    assert found.keys() == sizes.keys()
+    assert sum(found.values()) == round(sparsity * sum(sizes.values()))
+    assert all(0 <= found[name] <= sizes[name] for name in sizes)
+
+
+@given(problem=problems("abcde", 10_000, min_size=1), pair=st.tuples(totals, totals).map(sorted))
+def test_shares_make_exactly_the_total_and_lose_no_more_than_the_same_for_all(problem, pair):
+    """And none falls when the total grows."""
+    sizes, losses = problem
+    for sparsity in pair:
+        shares = allocate(sizes, losses, sparsity)
+        assert shares.keys() == sizes.keys()
+        total = sum(sizes[name] * shares[name] for name in sizes) / sum(sizes.values())
+        assert total == pytest.approx(sparsity, abs=1e-9)
+        assert all(0 <= share <= MOST + 1e-12 for share in shares.values())
+        assert predicted(losses, shares) <= predicted(losses, dict.fromkeys(sizes, sparsity)) + NEAR
+        assert_exact(counts(sizes, shares, sparsity), sizes, sparsity)
+    less, more = (allocate(*problem, sparsity) for sparsity in pair)
+    assert all(less[name] <= more[name] + 1e-9 for name in less)
+
+
+@settings(max_examples=60)
+@given(problem=problems("abc", 4, min_size=2, max_size=3), sparsity=totals)
+def test_no_shares_of_a_fine_grid_lose_less(problem, sparsity):
+    sizes, losses = problem
+    best = predicted(losses, allocate(sizes, losses, sparsity))
+    step = 0.02 if len(sizes) == 2 else 0.07  # MOST is a multiple of both
+    grid = [min(MOST, i * step) for i in range(round(MOST / step) + 1)]
+    *first, last = losses
+    tables = {name: {x: under(losses[name])(x) for x in grid} for name in first}
+    for shares in itertools.product(grid, repeat=len(first)):
+        used = sum(sizes[name] * share for name, share in zip(first, shares, strict=True))
+        rest = (sparsity * sum(sizes.values()) - used) / sizes[last]
+        if 0 <= rest <= MOST:
+            loss = sum(tables[name][share] for name, share in zip(first, shares, strict=True))
+            assert best <= loss + under(losses[last])(rest) + NEAR
+
+
+@pytest.mark.parametrize(("sizes", "one", "other", "sparsity", "expected"), CASES["shares"])
+def test_cheap_weights_go_first(sizes, one, other, sparsity, expected):
+    shares = allocate(dict(zip("ab", sizes, strict=True)), {"a": one, "b": other}, sparsity)
+    assert shares == pytest.approx(dict(zip("ab", expected, strict=True)))
+
+
+def test_a_total_that_cannot_be_is_refused():
+    for sparsity in (-0.1, 0.981, 0.99, 1.0, 2.0, float("nan")):
+        refusal = refused(ValueError, allocate, {"a": 10}, {"a": [(0.5, 0.1)]}, sparsity)
+        assert "is not between 0 and 0.98" in refusal
+
+
+@given(
+    tensors=st.lists(
+        st.tuples(st.one_of(st.integers(1, 5), st.integers(1, 5000)), st.floats(0, 1)), min_size=1
+    ),
+    sparsity=st.floats(0, 1),
+)
+def test_counts_are_exact_and_within_one_of_the_share_where_all_share_alike(tensors, sparsity):
+    sizes = {f"{i:02d}": size for i, (size, _) in enumerate(tensors)}
+    own = {f"{i:02d}": share for i, (_, share) in enumerate(tensors)}
+    found = counts(sizes, own, sparsity)
+    assert_exact(found, sizes, sparsity)
+    assert found == counts(dict(reversed(sizes.items())), own, sparsity)
+    found = counts(sizes, dict.fromkeys(sizes, sparsity), sparsity)
+    assert all(abs(found[name] - sparsity * sizes[name]) <= 1 + 1e-6 for name in sizes)
+    assert_exact(counts(sizes, dict.fromkeys(sizes, 0.0), sparsity), sizes, sparsity)

@@ -1,39 +1,143 @@
-"""Models with experts in them: what they compute, against the whole layers with neurons masked."""
+"""Models with experts in them: how neurons are put together, what the step stores, and that it runs
+as the whole layers with neurons masked."""
 
 import contextlib
 import copy
+import functools
+import json
 import math
 
 import architectures
-import calibrations
 import numpy as np
 import pytest
 import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_models import FAMILIES, KINDS, answers, dense, stored
+from safetensors.numpy import load_file, save_file
 
-from analysis.alternatives import moe
+from analysis.alternatives import moe, read_alternative, write_alternative
+from analysis.alternatives.activations import held_out, observe
+from analysis.alternatives.experts import contiguous, split
 from analysis.alternatives.feedforward import feed_forwards
-from analysis.alternatives.learning import reordered
-from analysis.alternatives.routers import Router, choice, masses
+from analysis.alternatives.routers import Router, choice, fit, masses
 from analysis.calibration.matrices import matrices
-from analysis.errors import RequestError
+from analysis.errors import RequestError, RunError
+from analysis.models import naming
+from analysis.models.loading import load_model
+from analysis.models.weights import weights_sha256
+from analysis.steps.calibrated import calibration
+from analysis.steps.moefied import moefy_checkpoint
+from analysis.steps.training_examples import training_examples
 
-PLAIN = sorted(architectures.ARCHITECTURES.keys() - {"Llama"})  # Llama's layers are gated
-EXPERTS = 8  # of 32 neurons, GPT-2's of 64
-every_plain = pytest.mark.parametrize("architecture", PLAIN)
-both = pytest.mark.parametrize("router", moe.ROUTERS)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+EXPERTS, RUN = 8, [8, 2]
+PARTS = ("weight", "bias")
+TEXTS = {"training": None, "examples": 16, "tokens": 16, "seed": 3, "threads": 1, "device": "cpu"}
+# of zero a sigmoid makes more, yet neurons that are not run add nothing
+every_kind = pytest.mark.parametrize("kind", [*FAMILIES, "t5", "sigmoid"])
 
 
-def dense(architecture):
-    """A tiny model whose biases tell too, and in which all experts matter."""
-    model = calibrations.model(architecture)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
-    return model
+def products(activations):
+    size = np.abs(np.asarray(activations, np.float64))
+    return size.T @ size
+
+
+def planted(experts, size):
+    """Activations (tokens, neurons), and which neurons belong together: at each token the groups of
+    the two largest of some projections of an input are active."""
+    rng = np.random.default_rng(0)
+    truth = rng.permutation(np.repeat(np.arange(experts), size))
+    strength = rng.normal(size=(400, 12)) @ rng.normal(size=(12, experts))
+    on = strength >= np.sort(strength, axis=1)[:, -2:-1]
+    levels = rng.uniform(0.5, 2, size=truth.size)
+    h = on[:, truth] * np.exp(0.3 * strength)[:, truth] * levels
+    return h + 0.05 * rng.normal(size=h.shape), truth
+
+
+@settings(max_examples=40)
+@given(
+    st.integers(2, 6), st.integers(1, 5), st.integers(1, 20), st.floats(0, 1), st.integers(0, 2**31)
+)
+def test_every_expert_gets_equally_many_neurons(experts, size, tokens, dead, seed):
+    rng = np.random.default_rng(seed)
+    h = rng.normal(size=(tokens, experts * size)) * (rng.random(experts * size) >= dead)
+    labels = split(products(h), experts, seed)
+    assert np.bincount(labels, minlength=experts).tolist() == [size] * experts
+    np.testing.assert_array_equal(labels, split(products(h), experts, seed))
+    order = contiguous(labels)
+    assert sorted(order.tolist()) == list(range(experts * size))
+    np.testing.assert_array_equal(labels[order], np.repeat(np.arange(experts), size))
+
+
+def test_neurons_that_are_active_together_land_together_however_strong_they_are():
+    for experts, size, scale in ((6, 5, 1e-18), (6, 5, 1.0), (6, 5, 1e18), (4, 6, None)):
+        h, truth = planted(experts, size)
+        scales = np.where(np.arange(h.shape[1]) % 2, 1e-3, 1.0) if scale is None else scale
+        labels = split(products(h * scales), experts, seed=1)
+        assert len({*zip(labels.tolist(), truth.tolist(), strict=True)}) == experts, scale
+
+
+def test_neurons_that_never_run_or_are_all_alike_are_still_divided():
+    for h in (np.zeros((3, 12)), np.ones((3, 12))):
+        assert np.bincount(split(products(h), 4, seed=0)).tolist() == [3, 3, 3, 3]
+    with pytest.raises(RunError, match="not finite"):
+        split(np.full((4, 4), np.nan), 2, seed=0)
+
+
+@settings(max_examples=30)
+@given(tokens=st.integers(0, 5), experts=st.integers(1, 6), data=st.data())
+def test_as_many_experts_are_chosen_as_run_and_none_scores_higher(tokens, experts, data):
+    run = data.draw(st.integers(1, experts))
+    scores = torch.randn(tokens, experts, generator=torch.Generator().manual_seed(tokens))
+    chosen = choice(scores, run)
+    assert (chosen.sum(dim=1) == run).all()
+    least = scores.masked_fill(~chosen, torch.inf).amin(dim=1)
+    assert (scores.masked_fill(chosen, -torch.inf).amax(dim=1) <= least).all()
+
+
+def test_masses_are_sums_over_the_neurons_of_each_expert_and_routers_finite():
+    h = torch.tensor([[1.0, -2.0, 3.0, 0.0], [0.0, 0.0, -1.0, 1.0]])
+    norms = torch.tensor([1.0, 10.0, 2.0, 5.0])
+    assert masses(h, norms, 2).tolist() == [[21.0, 6.0], [0.0, 7.0]]
+    assert masses(h[None], norms, 4).shape == (1, 2, 4)
+    for mass in (torch.zeros(6, 3), torch.eye(6)[:, :3]):  # of constant inputs
+        assert fit(torch.ones(6, 4), mass).scores(torch.ones(2, 4)).isfinite().all()
+    with pytest.raises(RunError, match="not finite"):
+        fit(torch.full((4, 2), torch.nan), torch.ones(4, 3))
+
+
+def test_a_router_is_the_ridge_regression_of_log_masses():
+    """Against numpy's least squares, the ridge written as rows of data."""
+    rng = np.random.default_rng(0)
+    x, mass = rng.normal(3, 2, size=(50, 5)), rng.uniform(0.5, 9, size=(50, 3))
+    standard = (x - x.mean(axis=0)) / x.std(axis=0)
+    rows = np.vstack([standard, np.sqrt(0.03 * 50) * np.eye(5)])
+    log = np.log(mass)
+    wanted = np.vstack([log - log.mean(axis=0), np.zeros((5, 3))])
+    solved = np.linalg.lstsq(rows, wanted, rcond=None)[0]
+    router = fit(torch.from_numpy(x), torch.from_numpy(mass))
+    scores = router.scores(torch.from_numpy(x).float())
+    np.testing.assert_allclose(scores, standard @ solved + log.mean(axis=0), atol=1e-4)
+
+
+def moefied(objects, kind, **more):
+    options = {"task": KINDS[kind][4], "experts": EXPERTS, "run": RUN, **TEXTS, **more}
+    return moefy_checkpoint(objects, **(dense(objects, kind) | options))
+
+
+record_of = functools.cache(moefied)
+
+
+@functools.cache
+def batches_of(objects, kind):
+    folder = objects.open(dense(objects, kind)["checkpoint"])
+    texts = training_examples(objects, KINDS[kind][4], None, TEXTS["examples"], TEXTS["seed"])
+    loaded = calibration(folder, texts, TEXTS["tokens"], "cpu")
+    model = loaded.load()
+    return model, loaded.batches(model)
 
 
 def layers_of(model):
@@ -41,48 +145,36 @@ def layers_of(model):
     return feed_forwards(shapes, model.config.to_dict())
 
 
-def routers_of(model, seed=2):
-    """Random routers by layers' keys."""
-    generator = torch.Generator().manual_seed(seed)
-    found = {}
-    for key, layer in layers_of(model).items():
-        width = matrices(model, [layer.into])[0].outputs_first.shape[1]
-        weight = torch.randn(EXPERTS, width, generator=generator)
-        found[key] = Router(weight, torch.randn(EXPERTS, generator=generator))
-    return found
+def stored_in(objects, level):
+    """The tensors and facts of a level, and the model as any loader opens it."""
+    folder = objects.open(level["checkpoint"]["object"])
+    return load_file(folder / "model.safetensors"), read_alternative(folder), folder
 
 
-def file_of(model, routers):
-    """The tensors of a file with the model's weights and these routers."""
-    tensors = {name: p.detach().numpy() for name, p in model.named_parameters()}
-    for key, layer in layers_of(model).items():
-        tensors |= moe.router_tensors(layer.into, routers[key]) if key in routers else {}
-    return tensors
+def whole(model, tensors):
+    """A model as that one with a file's weights, its experts no more than an order of neurons."""
+    copied = copy.deepcopy(model)
+    plain = {name: torch.from_numpy(array) for name, array in moe.plain(tensors, {}).items()}
+    copied.load_state_dict(plain, strict=False)
+    return copied
 
 
-def facts(run, router="learned", experts=EXPERTS):
-    return {"kind": "moe", "experts": experts, "run": run, "router": router}
-
-
-def attached(model, run, router="learned"):
-    """A copy of the model with experts."""
-    made = copy.deepcopy(model)
-    routers = routers_of(model) if router == "learned" else {}
-    moe.attach(made, file_of(model, routers), facts(run, router))
-    return made
+def router_of(layer, tensors):
+    block = naming.block_of(layer.into)
+    return Router(*(torch.from_numpy(tensors[f"{block}.router.{of}"]) for of in PARTS))
 
 
 @contextlib.contextmanager
-def masked(model, run, router):
+def masked(model, tensors, run, router):
     """The whole layers compute, and the neurons of all but the chosen experts become zero."""
-    routers, scores = routers_of(model), {}
+    scores = {}
     with contextlib.ExitStack() as hooks:
         for key, layer in layers_of(model).items():
             into, out = matrices(model, [layer.into, layer.out])
             norms = out.outputs_first.norm(dim=0)
 
-            def enter(_, args, key=key):
-                scores[key] = routers[key].scores(args[0])
+            def enter(_, args, key=key, layer=layer):
+                scores[key] = router_of(layer, tensors).scores(args[0])
 
             def leave(_, args, key=key, norms=norms):
                 h = args[0]
@@ -90,190 +182,207 @@ def masked(model, run, router):
                 kept = choice(by, run).repeat_interleave(len(norms) // EXPERTS, dim=-1)
                 return (h * kept.view(h.shape),)
 
-            hooks.callback(into.module.register_forward_pre_hook(enter).remove)
+            if router == "learned":
+                hooks.callback(into.module.register_forward_pre_hook(enter).remove)
             hooks.callback(out.module.register_forward_pre_hook(leave).remove)
         yield model
-
-
-def answers(model, batch):
-    with torch.no_grad():
-        return model(**batch).logits
 
 
 def close(one, other):
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-@every_plain
-@both
-@pytest.mark.parametrize("run", [1, 3, EXPERTS])
-def test_what_runs_is_the_whole_layer_with_the_other_experts_masked(architecture, router, run):
-    model = dense(architecture)
-    made = attached(model, run, router)
-    for batch in calibrations.batches(model):
-        with masked(model, run, router):
-            expected = answers(model, batch)
-        close(answers(made, batch), expected)
-        if run == EXPERTS:
-            close(expected, answers(model, batch))
+@every_kind
+def test_each_level_is_a_checkpoint_that_runs_as_the_whole_layers_masked(objects, kind):
+    record = record_of(objects, kind)
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert record["peak_bytes"] >= 0
+    levels = record["levels"]
+    asked = [(level["run"], level["router"]) for level in levels]
+    assert asked == [(run, router) for run in RUN for router in moe.ROUTERS]
+    # one split and one set of routers serve all levels
+    assert len({(level["router"], level["weights_sha256"]) for level in levels}) == 2
+    assert len({level["checkpoint"]["object"] for level in levels}) == len(levels)
+    model, batches = batches_of(objects, kind)
+    blocks = {naming.block_of(layer.into) for layer in layers_of(model).values()}
+    ids = torch.tensor([[7, 9, 3, 8], [4, 6, 5, 7]])
+    alone = {name: ids[:1, :1] for name in batches[0] if name.endswith("input_ids")}
+    plain = {}
+    for level in levels:
+        run, router = level["run"], level["router"]
+        tensors, facts, folder = stored_in(objects, level)
+        assert facts == {"kind": "moe", "experts": EXPERTS, "run": run, "router": router}
+        assert level["weights_sha256"] == weights_sha256(tensors)
+        opened, _ = load_model(folder, KINDS[kind][3], "cpu")
+        assert level["parameters"] == sum(p.numel() for p in opened.parameters())
+        reference = whole(model, tensors)
+        for batch in [*batches, alone]:
+            with masked(reference, tensors, run, router):
+                expected = answers(reference, **batch)
+            close(answers(opened, **batch), expected)
+            dense_answers = answers(model, **batch)
+            close(answers(reference, **batch), dense_answers)  # whatever the order of neurons
+            same = torch.allclose(expected, dense_answers, rtol=1e-4, atol=1e-4)
+            assert same == (run == EXPERTS) or batch is alone
+        if opened.can_generate() and kind != "sigmoid":
+            asked = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "do_sample": False}
+            asked |= {"max_new_tokens": 6, "min_new_tokens": 6}
+            with masked(reference, tensors, run, router):
+                expected = reference.generate(**asked)
+            assert torch.equal(opened.generate(**asked), expected)
+        assert level["train_seconds"] > 0
+        assert level["run_share"] == run / EXPERTS
+        routers = {name: array for name, array in tensors.items() if ".router." in name}
+        names = {f"{block}.router.{of}" for block in blocks for of in PARTS}
+        assert routers.keys() == (names if router == "learned" else set())
+        matrix = [n for one in layers_of(model).values() for n in (one.into, one.out)]
+        share = sum(a.size for a in routers.values()) / sum(tensors[n].size for n in matrix)
+        assert level["router_share"] == share
+        bare = moe.plain(tensors, {})
+        assert bare.keys() == tensors.keys() - routers.keys()
+        assert all((plain.setdefault(name, array) == array).all() for name, array in bare.items())
+        if router == "oracle" or run == EXPERTS:
+            assert level["hit"] == 1
         else:
-            assert not torch.allclose(expected, answers(model, batch), atol=1e-2)
+            assert run / EXPERTS < level["hit"] <= 1  # of an arbitrary choice
 
 
-@both
-def test_what_an_activation_makes_of_zero_never_adds_up(router):
-    """Neurons that are not run have no activations, so act(0) need not be 0."""
-    kind, sizes = architectures.ARCHITECTURES["Bert"]
-    config = transformers.BertConfig(**architectures.SMALL, **sizes, hidden_act="sigmoid")
-    model = getattr(transformers, kind)(config).eval()
-    batch = calibrations.batches(model)[0]
-    with masked(model, 2, router):
-        expected = answers(model, batch)
-    close(answers(attached(model, 2, router), batch), expected)
+def test_the_same_texts_make_the_same_experts_and_others_make_others(objects):
+    one, again, other = (
+        [level | {"train_seconds": 0} for level in moefied(objects, "bert", seed=seed)["levels"]]
+        for seed in (1, 1, 2)
+    )
+    assert one == again
+    assert one[0]["weights_sha256"] != other[0]["weights_sha256"]
 
 
-@every_plain
-def test_one_token_alone_runs_as_among_others(architecture):
-    model = dense(architecture)
-    made = attached(model, 3)
-    ids = torch.tensor([[7]])
-    batch = {"input_ids": ids}
-    if model.config.is_encoder_decoder:
-        batch |= {"decoder_input_ids": ids}
-    with masked(model, 3, "learned"):
-        expected = answers(model, batch)
-    close(answers(made, batch), expected)
-
-
-@every_plain
-def test_the_order_of_neurons_changes_nothing_that_the_model_answers(architecture):
-    model = dense(architecture)
-    weights = file_of(model, {})
-    rng = np.random.default_rng(0)
-    orders = {key: rng.permutation(one.group.count) for key, one in layers_of(model).items()}
-    mixed = copy.deepcopy(model)
-    tensors = {
-        n: torch.from_numpy(a) for n, a in reordered(weights, layers_of(model), orders).items()
-    }
-    mixed.load_state_dict(tensors, strict=False)
-    assert any((tensors[name].numpy() != weights[name]).any() for name in weights)
-    for batch in calibrations.batches(model):
-        close(answers(mixed, batch), answers(model, batch))
-
-
-@pytest.mark.parametrize("architecture", ["GPT2", "Bart", "T5"])
-@both
-def test_texts_are_generated_as_by_the_masked_model(architecture, router):
-    model = dense(architecture)
-    made = attached(model, 2, router)
-    ids = torch.randint(3, 60, (3, 5), generator=torch.Generator().manual_seed(0))
-    asked = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "do_sample": False}
-    asked |= {"max_new_tokens": 6, "min_new_tokens": 6}
-    with masked(model, 2, router):
-        expected = model.generate(**asked)
-    assert torch.equal(made.generate(**asked), expected)
-
-
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15)
 @given(shape=st.lists(st.integers(0, 4), min_size=0, max_size=3), run=st.integers(1, EXPERTS))
-def test_inputs_of_any_shape_run(shape, run):
-    model = dense("Bert")
-    made = attached(model, run)
+def test_inputs_of_any_shape_run_and_a_model_that_trains_has_gradients(objects, shape, run):
+    tensors, facts, _ = stored_in(objects, record_of(objects, "bert")["levels"][0])
+    reference = whole(batches_of(objects, "bert")[0], tensors)
+    opened = copy.deepcopy(reference)
+    moe.attach(opened, tensors, facts | {"run": run})
     x = torch.randn(*shape, 16, generator=torch.Generator().manual_seed(math.prod(shape)))
-    block, experts = (m.get_submodule("bert.encoder.layer.1") for m in (model, made))
-    with torch.no_grad():
-        with masked(model, run, "learned"):
-            expected = block.output.dense(block.intermediate(x))
-        given = experts.output.dense(experts.intermediate(x))
-    assert given.shape == expected.shape == x.shape
-    close(given, expected)
+    block, experts = (m.get_submodule("bert.encoder.layer.1") for m in (reference, opened))
+    with torch.no_grad(), masked(reference, tensors, run, "learned"):
+        expected = block.output.dense(block.intermediate(x))
+    found = experts.output.dense(experts.intermediate(x.requires_grad_()))
+    assert found.shape == expected.shape == x.shape
+    close(found, expected)
+    found.sum().backward()
+    assert x.grad.any() or not math.prod(shape)
 
 
-def test_the_weights_of_experts_that_are_not_chosen_are_not_read():
-    model = dense("GPT2")
-    routers = routers_of(model)
-    always = torch.tensor([0.0, 9e9, 0, 0, 9e9, 0, 0, 0])
-    routers = {key: Router(one.weight * 0, always) for key, one in routers.items()}
-    made = copy.deepcopy(model)
-    moe.attach(made, file_of(model, routers), facts(2))
-    batch = calibrations.batches(model)[0]
-    expected = answers(made, batch)
-    for module in made.modules():
+def test_the_weights_of_experts_that_are_not_chosen_are_not_read(objects):
+    tensors, facts, _ = stored_in(objects, record_of(objects, "gpt2")["levels"][2])
+    model, batches = batches_of(objects, "gpt2")
+    model = copy.deepcopy(model)
+    always = np.array([0, 9e9, 0, 0, 9e9, 0, 0, 0], np.float32)
+    routers = {name: array * 0 for name, array in tensors.items() if name.endswith("router.weight")}
+    routers |= {name.replace("weight", "bias"): always for name in routers}
+    moe.attach(model, tensors | routers, facts)
+    expected = answers(model, **batches[0])
+    for module in model.modules():
         if isinstance(module, moe.ExpertsIn | moe.ExpertsOut):
             module.weight.data[[0, 2, 3, 5, 6, 7]] = torch.nan
-    assert torch.equal(answers(made, batch), expected)
+    assert torch.equal(answers(model, **batches[0]), expected)
 
 
-def test_parameters_counted_in_the_model_are_those_of_the_file():
-    model = dense("GPT2")
-    tensors = file_of(model, routers_of(model))
-    made = attached(model, 2)
-    assert sum(p.numel() for p in made.parameters()) == sum(a.size for a in tensors.values())
-    assert moe.plain(tensors, facts(2)).keys() == file_of(model, {}).keys()
-
-
-def test_a_model_that_trains_still_has_gradients():
-    model = dense("Bert")
-    made = attached(model, 2).train()
-    made(**calibrations.batches(model)[0]).logits.sum().backward()
-    assert made.bert.embeddings.word_embeddings.weight.grad.abs().sum() > 0
-
-
-# ---------------------------------------------------------------- what is refused
-
-
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        ({"experts": 5}, "allowed: 2, 4, 8, 16, 32"),
-        ({"experts": "8"}, "experts"),
-        ({"experts": None}, "experts"),
-        ({"run": 9}, "allowed are 1 to 8"),
-        ({"run": 0}, "allowed are 1 to 8"),
-        ({"run": 2.0}, "allowed are 1 to 8"),
-        ({"router": "Learned"}, "Did you mean 'learned'"),
-        ({"router": ["learned"]}, "unknown router"),
-        ({"router": None}, "unknown router"),
-        ({"experts": 4, "run": 2}, r"takes a weight \(4, 16\)"),
-    ],
-)
-def test_facts_that_are_none_of_this_model_are_refused(wrong, says):
-    model = dense("Bert")
-    tensors = file_of(model, routers_of(model))
-    with pytest.raises(RequestError, match=says) as caught:
-        moe.attach(model, tensors, facts(2) | wrong)
-    assert "\n" not in str(caught.value)
+def test_facts_and_models_that_have_no_such_experts_are_refused(objects):
+    tensors, facts, _ = stored_in(objects, record_of(objects, "bert")["levels"][2])
+    model = batches_of(objects, "bert")[0]
+    sizes = {"num_layers": 1, "hidden_size": 16, "num_attention_heads": 2, "ffn_dim": 32}
+    config = transformers.OPTConfig(**architectures.SMALL, **sizes, word_embed_proj_dim=16)
+    not_experts = (0, 1, -2, 5, 64, 8.0, True, None, "8", [8])
+    for other, wrong, says in (
+        *((model, {"experts": n}, "32 neurons .* allowed: 2, 4, 8, 16, 32") for n in not_experts),
+        *((model, {"run": n}, "allowed are 1 to 8") for n in (0, 9, -1, 2.0, True, None, "2")),
+        (model, {"router": "Learned"}, "Did you mean 'learned'"),
+        (model, {"router": ["learned"]}, "unknown router"),
+        (model, {"router": None}, "unknown router"),
+        (model, {"experts": 4, "run": 2}, r"takes a weight \(4, 16\)"),
+        (architectures.model("Llama"), {}, "gated"),
+        (transformers.OPTForCausalLM(config), {}, "'opt'"),
+    ):
+        with pytest.raises(RequestError, match=rf"^[^\n]*{says}[^\n]*$"):
+            moe.attach(other, tensors, facts | wrong)
+    weight, bias = (f"bert.encoder.layer.0.router.{of}" for of in PARTS)
+    for damage in (
+        {weight: None, bias: None},
+        {weight: None},
+        {"bert.encoder.layer.7.router.weight": tensors[weight]},
+        {weight: tensors[weight].T},
+        {bias: tensors[bias] * np.nan},
+        {bias: None, "router.bias": np.zeros(8, np.float32)},
+    ):
+        damaged = {n: array for n, array in (tensors | damage).items() if array is not None}
+        with pytest.raises(RequestError, match="router"):
+            moe.attach(model, damaged, facts)
     with pytest.raises(RequestError):
         moe.attach(model, tensors, {"kind": "moe"})
 
 
-@pytest.mark.parametrize("damage", ["missing", "half", "surplus", "shape", "nan", "elsewhere"])
-def test_damaged_routers_are_refused(damage):
-    model = dense("Bert")
-    tensors = file_of(model, routers_of(model))
-    weight, bias = (f"bert.encoder.layer.0.router.{of}" for of in ("weight", "bias"))
-    if damage in ("missing", "half"):
-        del tensors[weight]
-    if damage in ("missing", "elsewhere"):
-        del tensors[bias]
-    if damage == "surplus":
-        tensors["bert.encoder.layer.7.router.weight"] = tensors[weight]
-    if damage == "shape":
-        tensors[weight] = tensors[weight].T
-    if damage == "nan":
-        tensors[bias] = tensors[bias] * np.nan
-    if damage == "elsewhere":
-        tensors["router.bias"] = np.zeros(8, np.float32)
-    with pytest.raises(RequestError, match="router"):
-        moe.attach(model, tensors, facts(2))
+def test_wrong_requests_and_models_that_are_no_longer_dense_are_refused(objects):
+    def broken(folder):
+        tensors = load_file(folder / "model.safetensors")
+        tensors["bert.encoder.layer.1.output.dense.weight"][0, 0] = np.nan
+        save_file(tensors, folder / "model.safetensors")
+
+    with pytest.raises(RequestError, match=r"32, 48 neurons .* allowed: 2, 4, 8, 16$"):
+        moefied(objects, "bart", experts=5)
+    for wrong, says in (
+        ({"run": [2, 9]}, "allowed are 1 to 8"),
+        ({"run": []}, "of 1 to 8"),
+        ({"examples": 3}, "at least 4"),
+        ({"task": "chess"}, "unknown task"),
+        (stored(objects, "bert", lambda f: (f / "kept.json").write_text("{}")), "kept.json"),
+        (stored(objects, "bert", lambda f: write_alternative(f, "moe", {})), "alternative.json"),
+    ):
+        with pytest.raises(RequestError, match=says):
+            moefied(objects, "bert", **wrong)
+    with pytest.raises(RunError, match="NaN"):
+        moefied(objects, "bert", **stored(objects, "bert", broken))
 
 
-def test_gated_and_unknown_models_are_refused():
-    with pytest.raises(RequestError, match="gated"):
-        moe.attach(dense("Llama"), {}, facts(2))
-    sizes = {"num_layers": 1, "hidden_size": 16, "num_attention_heads": 2, "ffn_dim": 32}
-    model = transformers.OPTForCausalLM(
-        transformers.OPTConfig(**architectures.SMALL, **sizes, word_embed_proj_dim=16)
-    )
-    with pytest.raises(RequestError, match="'opt'"):
-        moe.attach(model, {}, facts(2))
+@every_kind
+def test_what_is_observed_are_inputs_and_activations_without_padding_and_so_are_hits(objects, kind):
+    model, batches = batches_of(objects, kind)
+
+    def rows(parts):
+        return [tuple(map(tuple, (b[name][i].tolist() for name in sorted(b))))
+                for b in parts for i in range(len(b["input_ids"]))]  # fmt: skip
+
+    most, rest = map(rows, held_out(batches))
+    every = rows(batches)
+    assert rest == every[3::4]
+    assert most == [row for i, row in enumerate(every) if i % 4 != 3]
+    gelu, layers = torch.nn.functional.gelu, layers_of(model)
+    act = {"sigmoid": torch.sigmoid, "t5": torch.relu}.get(kind, gelu)
+    act = functools.partial(gelu, approximate="tanh") if kind == "gpt2" else act
+    seen = {key: [] for key in layers}
+    observe(model, batches, layers, lambda key, x, h: seen[key].append((x, h)))
+    for key, layer in layers.items():
+        side = "decoder_attention_mask" if key.startswith("decoder") else "attention_mask"
+        real = [batch.get(side, batch["attention_mask"]) for batch in batches]
+        assert [len(x) for x, _ in seen[key]] == [int(mask.sum()) for mask in real]
+        x, h = (torch.cat(parts) for parts in zip(*seen[key], strict=True))
+        into = matrices(model, [layer.into])[0]
+        bias = dict(into.module.named_parameters()).get("bias")
+        expected = act(torch.nn.functional.linear(x, into.outputs_first, bias))
+        torch.testing.assert_close(expected, h, rtol=1e-4, atol=1e-4)
+    with pytest.raises(RunError, match=rf"{next(iter(layers))} has no activations"):
+        observe(model, batches[:0], layers, lambda *_: None)
+    # the hit is that of the stored routers on held-out examples
+    level, found = record_of(objects, kind)["levels"][2], []
+    tensors, _, _ = stored_in(objects, level)
+    model = whole(model, tensors)
+
+    def count(key, x, h):
+        norms = matrices(model, [layers[key].out])[0].outputs_first.norm(dim=0)
+        scores = router_of(layers[key], tensors).scores(x)
+        chosen = choice(scores, 2) & choice(masses(h, norms, EXPERTS), 2)
+        found.extend(chosen.sum(dim=1).tolist())
+
+    observe(model, held_out(batches)[1], layers, count)
+    assert level["hit"] == pytest.approx(sum(found) / (2 * len(found)), abs=2 / len(found))

@@ -6,15 +6,15 @@ import shutil
 import families
 import pytest
 import yaml
-from mini import analysis, one_line
+from commandline import one_line, request
+from mini import analysis
 from rehearsals import FIVE
 
 from analysis import study, tasks
-from analysis.commands import new as command
 from analysis.commands.new import new
-from analysis.errors import RequestError
 from analysis.model_grid import is_tuned
 from analysis.models.replicas import shapes
+from studies import STUDIES
 
 BERT, GPT2 = "google-bert/bert-base-uncased", "openai-community/gpt2"
 
@@ -32,91 +32,6 @@ def saved(here):
     return shutil.copytree(families.folder("openai-community/gpt2-xl"), here / "my model!")
 
 
-def files(folder):
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
-def refused(says, name, models):
-    with pytest.raises(RequestError) as caught:
-        new(name, models)
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in says:
-        assert part in message
-
-
-# ---------------------------------------------------------------- what is written
-
-
-def test_a_study_of_a_built_in_a_saved_and_a_published_model(here, saved):
-    paths = new("mine", ["tiny-bert", str(saved), BERT])
-    assert [path.as_posix() for path in paths] == [
-        "studies/mine.yml",
-        "_quarto-mine.yml",
-        "_environment-mine",
-    ]
-    assert all(path.is_file() for path in paths)
-    loaded = study.load("mine")
-    builtin, local, hub = loaded.models
-    assert (builtin.name, builtin.source, builtin.family) == (
-        "tiny-bert",
-        "builtin",
-        "encoder-only",
-    )
-    assert (local.name, local.source, local.family) == ("my-model", "local", "decoder-only")
-    assert local.path == str(saved)
-    assert (hub.name, hub.source, hub.id) == ("bert-base-uncased", "hub", BERT)
-    assert hub.tasks == hub.fine_tune == ("mrpc", "sst2")
-    assert local.tasks == ("wikitext2", "lambada")
-    assert loaded.methods[0] == "magnitude"
-    assert loaded.sparsities == (0.10, 0.50, 0.90, 0.95, 0.99)
-
-
-def test_profile_and_environment_choose_the_study(here):
-    new("mine", ["tiny-bert"])
-    profile = yaml.safe_load((here / "_quarto-mine.yml").read_text(encoding="utf-8"))
-    assert profile == {"project": {"output-dir": "_output/mine"}}
-    assert (here / "_environment-mine").read_text() == f"{study.VARIABLE}=mine\n"
-
-
-def test_the_file_explains_itself(here):
-    new("mine", ["tiny-gpt2"])
-    text = (here / "studies" / "mine.yml").read_text(encoding="utf-8")
-    for part in ("plan --study mine", "--list-methods", "--list-tasks", "# data:", "fraction"):
-        assert part in text
-    assert max(len(line) for line in text.splitlines()) <= 100
-
-
-@pytest.mark.parametrize("model", shapes())
-def test_every_published_model_of_the_studies_makes_a_study(here, model):
-    new("mine", [model])
-    (made,) = study.load("mine").models
-    assert made.id == model
-    for task in made.tasks:
-        described = tasks.task(task)
-        assert is_tuned(made, task) == described.is_classification
-
-
-def test_models_of_the_homework_are_put_to_what_the_homework_puts_them_to(here):
-    from studies import STUDIES
-
-    for name in FIVE:
-        for wanted in study.load(name, folder=STUDIES).models:
-            made = f"{name}-{wanted.name}"
-            if (wanted.id, name) == (GPT2, "glue"):
-                continue  # fine-tuned there, zero-shot where nobody says so
-            new(made, [wanted.id])
-            (found,) = study.load(made).models
-            assert found.family == wanted.family
-            assert set(found.tasks) == set(wanted.tasks), wanted.id
-
-
-def test_a_folder_with_quotes_and_colons_in_its_name(here, saved):
-    odd = saved.rename(here / 'a: "b" #c')
-    new("odd", [str(odd)])
-    assert study.load("odd").models[0].path == str(odd)
-
-
 def moved(saved, *parts, **config):
     """A copy of the saved model in that folder, its config changed."""
     folder = shutil.copytree(saved, saved.parent.joinpath(*parts))
@@ -125,115 +40,124 @@ def moved(saved, *parts, **config):
     return str(folder)
 
 
-def test_models_of_one_name_are_told_apart(here, saved):
-    last = moved(saved, "last", "checkpoint-2")
-    runs = [moved(saved, run, "checkpoint") for run in ("a", "b", "c")]
-    new("mine", [*runs, last, moved(saved, "d", "tiny-bert"), "tiny-bert"])
-    loaded = study.load("mine").models
-    assert [(m.name, m.path) for m in loaded[:4]] == [
-        ("checkpoint", runs[0]),
-        ("checkpoint-3", runs[1]),
-        ("checkpoint-4", runs[2]),
-        ("checkpoint-2", last),
-    ]
-    assert [(m.name, m.source) for m in loaded[4:]] == [
-        ("tiny-bert-2", "local"),
-        ("tiny-bert", "builtin"),
-    ]
+def made(*models):
+    """The models of a new study, as they are loaded; nothing is left of it."""
+    paths = new("made", models)
+    loaded = study.load("made").models
+    for path in paths:
+        path.unlink()
+    return loaded
 
 
-@pytest.mark.parametrize("name", ["2024", "on", "null", "1e5", "0x1F", "2024-01-01", "1.0", "no"])
-def test_names_that_yaml_would_read_as_something_else(here, saved, name):
-    new("odd", [moved(saved, "own", name)])
-    assert study.load("odd").models[0].name == name
+def files(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "gpt_neo", "llama", "opt", "gpt_neox", "qwen2", "bloom"])
-def test_decoders_with_a_head_for_labels_are_decoders(here, saved, kind):
-    labelled = {"architectures": ["AnyForSequenceClassification"], "model_type": kind}
-    new("mine", [moved(saved, "labels", **labelled)])
-    (made,) = study.load("mine").models
-    assert made.family == "decoder-only"
-    assert made.tasks == made.fine_tune == ("sst2", "mrpc")
-
-
-def test_that_others_are_answered_as_it_comes_is_said_where_there_are_others(here):
-    new("mine", [BERT])
-    assert "the others" not in (here / "studies" / "mine.yml").read_text()
-
-
-# ---------------------------------------------------------------- what is refused
-
-
-@pytest.mark.parametrize("name", ["", "a b", "../x", ".hidden", "a/b", "results", "x\n", "ä"])
-def test_a_name_that_is_none(here, name):
-    refused(["no name of a study"], name, ["tiny-bert"])
-    assert files(here) == []
-
-
-@pytest.mark.parametrize("taken", ["studies/mine.yml", "_quarto-mine.yml", "_environment-mine"])
-def test_nothing_is_overwritten(here, taken):
-    (here / taken).parent.mkdir(exist_ok=True)
-    (here / taken).write_text("mine", encoding="utf-8")
-    refused([taken, "there already"], "mine", ["tiny-bert"])
-    assert files(here) == [taken]
-    assert (here / taken).read_text(encoding="utf-8") == "mine"
-
-
-@pytest.mark.parametrize(
-    ("models", "says"),
-    [
-        ([], ["--model"]),
-        (["tiny-bert", "tiny-bert"], ["two models", "the same", "'tiny-bert'"]),
-        ([BERT, f"other/{BERT.split('/')[1]}"], ["two models"]),
-        (["empty"], ["config.json"]),
-        (["broken"], ["config.json"]),
-    ],
-)
-def test_models_that_make_no_study(here, monkeypatch, models, says):
-    (here / "empty").mkdir()
-    (here / "broken").mkdir()
-    (here / "broken" / "config.json").write_text("[]", encoding="utf-8")
+def refused(here, says, name, *models):
+    """Fails unless the command refuses in one line with these words, and writes nothing."""
     before = files(here)
-    real = command.described
-    monkeypatch.setattr(  # a hub that knows every model
-        command,
-        "described",
-        lambda model: real(BERT) if model.startswith("other/") else real(model),
-    )
-    refused(says, "mine", models)
+    asked = [option for model in models for option in ("--model", model)]
+    done = request("new", *asked, "--", name, folder=here)
+    assert done.returncode == 2, (name, models)
+    for part in says:
+        assert part in one_line(done.stderr)
     assert files(here) == before
 
 
-def test_a_study_that_would_not_load_is_not_left_behind(here, monkeypatch):
-    monkeypatch.setattr(command, "_TEMPLATE", command._TEMPLATE.replace("seeds: [0]", "seeds: []"))
-    refused(["seeds"], "mine", ["tiny-bert"])
-    assert files(here) == []
-
-
-def test_a_config_of_an_unusual_model_goes_by_what_it_says(here, saved):
-    config = json.loads((saved / "config.json").read_text())
-    config |= {"architectures": ["SomethingForMaskedLM"], "model_type": "something"}
-    (saved / "config.json").write_text(json.dumps(config))
-    new("mine", [str(saved)])
-    assert study.load("mine").models[0].family == "encoder-only"
-
-
-# ---------------------------------------------------------------- through the command line
-
-
-def test_the_command_writes_a_study_that_can_be_planned(here, saved):
+def test_a_study_of_a_built_in_a_saved_and_a_published_model_is_written_and_not_again(here, saved):
     done = analysis(here, "new", "mine", "--model", "tiny-bert", "--model", str(saved), "-m", BERT)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("wrote ") == 3
-    assert "python -m analysis plan --study mine" in done.stdout
-    again = analysis(here, "new", "mine", "--model", "tiny-bert")
-    assert again.returncode == 2
-    assert "there already" in one_line(again.stderr)
+    assert done.stdout.splitlines() == [
+        *("wrote studies/mine.yml", "wrote _quarto-mine.yml", "wrote _environment-mine"),
+        "see what it takes: python -m analysis plan --study mine",
+    ]
+    loaded = study.load("mine")
+    assert [(m.name, m.source, m.family) for m in loaded.models] == [
+        ("tiny-bert", "builtin", "encoder-only"),
+        ("my-model", "local", "decoder-only"),
+        ("bert-base-uncased", "hub", "encoder-only"),
+    ]
+    _, local, hub = loaded.models
+    assert (local.path, local.tasks) == (str(saved), ("wikitext2", "lambada"))
+    assert local.fine_tune is None
+    assert (hub.id, hub.tasks, hub.fine_tune) == (BERT, ("mrpc", "sst2"), ("mrpc", "sst2"))
+    assert loaded.methods[0] == "magnitude"
+    assert loaded.sparsities == (0.10, 0.50, 0.90, 0.95, 0.99)
+    profile = yaml.safe_load((here / "_quarto-mine.yml").read_text(encoding="utf-8"))
+    assert profile == {"project": {"output-dir": "_output/mine"}}
+    assert (here / "_environment-mine").read_text() == f"{study.VARIABLE}=mine\n"
+    text = loaded.text
+    for part in ("plan --study mine", "--list-methods", "--list-tasks", "# data:", "fraction"):
+        assert part in text
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert "the others" not in text  # BERT is tuned for both of its tasks
+    refused(here, ["studies/mine.yml is there already"], "mine", "tiny-bert")
 
 
-def test_a_model_that_nobody_knows_is_one_line(here):
-    done = analysis(here, "new", "mine", "--model", "no such model", HF_HUB_OFFLINE="1")
-    assert done.returncode in (1, 2)
-    assert "no such model" in one_line(done.stderr)
-    assert files(here) == []
+def test_every_published_model_is_put_to_what_the_homework_puts_it_to(here):
+    homework = {
+        model.id: (model.family, set(model.tasks))
+        for name in FIVE
+        for model in study.load(name, folder=STUDIES).models
+        if (model.id, name) != (GPT2, "glue")  # tuned there, zero-shot where nobody says so
+    }
+    assert homework.keys() <= set(shapes())
+    for wanted in shapes():
+        (model,) = made(wanted)
+        assert model.id == wanted
+        assert homework.get(wanted) in (None, (model.family, set(model.tasks))), wanted
+        for task in model.tasks:
+            assert is_tuned(model, task) == tasks.task(task).is_classification, (wanted, task)
+
+
+def test_models_of_one_name_are_told_apart(here, saved):
+    last = moved(saved, "last", "checkpoint-2")
+    runs = [moved(saved, run, "checkpoint") for run in ("a", "b", "c")]
+    models = made(*runs, last, moved(saved, "d", "tiny-bert"), "tiny-bert")
+    assert [model.path for model in models[:4]] == [*runs, last]
+    assert [(model.name, model.source) for model in models] == [
+        *(("checkpoint", "local"), ("checkpoint-3", "local"), ("checkpoint-4", "local")),
+        *(("checkpoint-2", "local"), ("tiny-bert-2", "local"), ("tiny-bert", "builtin")),
+    ]
+
+
+def test_names_that_yaml_would_read_as_something_else(here, saved):
+    for name in ("2024", "on", "null", "1e5", "0x1F", "2024-01-01", "1.0", "no"):
+        (model,) = made(moved(saved, "own", name))
+        assert model.name == name
+    odd = moved(saved, 'a: "b" #c')
+    assert made(odd)[0].path == odd
+
+
+def test_a_model_goes_by_what_its_config_says(here, saved):
+    for kind in ("gpt2", "gpt_neo", "llama", "opt", "gpt_neox", "qwen2", "bloom"):
+        labelled = {"architectures": ["AnyForSequenceClassification"], "model_type": kind}
+        (model,) = made(moved(saved, "labels", kind, **labelled))
+        assert model.family == "decoder-only", kind
+        assert model.tasks == model.fine_tune == ("sst2", "mrpc"), kind
+    odd = {"architectures": ["SomethingForMaskedLM"], "model_type": "something"}
+    assert made(moved(saved, "odd", **odd))[0].family == "encoder-only"
+
+
+def test_a_name_that_is_none_or_taken(here):
+    for name in ("", "a b", "../x", ".hidden", "a/b", "results", "x\n", "ä"):
+        refused(here, ["no name of a study"], name, "tiny-bert")
+    refused(here, ["name"], "x" * 81, "tiny-bert")  # found by loading what was written
+    for taken in ("studies/mine.yml", "_quarto-mine.yml", "_environment-mine"):
+        (here / taken).parent.mkdir(exist_ok=True)
+        (here / taken).write_text("mine", encoding="utf-8")
+        refused(here, [taken, "there already"], "mine", "tiny-bert")
+        assert (here / taken).read_text(encoding="utf-8") == "mine"
+        (here / taken).unlink()
+
+
+def test_models_that_make_no_study(here):
+    (here / "broken").mkdir()
+    refused(here, ["config.json"], "mine", "broken")
+    for config in ("[]", "{"):
+        (here / "broken" / "config.json").write_text(config, encoding="utf-8")
+        refused(here, ["config.json"], "mine", "broken")
+    refused(here, ["--model"], "mine")
+    refused(here, ["two models", "the same", "'tiny-bert'"], "mine", "tiny-bert", "tiny-bert")
+    refused(here, ["two models", "'bert-base-uncased'"], "mine", BERT, "tiny-bert", BERT)
+    refused(here, ["no such model"], "mine", "no such model")

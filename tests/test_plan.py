@@ -1,210 +1,195 @@
-"""A plan counts the steps that a run then takes, says what they need, and computes none of them."""
+"""A plan says which steps a run would take and what they need, and computes none of them."""
 
-import io
 import re
+from unittest.mock import Mock
 
 import pytest
-import rehearsals
-from rehearsals import FIVE, ROOT
+from commandline import one_line, request
+from mini import analysis
+from rehearsals import FIVE
 
 import studies
-from analysis import machine, project, study
+from analysis import machine, study
 from analysis.commands import plan as command
-from analysis.errors import RequestError
-from analysis.memo import Memo
+from analysis.memo import Call, Memo
 from analysis.planning import models, walk
+from analysis.planning.estimates import Setting, estimate
 
 GIGABYTE = 10**9
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty project, without a network to ask whether data can be had."""
-    monkeypatch.chdir(tmp_path)
+    """An empty project, no network to ask whether data can be had, a slow machine of its own."""
     monkeypatch.setattr(command, "missing", lambda chosen, memo: [])
+    monkeypatch.setattr(command, "measured_speed", lambda: 1e9)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 24 * GIGABYTE)
     return tmp_path
 
 
-def planned(name, **rehearse):
-    """The lines of the plan of a study of this repository."""
-    command.plan(str(ROOT / "studies" / f"{name}.yml"), **rehearse)
+def planned(folder, study_file, *more):
+    """What the plan of a study says."""
+    done = request("plan", "--study", study_file, *more, folder=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def entries(folder):
-    """What is remembered or stored in a cache."""
-    return sorted(p for p in folder.rglob("*") if p.name == "output.pkl" or "objects" in p.parts)
+def is_empty(folder):
+    """Whether nothing is remembered or stored in a cache."""
+    return not any(p.name == "output.pkl" or "objects" in p.parts for p in folder.rglob("*"))
 
 
-# ---------------------------------------------------------------- steps
+def test_every_step_of_the_studies_can_be_foreseen(tmp_path):
+    for name in (*FIVE, "tiny"):
+        chosen = study.load(name, folder=studies.STUDIES)
+        found = walk.steps(chosen, Memo(tmp_path / "cache"))
+        labels = [step.call.label for step in found]
+        assert len({step.call.key for step in found}) == len(found)
+        for model in chosen.models:
+            for task in model.tasks:
+                scored = [v for v in labels if re.match(rf"{model.name}/.*: evaluate$", v)]
+                assert len(scored) > len(chosen.sparsities) * 3, (model.name, task)
+    assert is_empty(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def rehearsed(tmp_path_factory):
-    """A cut-down study, what was planned before its run, after it, and its runner."""
-    folder = tmp_path_factory.mktemp("planned")
-    tree = rehearsals.cut("glue", sparsities=[0.5], formats=["dense", "auto"])
-    tree["models"] = tree["models"][:1]
-    chosen = rehearsals.loaded(folder, tree)
-    with rehearsals.started(folder / "cache", io.StringIO()) as worker:
-        before = walk.steps(chosen, worker.memo)
-        kept = entries(folder)
-        rehearsals.run(chosen, worker)
-    assert not worker.failures
-    return before, walk.steps(chosen, Memo(folder / "cache")), worker, kept
-
-
-def test_the_steps_of_the_plan_are_those_of_the_run(rehearsed):
-    before, after, worker, _ = rehearsed
-    assert not any(step.is_remembered for step in before)
-    assert all(step.is_remembered for step in after)
-    for steps in (before, after):
-        counted = {}
-        for step in steps:
-            counted[step.call.step] = counted.get(step.call.step, 0) + 1
-        assert counted == {
-            name: tally.computed + tally.remembered for name, tally in worker.tallies.items()
-        }
-
-
-def test_labels_are_those_of_the_run_and_no_step_stands_twice(rehearsed):
-    before, after, _, _ = rehearsed
-    assert sorted(s.call.label for s in before) == sorted(s.call.label for s in after)
-    assert len({step.call.key for step in after}) == len(after)
-
-
-def test_what_steps_took_is_known_afterwards(rehearsed):
-    _, after, worker, _ = rehearsed
-    took = sum(tally.seconds for tally in worker.tallies.values())
-    assert sum(step.seconds for step in after) == pytest.approx(took, abs=0.1)
-
-
-def test_planning_computes_nothing(rehearsed):
-    assert rehearsed[3] == []
-
-
-@pytest.mark.parametrize("name", [*FIVE, "tiny"])
-def test_every_step_of_the_studies_can_be_foreseen(tmp_path, name):
-    chosen = study.load(name, folder=studies.STUDIES)
-    found = walk.steps(chosen, Memo(tmp_path / "cache"))
-    labels = [step.call.label for step in found]
-    for model in chosen.models:
-        for task in model.tasks:
-            scored = [v for v in labels if re.match(rf"{model.name}/.*: evaluate$", v)]
-            assert len(scored) > len(chosen.sparsities) * 3, (model.name, task)
-    assert entries(tmp_path) == []
-
-
-# ---------------------------------------------------------------- what is printed
-
-
-def test_the_plan_of_a_study_names_its_models_and_writes_nothing(here, capsys):
-    planned("classic")
-    said = capsys.readouterr().out
+def test_the_plan_of_a_study_names_its_models_and_writes_nothing(here):
+    said = planned(here, studies.STUDIES / "classic.yml")
     for part in ("bert-base", "109,", "gpt2", "124,439,808", "pegasus-cnn", "examples"):
         assert part in said
     assert re.search(r"^[\d,]+ steps to compute, 0 remembered; 1 at a time$", said, re.M)
-    for line in ("download: about", "disk: about", "memory: this machine has", "time: about"):
+    for line in ("download: about", "disk: about", "time: about"):
         assert re.search(f"^{line}", said, re.M)
-    assert entries(here) == []
+    assert "memory: this machine has 24.0 GB" in said
+    assert is_empty(here)
     assert not (here / "_output").exists()
 
 
-@pytest.mark.parametrize(("memory", "enough"), [(24 * GIGABYTE, False), (2000 * GIGABYTE, True)])
-def test_a_machine_that_is_too_small_is_said_before_it_is_paid_for(
-    here, capsys, monkeypatch, memory, enough
-):
-    monkeypatch.setattr(machine, "memory_bytes", lambda: memory)
-    planned("xl")
-    lines = capsys.readouterr().out.splitlines()
-    short = [line for line in lines if line.startswith("memory: t5-xl NEEDS MORE than the 24.0 GB")]
-    assert bool(short) != enough
-    if short:
-        needed = float(re.search(r": ([\d.]+) GB for '(t5-xl[^']*)'", short[0])[1])
-        assert needed > 16 * 2.85  # weights, gradients and two moments of 2.85 billion
-        assert "fine-tune" in short[0]
-    assert not [line for line in lines if "bert-large NEEDS MORE" in line]
+def test_a_rehearsal_is_planned_without_a_download(tmp_path):
+    done = analysis(tmp_path, "plan", "--study", str(studies.STUDIES / "billion.yml"), "--rehearse")
+    assert done.returncode == 0, done.stderr
+    assert "study billion, rehearsal" in done.stdout
+    assert "gpt2-xl" in done.stdout
+    assert "download" not in done.stdout
 
 
-def test_a_model_of_which_nothing_is_known_is_not_counted(here, capsys):
-    model = {"name": "new", "family": "decoder-only", "source": "hub", "id": "org/unheard-of"}
-    tree = studies.tree(models=[model | {"tasks": ["lambada"]}], examples={})
-    command.plan(studies.to_file(here, tree))
-    said = capsys.readouterr().out
+def test_a_machine_that_is_too_small_is_said_before_it_is_paid_for(here, monkeypatch):
+    monkeypatch.setattr(command.shutil, "disk_usage", lambda folder: Mock(free=GIGABYTE))
+    said = planned(here, studies.STUDIES / "xl.yml")
+    short = r"^memory: t5-xl NEEDS MORE than the 24.0 GB here: ([\d.]+) GB for 't5-xl[^']*fine-tune"
+    (needed,) = re.findall(short, said, re.M)
+    assert float(needed) > 16 * 2.85  # weights, gradients and two moments of 2.85 billion
+    assert "bert-large NEEDS MORE" not in said
+    assert re.search(r"^disk: about [\d.]+ GB; 1.0 GB are free: NOT ENOUGH$", said, re.M)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 2000 * GIGABYTE)
+    monkeypatch.setattr(command.shutil, "disk_usage", lambda folder: Mock(free=10**16))
+    said = planned(here, studies.STUDIES / "xl.yml")
+    assert "NEEDS MORE" not in said
+    assert "NOT ENOUGH" not in said
+
+
+def test_steps_side_by_side_take_a_part_of_the_time(here):
+    hours = {}
+    for jobs in (1, 4):
+        said = planned(here, studies.to_file(here, studies.tree(compute={"jobs": jobs})))
+        hours[jobs] = float(re.search(r"^time: about ([\d.]+) (?:min|s) on", said, re.M)[1])
+        assert f"0 remembered; {jobs} at a time" in said
+    assert hours[1] == pytest.approx(4 * hours[4], rel=0.1)
+
+
+def test_a_model_of_which_nothing_is_known_is_not_counted(here):
+    said = planned(here, studies.to_file(here, studies.of(studies.HUB)))
     assert "unknown" in said
-    assert "nothing is known of new before it is there" in said
+    assert "nothing is known of bert before it is there" in said
     assert "download" not in said
 
 
-def test_what_cannot_be_had_is_listed(here, capsys, monkeypatch):
+def test_all_that_cannot_be_had_is_listed(here, monkeypatch):
     monkeypatch.setattr(command, "missing", lambda chosen, memo: ["org/data: fetch it first"])
-    planned("glue")
-    assert "missing: org/data: fetch it first" in capsys.readouterr().out
-
-
-def test_files_that_are_not_there_are_all_listed(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    own = {
-        "sst2": {"test": "a.jsonl", "train": "b.jsonl"},
-        "mrpc": {"test": "c.jsonl", "train": "b.jsonl"},
-    }
-    model = {"name": "own", "family": "encoder-only", "source": "scratch", "fine_tune": ["sst2"]}
-    tree = studies.tree(models=[model | {"tasks": ["sst2", "mrpc"]}], data=own, examples={})
-    with pytest.raises(RequestError, match="missing, listed above"):
-        command.plan(studies.to_file(tmp_path, tree))
-    said = capsys.readouterr().out
+    assert "missing: org/data: fetch it first" in planned(here, studies.STUDIES / "glue.yml")
+    monkeypatch.undo()
+    own = {"sst2": {"test": "a.jsonl", "train": "b.jsonl"}}
+    own["mrpc"] = {"test": "c.jsonl", "train": "b.jsonl"}
+    tree = studies.of(studies.OWN | {"fine_tune": ["sst2"], "tasks": ["sst2", "mrpc"]}, data=own)
+    done = request("plan", "--study", studies.to_file(here, tree), folder=here)
+    assert done.returncode == 2
+    assert "missing, listed above" in one_line(done.stderr)
     for name in ("a.jsonl", "b.jsonl", "c.jsonl"):
-        assert re.search(rf"^missing: .*{name}", said, re.M)
-    assert entries(tmp_path) == []
-
-
-def test_a_rehearsal_downloads_nothing(here, capsys):
-    planned("billion", rehearse="true")
-    said = capsys.readouterr().out
-    assert "rehearsal" in said
-    assert "download" not in said
-
-
-# ---------------------------------------------------------------- sizes
+        assert re.search(rf"^missing: .*{name}", done.stdout, re.M)
+    assert is_empty(here)
 
 
 def test_sizes_are_known_before_a_model_is_there(tmp_path):
     chosen = study.load("billion", folder=studies.STUDIES)
-    memo = Memo(tmp_path / project.CACHE)
-    sizes = {model.name: models.size(chosen, model, memo) for model in chosen.models}
-    assert sizes["gpt2-xl"].parameters == 1_557_611_200
-    assert (sizes["gpt2-xl"].layers, sizes["gpt2-xl"].width, sizes["gpt2-xl"].heads) == (
-        48,
-        1600,
-        25,
-    )
+    sizes = {m.name: models.size(chosen, m, Memo(tmp_path)) for m in chosen.models}
+    assert sizes["gpt2-xl"] == models.Size(1_557_611_200, 48, 1600, 25, 50257, 1024)
     assert sizes["m2m100"].layers == 48  # of both stacks
     assert sizes["m2m100"].vocabulary == 128_112
 
 
-@pytest.mark.parametrize("family", ["encoder-only", "decoder-only", "encoder-decoder"])
-def test_a_model_from_scratch_is_about_as_large_as_it_becomes(tmp_path, family):
+def test_a_model_from_scratch_is_about_as_large_as_it_becomes(tmp_path):
     import torch
     from transformers import AutoModel, BartConfig, BertConfig, GPT2Config
 
-    shape = {"layers": 3, "width": 256, "heads": 4, "vocabulary": 5000, "positions": 64}
-    task = {"encoder-only": "sst2", "decoder-only": "wikitext2", "encoder-decoder": "xsum"}[family]
-    own = {"name": "own", "family": family, "source": "scratch", "tasks": [task], "shape": shape}
-    chosen = study.Study(**studies.tree(models=[own], examples={}), name="x")
-    found = models.size(chosen, chosen.models[0], Memo(tmp_path))
-    config = {
-        "encoder-only": lambda: BertConfig(
+    configs = {
+        "sst2": BertConfig(
             vocab_size=5000, hidden_size=256, num_hidden_layers=3, num_attention_heads=4,
             intermediate_size=1024, max_position_embeddings=64,
         ),
-        "decoder-only": lambda: GPT2Config(
-            vocab_size=5000, n_embd=256, n_layer=3, n_head=4, n_positions=64
-        ),
-        "encoder-decoder": lambda: BartConfig(
+        "wikitext2": GPT2Config(vocab_size=5000, n_embd=256, n_layer=3, n_head=4, n_positions=64),
+        "xsum": BartConfig(
             vocab_size=5000, d_model=256, encoder_layers=3, decoder_layers=3,
             encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=1024,
             decoder_ffn_dim=1024, max_position_embeddings=64,
         ),
-    }[family]()  # fmt: skip
-    with torch.device("meta"):
-        real = AutoModel.from_config(config).num_parameters()
-    assert found.parameters == pytest.approx(real, rel=0.2)
+    }  # fmt: skip
+    shape = {"layers": 3, "width": 256, "heads": 4, "vocabulary": 5000, "positions": 64}
+    families = ("encoder-only", "decoder-only", "encoder-decoder")
+    for family, (task, config) in zip(families, configs.items(), strict=True):
+        own = studies.OWN | {"family": family, "tasks": [task], "shape": shape}
+        chosen = study.Study(**studies.of(own), name="x")
+        found = models.size(chosen, chosen.models[0], Memo(tmp_path))
+        with torch.device("meta"):
+            real = AutoModel.from_config(config).num_parameters()
+        assert found.parameters == pytest.approx(real, rel=0.2), family
+        assert found.layers == (6 if family == "encoder-decoder" else 3)
+
+
+TIMING = {"variants": [{"kernels": ["dense", "csr"]}], "batches": [1, 8], "tokens": 10}
+SCHEDULE = {"min_runs": 10, "warmup_runs": 2, "max_seconds": 1e9}
+FORWARD = 2 * 1000 * 10  # seconds of an example's forward pass, at one operation a second
+# step, its arguments; forward passes of an example that it takes, bytes that it leaves
+ESTIMATES = [
+    ("evaluate_variant", {}, 6, 0),
+    ("fine_tune_checkpoint", {"examples": 5, "epochs": 2}, 3 * 5 * 2, 4000),
+    ("grow_sparse", {"training": "all", "sparsities": [0.1, 0.5]}, 3 * 6 * 2, 8000),
+    ("prune_checkpoint", {"levels": [0.1, 0.5, 0.9]}, 0, 375),
+    ("prune_calibrated", {"levels": [0.5], "examples": 3, "method": "wanda"}, 2 * 3, 125),
+    ("prune_calibrated", {"levels": [0.5], "examples": 3, "method": "sparsegpt"}, 2 * 3, 4125),
+    ("take_hub_model", {}, 0, 4000),
+    ("make_replica", {}, 0, 4000),
+    ("measure_sizes", {"formats": ["dense"]}, 0, 0),
+    ("measure_latency", TIMING | {"schedule": SCHEDULE}, 2 * 2 * 12, 0),
+    ("measure_latency", TIMING | {"schedule": SCHEDULE | {"max_seconds": FORWARD}}, 2 * 2, 0),
+    ("something_quick", {}, 0, 0),
+]
+
+
+def test_estimates_follow_weights_tokens_and_examples():
+    """2·P·T operations forward, 6·P·T in training, at half the speed of one large product."""
+    size = models.Size(1000, layers=2, width=8, heads=2, vocabulary=50)
+
+    def of(step, size=size, form="classification", **arguments):
+        setting = Setting(size, form, tokens=10, examples=6, speed=2.0)
+        return estimate(Call(f"x:{step}", arguments), setting)
+
+    for step, arguments, passes, disk in ESTIMATES:
+        found = of(step, **arguments)
+        assert found.seconds == pytest.approx(passes * FORWARD, abs=1e-3), step
+        assert found.disk_bytes == disk, step
+        assert found.memory_bytes > 4000 or step == "something_quick", step
+    assert of("measure_sizes", formats=["dense", "auto"]).seconds > 0
+    few, many = (of("recover", batch_size=size).memory_bytes - 16_000 for size in (4, 8))
+    assert many == 2 * few > 0  # beside weights, gradients and two moments
+    logits = of("recover", form="causal", batch_size=4).memory_bytes - 16_000 - few
+    assert logits == 6 * 4 * 4 * 10 * 50  # six copies in float32
+    assert of("evaluate_variant", models.Size(None)).seconds == 0

@@ -1,6 +1,5 @@
-"""Answers to examples: batches change none of them, and each form's are a plain loop's."""
+"""Answers are those of transformers to one text at a time without padding, whatever the batches."""
 
-import functools
 from dataclasses import replace
 
 import architectures
@@ -10,71 +9,35 @@ import torch
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
+from loud_models import CASES, MASKED, ONE, READS_AT_MOST, WRITTEN, in_pieces, opened
 
+from analysis import tasks
 from analysis.calibration.batches import calibration_batches
-from analysis.errors import RunError
-from analysis.models.encoding import IGNORED, padded, positions
+from analysis.errors import RequestError, RunError
+from analysis.models import encoding
+from analysis.models.replica_tokenizers import write_tokenizer
 from analysis.scoring.batches import Halving, by_length, rows_that_fit
 from analysis.scoring.likelihood import windows
-from analysis.scoring.predict import predict, prepare, tokens_per_word
-from analysis.tasks import Task
-
-WORDS = mini.tokenizer("GPT2").convert_ids_to_tokens(range(10, 20))
-words = st.lists(st.sampled_from(WORDS), max_size=12)
-texts = st.lists(words.map(" ".join), min_size=1, max_size=12)
-
-PLAIN = Task(title="a task", measures="", form="", inputs=("text",), target=None, metrics=())
-ONE = replace(PLAIN, form="classification", target="label")
-PAIR = replace(ONE, inputs=("text", "other"))
-CAUSAL = replace(PLAIN, form="causal")
-CLOZE = replace(PLAIN, form="cloze", target="last")
-WRITTEN = replace(PLAIN, form="text-to-text", target="other", max_new_tokens=5)
-CASES = {  # class, architecture, task
-    "bert": ("BertForSequenceClassification", "Bert", PAIR),
-    "roberta": ("RobertaForSequenceClassification", "Roberta", ONE),
-    "deberta": ("DebertaV2ForSequenceClassification", "DebertaV2", PAIR),
-    "gpt2-classifier": ("GPT2ForSequenceClassification", "GPT2", PAIR),
-    "bart-classifier": ("BartForSequenceClassification", "Bart", PAIR),
-    "t5-classifier": ("T5ForSequenceClassification", "T5", ONE),
-    "gpt2": ("GPT2LMHeadModel", "GPT2", CAUSAL),
-    "llama": ("LlamaForCausalLM", "Llama", CAUSAL),
-    "cloze": ("GPT2LMHeadModel", "GPT2", CLOZE),
-    "bart": ("BartForConditionalGeneration", "Bart", WRITTEN),
-    "t5": ("T5ForConditionalGeneration", "T5", WRITTEN),
-    "pegasus": ("PegasusForConditionalGeneration", "Pegasus", WRITTEN),
-    "m2m100": ("M2M100ForConditionalGeneration", "M2M100", replace(WRITTEN, beams=3)),
-}
-SEED = 4  # one with which every model tells examples apart
-every_case = pytest.mark.parametrize("case", CASES)
-
+from analysis.scoring.metrics import score
+from analysis.scoring.predict import FORMS, predict, prepare, tokens_per_word
+from analysis.scoring.statistics import METRICS
+from analysis.scoring.writing import NO_LABEL, label_of
+from analysis.tasks.stand_ins import stand_ins
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-
-@functools.cache
-def opened(case):
-    """A model whose weights are large enough that each of them tells in its answers."""
-    name, architecture, task = CASES[case]
-    model_class = getattr(transformers, name)
-    sizes = architectures.SMALL | {"decoder_start_token_id": 2, "num_labels": 12}
-    config = model_class.config_class(**sizes | architectures.ARCHITECTURES[architecture][1])
-    config.pad_token_id = 0
-    torch.manual_seed(SEED)
-    model = model_class(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    tokenizer = mini.tokenizer("GPT2" if task.form in ("causal", "cloze") else architecture)
-    return model, tokenizer, task
+WORDS = mini.tokenizer("GPT2").convert_ids_to_tokens(range(10, 20))
+OF_PIECES = ["a", "abcd", "ab", "caa", "e.", "xyz", "aab", ".", "e", "abcd."]  # of `in_pieces`
+MASK = in_pieces().mask_token_id
 
 
-def examples_of(count, longest=7, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    lengths = torch.randint(1, longest + 1, (count,), generator=generator).tolist()
-    drawn = [[WORDS[i] for i in torch.randint(10, (n,), generator=generator)] for n in lengths]
+def examples_of(lengths, lexicon=WORDS):
+    """Examples whose texts have so many words."""
+    chance = torch.Generator().manual_seed(0)
+    drawn = [[lexicon[i] for i in torch.randint(10, (n,), generator=chance)] for n in lengths]
     return [
-        {"text": " ".join(one), "other": " ".join(other), "label": len(one) % 2, "last": other[0]}
-        for one, other in zip(drawn, drawn[1:] + drawn[:1], strict=True)
+        {"text": " ".join(one), "other": " ".join(other), "label": n % 2, "last": lexicon[n % 10]}
+        for n, (one, other) in enumerate(zip(drawn, drawn[1:] + drawn[:1], strict=True))
     ]
 
 
@@ -84,84 +47,168 @@ def answers(case, examples, batch_size=4, task=None):
     return predict(model, tokenizer, task or own, inputs)
 
 
-# ---------------------------------------------------------------- batches
+def scores_after(case, ids, place=-1):
+    """Logits at a place of one row."""
+    return opened(case)[0](torch.tensor([ids])).logits[0, place]
 
 
-@every_case
-def test_answers_are_those_of_each_example_alone(case):
-    examples = examples_of(24)
-    alone = [answer for example in examples for answer in answers(case, [example], 1)]
-    for batch_size in (1, 5, 64, "auto"):
-        found = answers(case, examples, batch_size)
-        assert found == (
-            [pytest.approx(a, abs=1e-4) for a in alone] if case in ("gpt2", "llama") else alone
-        )
-    if case != "cloze":
-        assert len(set(alone)) > 1
+def label(case, example, most):
+    model, tokenizer, task = opened(case)
+    texts = [example[field] for field in task.inputs]
+    texts = ["\n".join(texts)] if case.startswith("gpt2") else texts  # it frames no pairs
+    columns = [[text] for text in texts]
+    read = tokenizer(*columns, truncation=True, max_length=most, return_tensors="pt")
+    if not read["input_ids"].numel():
+        read = {"input_ids": torch.tensor([[0]])}
+    return int(model(**read).logits.argmax())
 
 
-@given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 7))
-def test_every_row_is_in_one_batch_with_rows_about_as_long(lengths, size):
-    batches = by_length(lengths, lambda _: size)
+def log_likelihood(case, example, most):
+    _, tokenizer, _ = opened(case)
+    ids = [tokenizer.bos_token_id, *tokenizer(example["text"])["input_ids"], tokenizer.eos_token_id]
+    total = 0.0
+    for i in range(1, len(ids)):
+        start = 0 if i < 20 else (i - 20) // 10 * 10 + 10  # 20 positions, windows 10 apart
+        total += float(scores_after(case, ids[start:i]).double().log_softmax(-1)[ids[i]])
+    return total
+
+
+def likeliest(case, example, most):
+    """The word that greedy writing goes on with."""
+    _, tokenizer, _ = opened(case)
+    ids = [tokenizer.bos_token_id, *tokenizer(example["text"])["input_ids"]]
+    return tokenizer.decode([int(scores_after(case, ids[1 - most :]).argmax())])
+
+
+def foreseen(case, example, most):
+    return int(likeliest(case, example, most) == example["last"])
+
+
+def pseudo_log_likelihood(case, example, most):
+    """A token and those to its right in its word are hidden, in parts of whole words."""
+    encoded = in_pieces()(example["text"], add_special_tokens=False)
+    ids, words = encoded["input_ids"], encoded.word_ids()
+    start, total = 0, 0.0
+    while start < len(ids):
+        last = min(start + most - 2, len(ids))
+        ends = [i for i in range(start + 1, last + 1) if words[i - 1] != [*words, None][i]]
+        end = max(ends, default=last)
+        for i in range(start, end):
+            hidden = [
+                MASK if j >= i and words[j] == words[i] else ids[j] for j in range(start, end)
+            ]
+            logits = scores_after(case, [2, *hidden, 3], i - start + 1)
+            total += float(logits.double().log_softmax(-1)[ids[i]])
+        start = end
+    return total
+
+
+def text_written(case, example, most):
+    model, tokenizer, task = opened(case)
+    source = tasks.source_text(task, example)
+    read = tokenizer(source, truncation=True, max_length=most, return_tensors="pt")
+    ids = model.generate(**read, max_new_tokens=5, do_sample=False, num_beams=task.beams)
+    return tokenizer.decode(ids[0], skip_special_tokens=True).strip()
+
+
+ORACLES = {  # form -> the answer of transformers themselves, and what it is held against
+    "classification": (label, lambda example: example["label"]),
+    "causal": (log_likelihood, lambda example: len(example["text"].split())),
+    "masked": (pseudo_log_likelihood, lambda example: len(example["text"].split())),
+    "cloze": (foreseen, lambda example: 1),
+    "text-to-text": (text_written, lambda example: example["other"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_answers_are_those_of_transformers_to_each_text_alone(case):
+    model, tokenizer, task = opened(case)
+    most = READS_AT_MOST.get(CASES[case][1], 20)
+    assert encoding.positions(model, tokenizer) == most
+    most = min(most or 256, task.max_tokens)
+    lengths = [3, 0, 1, 5, 7, 2, 17, 18, 19, 20, 4, 28, 29, 41, 0, 6]
+    masked = task.form == "masked"  # which takes a pass a token
+    examples = examples_of(lengths[:10], OF_PIECES) if masked else examples_of(lengths)
+    examples += examples[:3]
+    plainly, held_against = ORACLES[task.form]
+    with torch.inference_mode():
+        if task.form == "cloze":
+            examples += [e | {"last": likeliest(case, e, most)} for e in examples]
+        alone = [plainly(case, example, most) for example in examples]
+    assert len(set(alone)) > 1
+    for batch_size in (1, 5, "auto"):
+        inputs = prepare(model, tokenizer, task, examples, batch_size)
+        assert inputs.expected == [held_against(example) for example in examples]
+        found = predict(model, tokenizer, task, inputs)
+        assert found == pytest.approx(alone, abs=1e-4), batch_size
+    if task.form in ("classification", "text-to-text"):  # equal ones are read once
+        assert len(inputs.read.rows) <= len(lengths) < len(examples)
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_every_task_is_answered_and_scored_by_all_its_metrics(name):
+    task = tasks.task(name)
+    cases = {CASES[case][2].form: case for case in ("bert", "gpt2", "cloze", "masked-bert", "bart")}
+    assert cases.keys() == FORMS.keys()
+    model, tokenizer, _ = opened(cases[task.form])
+    examples = stand_ins(task, 4, 0)
+    inputs = prepare(model, tokenizer, task, examples, "auto")
+    assert max(len(row["input_ids"]) for row in inputs.read.rows) <= 20
+    predictions = predict(model, tokenizer, task, inputs)
+    assert len(predictions) == len(inputs.expected) == len(tasks.references(task, examples)) == 4
+    scored = score(task.metrics, predictions, inputs.expected)
+    assert scored.keys() == set(task.metrics)
+    for metric, found in scored.items():
+        assert [len(row) for row in found["rows"]] == [len(METRICS[metric].columns)] * 4
+    assert tokens_per_word(tokenizer, task, examples) >= (1 if task.unit == "word" else 0.1)
+
+
+@given(
+    st.lists(st.integers(1, 40), max_size=30),
+    st.sampled_from([lambda _: 1, lambda _: 4, lambda tokens: max(1, 60 // tokens)]),
+)
+def test_every_row_is_in_one_batch_with_rows_about_as_long(lengths, most_rows):
+    batches = by_length(lengths, most_rows)
     order = [i for batch in batches for i in batch]
     assert order == sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    assert all(0 < len(batch) <= size for batch in batches)
-    assert all(len(batch) == size for batch in batches[:-1])
+    room = [most_rows(lengths[batch[0]]) for batch in batches]
+    assert [len(batch) for batch in batches[:-1]] == room[:-1]
+    assert all(0 < len(batch) <= most for batch, most in zip(batches, room, strict=True))
 
 
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=30))
-def test_batches_grow_as_rows_shorten(lengths):
-    batches = by_length(lengths, lambda tokens: max(1, 60 // tokens))
-    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= 60
+def test_padding_is_on_the_right_and_masked():
+    rows = [{"input_ids": [7], "labels": [8]}, {"input_ids": [5, 6], "labels": [5, 6]}]
+    batch = encoding.padded(mini.tokenizer("GPT2"), rows)
+    assert batch["input_ids"].tolist() == [[7, 0], [5, 6]]
+    assert batch["labels"].tolist() == [[8, encoding.IGNORED], [5, 6]]
+    assert batch["attention_mask"].tolist() == [[1, 0], [1, 1]]
 
 
-@given(texts, st.integers(1, 7))
-def test_equal_examples_are_read_once_and_answered_each(drawn, batch_size):
-    model, tokenizer, task = opened("bert")
-    examples = [{"text": text, "other": WORDS[0], "label": 0} for text in drawn]
-    inputs = prepare(model, tokenizer, task, examples, batch_size)
-    assert len(inputs.read.rows) == len(set(drawn))
-    rows = [inputs.read.rows[place]["input_ids"] for place in inputs.read.places]
-    assert rows == [
-        tokenizer(t, WORDS[0], truncation=True, max_length=20)["input_ids"] for t in drawn
-    ]
-    assert len(predict(model, tokenizer, task, inputs)) == len(drawn)
-
-
-@given(st.lists(st.lists(st.integers(5, 50), min_size=1, max_size=9), min_size=1, max_size=5))
-def test_padding_is_on_the_right_and_masked(rows):
-    batch = padded(opened("gpt2")[1], [{"input_ids": r, "labels": r} for r in rows])
-    for ids, labels, mask, row in zip(
-        *(batch[name].tolist() for name in ("input_ids", "labels", "attention_mask")),
-        rows,
-        strict=True,
-    ):
-        rest = max(map(len, rows)) - len(row)
-        assert ids == row + [0] * rest
-        assert labels == row + [IGNORED] * rest
-        assert mask == [1] * len(row) + [0] * rest
-
-
-@every_case
-def test_more_memory_takes_more_rows_and_none_takes_one(case):
+def fitting(case, more, tokens=20):
+    """How many rows fit into so many bytes beside the weights."""
     model, _, task = opened(case)
     weights = sum(weight.nbytes for weight in model.parameters())
-    assert rows_that_fit(model, task, 0)(20) == 1
-    counts = [rows_that_fit(model, task, weights + extra)(20) for extra in (10**5, 10**6, 10**10)]
-    assert counts == sorted(counts)
-    assert counts[-1] > counts[0] >= 1
-    longer = [rows_that_fit(model, task, weights + 10**6)(tokens) for tokens in (5, 50, 500)]
-    assert longer == sorted(longer, reverse=True)
+    return rows_that_fit(model, task, weights + more)(tokens)
+
+
+def test_more_memory_takes_more_rows_and_none_takes_one():
+    for case in CASES:
+        assert fitting(case, -(10**9)) == fitting(case, 10**10, 10**5) == 1, case
+        assert 1 <= fitting(case, 10**5) < fitting(case, 10**6) <= fitting(case, 10**10) == 256
+        assert fitting(case, 10**10, 100) == 163  # rows of 16384 tokens
+    # by hand: float32 states and scores, and for some forms logits, or keys and values
+    for case, once, each in (
+        ("bert", 0, 40960), ("masked-bert", 0, 41680), ("gpt2", 9600, 50880), ("bart", 0, 48320),
+    ):  # fmt: skip
+        assert [fitting(case, once + 7 * each - less) for less in (0, 1)] == [7, 6], case
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does():
-    tried = []
+    tried, most = [], 3
 
     def answer(chosen):
         tried.append(len(chosen))
-        if len(chosen) > 3:
+        if len(chosen) > most:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return [-i for i in chosen]
 
@@ -171,138 +218,124 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does():
     tried.clear()
     assert halving([7, 8, 9, 10]) == [-7, -8, -9, -10]
     assert tried == [3, 1]  # it is remembered what fits
-
-
-def test_an_example_that_does_not_fit_alone_is_an_error_of_one_line():
-    def answer(chosen):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-
+    most = 0
     with pytest.raises(RunError, match="one example alone") as caught:
         Halving(answer)([0, 1, 2])
     assert "\n" not in str(caught.value)
 
 
-# ---------------------------------------------------------------- limits
-
-
-@pytest.mark.parametrize(
-    ("case", "most"), [("bert", 20), ("roberta", 19), ("gpt2", 20), ("bart", 20), ("t5", None)]
-)
-def test_a_model_reads_as_many_tokens_as_it_has_positions_for(case, most):
-    model, tokenizer, _ = opened(case)
-    assert positions(model, tokenizer) == most
-
-
-@every_case
-def test_texts_longer_than_the_model_are_answered(case):
-    examples = examples_of(4, longest=70)
-    assert max(len(example["text"].split()) for example in examples) > 20
-    assert len(answers(case, examples)) == 4
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, "auto"])
-@every_case
-def test_empty_texts_are_answered_too(case, batch_size):
-    empty = {"text": "", "other": "", "label": 0, "last": WORDS[0]}
-    task = replace(opened(case)[2], inputs=("text",))
-    first, _, last = answers(case, [empty, *examples_of(1), empty], batch_size, task)
-    assert first == pytest.approx(last) if case in ("gpt2", "llama") else first == last
-
-
-def test_inputs_are_cut_at_the_tasks_own_limit():
-    model, tokenizer, task = opened("bert")
-    inputs = prepare(model, tokenizer, replace(task, max_tokens=9), examples_of(8), 4)
-    assert max(len(row["input_ids"]) for row in inputs.read.rows) == 9
-
-
-# ---------------------------------------------------------------- causal
-
-
 @given(st.integers(2, 60), st.integers(2, 20))
 def test_windows_score_each_token_once_and_after_half_a_window(length, size):
-    ids = list(range(100, 100 + length))
+    ids, scored = list(range(100, 100 + length)), []
     rows = list(windows(ids, size))
-    scored = []
     for row in rows:
         assert len(row["input_ids"]) == len(row["labels"]) <= size
         for i, label in enumerate(row["labels"]):
-            if i and label != IGNORED:
-                assert label == row["input_ids"][i]
+            if i and label != encoding.IGNORED:
                 scored.append(label)
-                seen = row["input_ids"][:i]
-                assert len(seen) >= min(size // 2, label - 100)
-                assert seen == ids[label - 100 - i : label - 100]
+                assert i >= min(size // 2, label - 100)
+                assert row["input_ids"][: i + 1] == ids[label - 100 - i : label - 99]
     assert scored == ids[1:]
     assert (len(rows) == 1) == (length <= size)
 
 
-@pytest.mark.parametrize("case", ["gpt2", "llama"])
-@pytest.mark.parametrize("length", [1, 17, 18, 19, 20, 28, 29, 75])
-def test_log_likelihoods_are_those_of_a_plain_loop(case, length):
-    model, tokenizer, _ = opened(case)
-    text = " ".join(WORDS[i * i % 10] for i in range(length))
-    ids = [tokenizer.bos_token_id, *tokenizer(text)["input_ids"], tokenizer.eos_token_id]
-    total = 0.0
-    for i in range(1, len(ids)):
-        start = 0 if i < 20 else (i - 20) // 10 * 10 + 10  # 20 positions, windows 10 apart
-        with torch.inference_mode():
-            logits = model(torch.tensor([ids[start:i]])).logits[0, -1]
-        total += float(logits.double().log_softmax(-1)[ids[i]])
-    others = [{"text": " ".join(WORDS[:2])}, {"text": " ".join(WORDS[:5])}]
-    found = answers(case, [{"text": text}, *others], 2)
-    assert found[0] == pytest.approx(total, abs=1e-4)
+def test_calibration_reads_texts_whole_with_nothing_hidden():
+    def read(case, form, texts):
+        return calibration_batches(*opened(case)[:2], form, [{"text": t} for t in texts], 20)
 
-
-def test_a_text_of_no_words_is_still_begun_and_ended():
-    (found,) = answers("gpt2", [{"text": ""}])
-    assert found < 0
-
-
-# ---------------------------------------------------------------- cloze
-
-
-def test_a_last_word_is_foreseen_if_greedy_writing_has_it():
-    model, tokenizer, _ = opened("cloze")
-    examples = []
-    for example in examples_of(12):
-        ids = [tokenizer.bos_token_id, *tokenizer(example["text"])["input_ids"]]
-        with torch.inference_mode():
-            best = model(torch.tensor([ids])).logits[0, -1].argsort(descending=True)[:2].tolist()
-        for rank, token in enumerate(best):
-            if token > 4:  # a word, not a special token
-                examples.append((example | {"last": tokenizer.decode([token])}, rank == 0))
-    found = answers("cloze", [example for example, _ in examples])
-    assert found == [int(foreseen) for _, foreseen in examples]
-    assert 0 < sum(found) < len(found)
-
-
-def test_what_cloze_is_held_against_is_that_it_was_foreseen():
-    model, tokenizer, task = opened("cloze")
-    assert prepare(model, tokenizer, task, examples_of(3), 2).expected == [1, 1, 1]
-
-
-def test_of_a_text_too_long_its_end_decides():
-    model, tokenizer, task = opened("cloze")
-    long = {"text": " ".join(WORDS * 5), "last": WORDS[3]}
-    (row,) = prepare(model, tokenizer, task, [long], 1).read.rows
-    assert len(row["input_ids"]) == 20
-    assert tokenizer.decode(row["input_ids"]).split() == [*WORDS[1:], *WORDS, WORDS[3]]
-    assert row["labels"][:-1] == [IGNORED] * 19
-
-
-def test_calibration_reads_cloze_texts_as_causal_ones():
-    model, tokenizer, _ = opened("cloze")
-    texts = [{"text": " ".join(WORDS[: 2 + i])} for i in range(3)]
-    one, other = (
-        calibration_batches(model, tokenizer, form, texts, 20) for form in ("causal", "cloze")
-    )
+    texts = [" ".join(WORDS[: 2 + i]) for i in range(3)]
+    one, other = (read("cloze", form, texts) for form in ("causal", "cloze"))
     assert [b["input_ids"].tolist() for b in one] == [b["input_ids"].tolist() for b in other]
-
-
-# ---------------------------------------------------------------- tokens
+    (batch,) = read("masked-bert", "masked", ["a abcd"])
+    assert batch["input_ids"].tolist() == [[2, 5, 5, 7, 8, 3]]
+    assert "labels" not in batch
 
 
 def test_tokens_per_word_counts_no_framing():
-    examples = [{"text": "the film", "label": 0}, {"text": "the", "label": 1}]
-    assert tokens_per_word(opened("bert")[1], ONE, examples) == 1.0
-    assert tokens_per_word(opened("bert")[1], ONE, [{"text": ""}]) == 0.0
+    for tokenizer, task, texts, expected in [
+        (mini.tokenizer("Bert"), ONE, ["the film", "the"], 1.0),
+        (mini.tokenizer("Bert"), ONE, [""], 0.0),
+        (in_pieces(), MASKED, ["abcd e", "a"], 5 / 3),
+    ]:
+        examples = [{"text": text, "label": 0} for text in texts]
+        assert tokens_per_word(tokenizer, task, examples) == pytest.approx(expected)
+
+
+def test_only_the_logits_asked_for_are_computed():
+    model, seen = opened("masked-bert")[0], []
+    hook = model.get_output_embeddings().register_forward_hook(
+        lambda _, given, logits: seen.append(tuple(logits.shape))
+    )
+    answers("masked-bert", [{"text": "abcd e."}], 4)
+    hook.remove()
+    assert seen == [(4, 1, 60), (1, 1, 60)]
+    with torch.inference_mode():
+        assert model(torch.tensor([[2, 5, 3]])).logits.shape == (1, 3, 60)  # as it was
+
+
+def test_a_tokenizer_without_a_mask_is_refused_in_one_line():
+    with pytest.raises(RequestError, match="mask token") as caught:
+        prepare(opened("masked-bert")[0], mini.tokenizer("GPT2"), MASKED, [{"text": "a"}], 1)
+    assert "\n" not in str(caught.value)
+
+
+EXAMPLES = examples_of([1, 2, 3, 4, 1, 2, 3, 4])
+
+
+def written(task):
+    return answers("bart", EXAMPLES, 3, task)
+
+
+def test_no_more_is_written_than_the_task_or_the_model_allows():
+    # Pegasus begins with a token that is no word, and has 20 positions
+    for case, asked, most in (("t5", 1, 1), ("t5", 30, 30), ("pegasus", 4, 3), ("pegasus", 30, 18)):
+        texts = answers(case, EXAMPLES, 3, replace(opened(case)[2], max_new_tokens=asked))
+        assert {len(text.split()) for text in texts} == {most}
+
+
+def test_beams_are_the_tasks_or_else_the_checkpoints_and_nothing_is_drawn(monkeypatch):
+    settings, plain = opened("bart")[0].generation_config, written(WRITTEN)
+    monkeypatch.setattr(settings, "num_beams", 3)
+    own = written(replace(WRITTEN, beams=None))
+    assert own == written(replace(WRITTEN, beams=3)) != plain
+    monkeypatch.setattr(settings, "num_beams", 1)
+    monkeypatch.setattr(settings, "do_sample", True)
+    assert written(replace(WRITTEN, beams=None)) == plain
+
+
+def test_labels_are_what_the_model_writes_whatever_its_case(monkeypatch):
+    said = {"negative": 0, "NEGATIVE": 0, " Negative\n": 0, "c": 1, "\tC ": 1}
+    said |= dict.fromkeys(("", "negat", "negative.", "not negative", "1", "négative"), NO_LABEL)
+    assert {text: label_of(text, ("negative", "C ")) for text in said} == said
+    texts = written(WRITTEN)
+    words = (texts[0].upper(), next(text for text in texts if text != texts[0]))
+    task = replace(WRITTEN, label_words=words, target="label")
+    assert written(task) == [label_of(text, words) for text in texts]
+    assert {0, 1} <= set(written(task))
+    monkeypatch.setattr(opened("bart")[1], "batch_decode", lambda ids, **_: [" A.<n>B "] * len(ids))
+    assert set(written(WRITTEN)) == {"A.\nB"}  # a new line as Pegasus spells it
+
+
+def test_m2m100_is_told_both_languages_and_others_none(tmp_path):
+    assert written(replace(WRITTEN, languages=("en", "fr"))) == written(WRITTEN)
+    assert not hasattr(opened("bart")[1], "src_lang")
+    tokenizer = write_tokenizer("m2m_100", 64, tmp_path)
+    # without languages, targets are encoded as if they were of the source's
+    labels = encoding.text_to_text_batch(tokenizer, ["The park."], ["The park."], 20)["labels"]
+    assert labels[0, 0] == tokenizer.get_lang_id("en")
+    sizes = architectures.SMALL | {"vocab_size": len(tokenizer), "pad_token_id": 1}
+    config = transformers.M2M100Config(**sizes | architectures.BOTH | {"decoder_start_token_id": 2})
+    model, drawn = transformers.M2M100ForConditionalGeneration(config).eval(), []
+    own = model.generate
+    model.generate = lambda **options: drawn.append(own(**options)) or drawn[-1]
+    for languages in (("en", "fr"), ("fr", "de")):
+        task = replace(WRITTEN, languages=languages)
+        first, second = map(tokenizer.get_lang_id, languages)
+        inputs = prepare(model, tokenizer, task, EXAMPLES, 3)
+        assert {row["input_ids"][0] for row in inputs.read.rows} == {first}
+        predict(model, tokenizer, task, inputs)
+        assert {int(token) for ids in drawn for token in ids[:, 1]} == {second}
+        drawn.clear()
+    encoding.set_languages(tokenizer, ("en", "fr"))
+    labels = encoding.text_to_text_batch(tokenizer, ["The park."], ["Le parc."], 20)["labels"]
+    assert labels[0, 0] == tokenizer.get_lang_id("fr")

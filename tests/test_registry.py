@@ -1,74 +1,69 @@
-"""Methods and tasks are found by their files, by names as people write them."""
+"""Methods and tasks are found by their files; what is not found is an error of one line."""
 
 from pathlib import Path
 
 import pytest
 
 from analysis import pruning, registry, tasks
-from analysis.errors import RequestError
+from analysis.errors import AnalysisError, MachineError, RequestError, RunError, unknown
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"method": pruning.PACKAGE, "task": tasks.PACKAGE}
-every_package = pytest.mark.parametrize(("what", "package"), PACKAGES.items())
 
 
-@every_package
-def test_there_is_a_name_for_every_file_and_no_other(what, package):
-    folder = ROOT.joinpath(*package.split("."))
-    stems = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    assert {name.replace("-", "_") for name in registry.names(package)} == stems
-    assert registry.names(package) == sorted(registry.names(package))
+def test_an_error_is_one_printable_line_and_has_an_exit_status_of_its_kind():
+    assert str(AnalysisError("a\n  b\tc\r\nd \x1b[2J")) == r"a b c d \x1b[2J"
+    assert RequestError("x").exit_status == 2
+    assert RunError("x").exit_status == MachineError("x").exit_status == 1
+    assert isinstance(MachineError("x"), RunError)
 
 
-@every_package
-def test_names_have_hyphens_and_their_modules_underscores(what, package):
-    for name in registry.names(package):
-        assert "_" not in name
-        module = registry.module(package, what, name)
-        assert module.__name__ == registry.module_name(package, name)
+def test_an_unknown_name_lists_what_is_allowed_in_order_and_what_is_near():
+    both = "unknown fruit 'aple'. Did you mean 'apple'? Allowed: apple, pear."
+    assert unknown("fruit", "aple", ["pear", "apple"]) == both
+    assert unknown("fruit", "zzz", ["pear"]) == "unknown fruit 'zzz'. Allowed: pear."
+    assert unknown("fruit", "zzz", []) == "unknown fruit 'zzz'. Allowed: none."
 
 
-@every_package
-def test_a_file_beginning_with_an_underscore_is_no_entry(what, package):
-    assert not any(name.startswith("-") for name in registry.names(package))
+@pytest.mark.parametrize("what", PACKAGES)
+def test_there_is_a_name_with_hyphens_for_every_file_and_no_other(what):
+    package = PACKAGES[what]
+    stems = {path.stem for path in ROOT.joinpath(*package.split(".")).glob("*.py")} - {"__init__"}
+    names = registry.names(package)
+    assert names == sorted(stem.replace("_", "-") for stem in stems)
+    for name in names:
+        found = registry.module(package, what, name).__name__
+        assert found == registry.module_name(package, name) == f"{package}.{name.replace('-', '_')}"
+    for wrong in (
+        "",
+        " ",
+        f"{names[0]}.py",
+        *["__init__", "--init--", "../errors", "errors", "os", "."],
+    ):
+        with pytest.raises(RequestError) as caught:
+            registry.module(package, what, wrong)
+        assert f"unknown {what} {wrong!r}" in str(caught.value)
+        assert ", ".join(names) in str(caught.value)
 
 
-@every_package
-@pytest.mark.parametrize(
-    "wrong", ["", " ", "__init__", "--init--", "../errors", "errors", "os", ".", "magnitude.py"]
-)
-def test_what_is_no_entry_is_refused_with_what_there_is(what, package, wrong):
-    with pytest.raises(RequestError) as caught:
-        registry.module(package, what, wrong)
-    assert f"unknown {what} {wrong!r}" in str(caught.value)
-    assert ", ".join(registry.names(package)) in str(caught.value)
-
-
-def test_a_near_miss_is_suggested():
-    with pytest.raises(RequestError, match="Did you mean 'magnitude-all'"):
-        pruning.method("magnitude_all")
-    with pytest.raises(RequestError, match="Did you mean 'sentiment'"):
-        tasks.task("sentimant")
-
-
-def test_methods_and_tasks_are_found_through_it():
+def test_methods_and_tasks_are_found_through_it_and_near_names_suggested():
     assert pruning.method("magnitude").__name__ == "analysis.pruning.methods.magnitude"
     assert pruning.module_name("magnitude-all") == "analysis.pruning.methods.magnitude_all"
     assert tasks.module_name("language-modelling") == "analysis.tasks.benchmarks.language_modelling"
     assert isinstance(tasks.task("sentiment"), tasks.Task)
+    for name in pruning.names():  # with any letter left out
+        for typo in {name[:cut] + name[cut + 1 :] for cut in range(len(name))}:
+            assert "Did you mean" in unknown("method", typo, pruning.names()), typo
 
 
-def test_constants_are_the_modules_own():
+def test_constants_are_the_modules_own_and_nobody_changes_them_for_others():
     for name in pruning.names():
         found = registry.constants(pruning.PACKAGE, name)
         module = pruning.method(name)
         assert found.items() <= vars(module).items()
         assert found["KIND"] == module.KIND
-
-
-def test_who_changes_the_constants_changes_them_for_nobody_else():
-    registry.constants(pruning.PACKAGE, "magnitude")["KIND"] = "other"
-    assert registry.constants(pruning.PACKAGE, "magnitude")["KIND"] == "weights" != "other"
+        found["KIND"] = "other"
+        assert registry.constants(pruning.PACKAGE, name)["KIND"] == module.KIND != "other"
 
 
 def test_a_module_that_is_missing_is_not_remembered_as_missing(tmp_path, monkeypatch):

@@ -1,160 +1,151 @@
 """A rehearsal is the study itself on toys and little data: every step is there, and says so."""
 
-import json
+import itertools
 import re
+import threading
+from unittest.mock import patch
 
 import pytest
 import rehearsals
-from mini import analysis
+from commandline import request
 from rehearsals import FIVE
 
 import studies
 from analysis import rehearsal, results, study
+from analysis.commands import run as command
 from analysis.errors import RequestError
+from analysis.memo import Memo
+from analysis.planning import walk
 from analysis.rehearsal import rehearsed
 
-KINDS = ("true", "tiny")
-OWN = {"name": "own", "family": "decoder-only", "source": "scratch", "tasks": ["wikitext2"]}
 
-
-def changed(before, after, where=""):
-    """The dotted names of all that differs between two sections."""
-    found = set()
-    for name in type(before).model_fields:
-        one, other = getattr(before, name), getattr(after, name)
-        if name == "models":
-            for mine, its in zip(one, other, strict=True):
-                found |= changed(mine, its, "models.")
-        elif hasattr(type(one), "model_fields") and other is not None:
-            found |= changed(one, other, f"{where}{name}.")
-        elif one != other:
-            found.add(f"{where}{name}")
-    return found
+def flat(value, where=""):
+    """All that a study says, by dotted names; those of its models are the same."""
+    if isinstance(value, study.Section):
+        parts = [(getattr(value, name), f"{where}.{name}") for name in type(value).model_fields]
+    elif where == ".models":
+        parts = [(model, where) for model in value]
+    else:
+        return [(where, value)]
+    return [found for part in parts for found in flat(*part)]
 
 
 LITTLE = {
-    *("rehearsal", "examples", "fine_tuning.examples", "fine_tuning.epochs"),
-    *("calibration.examples", "runtime.batches", "runtime.min_runs", "runtime.min_seconds"),
-    *("runtime.warmup_runs", "runtime.warmup_seconds"),
-    *("models.fine_tuning.examples", "models.fine_tuning.epochs"),
-    *("recovery.training.examples", "recovery.training.epochs"),
-    *("recovery.gradual.examples", "recovery.gradual.epochs"),
-    *("sensitivity.examples", "alternatives.student.examples", "alternatives.student.epochs"),
+    *("rehearsal", "examples", "calibration.examples", "sensitivity.examples"),
+    *("fine_tuning.examples", "fine_tuning.epochs", "alternatives.student.examples"),
+    *("models.fine_tuning.examples", "models.fine_tuning.epochs", "recovery.gradual.examples"),
+    *("recovery.training.examples", "recovery.training.epochs", "runtime.batches"),
+    *("runtime.min_runs", "runtime.min_seconds", "runtime.warmup_runs", "runtime.warmup_seconds"),
 }
 SMALL = {"calibration.tokens", "runtime.tokens", "runtime.new_tokens", "runtime.max_seconds"}
 
 
-# ---------------------------------------------------------------- what is changed
+def test_all_of_a_study_is_rehearsed_on_little_and_what_it_needs_stays():
+    changed = {"true": set(), "tiny": set()}
+    for name, kind in itertools.product([*FIVE, "tiny"], changed):
+        before = study.load(name, folder=studies.STUDIES)
+        assert rehearsed(before, "") is before
+        after = rehearsed(before, kind)
+        pairs = zip(flat(before), flat(after), strict=True)
+        changed[kind] |= {where[1:] for (where, old), (_, new) in pairs if old != new}
+        assert after.rehearsal == kind
+        assert set(after.examples) == set(before.tasks)
+        assert max(after.examples.values()) <= 64
+        trainings = [model.fine_tuning or after.fine_tuning for model in after.models]
+        if after.recovery:
+            trainings += [after.recovery.training, after.recovery.gradual]
+        if after.alternatives:
+            trainings.append(after.alternatives.student)
+        for training in trainings:  # one step, of the true size
+            assert training.examples == training.batch_size
+            assert training.epochs == 1
+    assert changed == {"true": LITTLE, "tiny": LITTLE | SMALL | {"runtime.replica"}}
 
 
-@pytest.mark.parametrize("name", [*FIVE, "tiny"])
-def test_what_a_run_needs_of_memory_and_disk_stays_as_the_study_says(name):
-    before = study.load(name, folder=studies.STUDIES)
-    assert changed(before, rehearsed(before, "true")) <= LITTLE
-    assert changed(before, rehearsed(before, "tiny")) <= LITTLE | SMALL | {"runtime.replica"}
+def test_a_model_from_scratch_learns_next_to_nothing():
+    for more in ({}, {"shape": {"layers": 30}, "pretraining": {"epochs": 500}}):
+        before = study.Study(**studies.of(studies.OWN | more), name="x")
+        for kind in ("true", "tiny"):
+            (own,) = rehearsed(before, kind).models
+            assert own.pretraining.epochs <= 0.1
+            small = own.shape and own.shape.layers <= 2 and own.shape.width <= 64
+            assert small if kind == "tiny" else own.shape == before.models[0].shape
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", FIVE)
-def test_every_model_task_method_level_and_format_is_rehearsed(name, kind):
-    before = study.load(name, folder=studies.STUDIES)
-    after = rehearsed(before, kind)
-    assert after.rehearsal == kind
-    assert [m.id for m in after.models] == [m.id for m in before.models]
-    for key in ("tasks", "methods", "sparsities", "protocols", "formats", "seeds", "text", "name"):
-        assert getattr(after, key) == getattr(before, key)
-    assert set(after.examples) == set(before.tasks)
-    assert max(after.examples.values()) <= 64
-    for model in after.models:
-        tuning = model.fine_tuning or after.fine_tuning
-        assert tuning.examples == tuning.batch_size  # one step, of the true size
-
-
-def test_no_rehearsal_is_the_study_itself():
-    before = study.load("glue", folder=studies.STUDIES)
-    assert rehearsed(before, "") is before
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("more", [{}, {"shape": {"layers": 30}, "pretraining": {"epochs": 500}}])
-def test_a_model_from_scratch_learns_next_to_nothing(tmp_path, kind, more):
-    path = studies.to_file(tmp_path, studies.tree(models=[OWN | more], examples={}))
-    (own,) = rehearsed(study.load(path), kind).models
-    assert own.pretraining.epochs <= 0.1
-    if kind == "tiny":
-        assert own.shape.layers <= 2
-        assert own.shape.width <= 64
-    else:
-        assert (own.shape.layers if own.shape else None) == more.get("shape", {}).get("layers")
-
-
-@pytest.mark.parametrize(
-    ("value", "kind"), [("", ""), ("0", ""), ("1", "true"), ("true", "true"), ("tiny", "tiny")]
-)
-def test_the_environment_asks_for_one(monkeypatch, value, kind):
-    monkeypatch.setenv(rehearsal.VARIABLE, value)
-    assert rehearsal.chosen() == kind
-
-
-def test_without_a_word_nothing_is_rehearsed(monkeypatch):
+def test_the_environment_asks_for_one(monkeypatch):
     monkeypatch.delenv(rehearsal.VARIABLE, raising=False)
     assert rehearsal.chosen() == ""
+    for value, kind in {"": "", "0": "", "1": "true", "true": "true", "tiny": "tiny"}.items():
+        monkeypatch.setenv(rehearsal.VARIABLE, value)
+        assert rehearsal.chosen() == kind
+    for value in ("yes", "Tiny", "2", " "):
+        monkeypatch.setenv(rehearsal.VARIABLE, value)
+        with pytest.raises(RequestError, match=f"{rehearsal.VARIABLE}: got {value!r}.*tiny"):
+            rehearsal.chosen()
 
 
-@pytest.mark.parametrize("value", ["yes", "Tiny", "2", " "])
-def test_another_value_is_refused(monkeypatch, value):
-    monkeypatch.setenv(rehearsal.VARIABLE, value)
-    with pytest.raises(RequestError, match=f"{rehearsal.VARIABLE}: got {value!r}.*tiny"):
-        rehearsal.chosen()
-
-
-def test_a_study_cannot_call_itself_a_rehearsal(tmp_path):
-    path = studies.to_file(tmp_path, studies.tree(rehearsal="tiny"))
-    studies.refused_saying(path, ["rehearsal", "run --rehearse"])
-
-
-# ---------------------------------------------------------------- a rehearsal from end to end
+def run(folder, *options, **environment):
+    """What the command prints; its timings have a lock of their own, and no process."""
+    with (
+        patch.object(threading, "excepthook", threading.excepthook),  # which a run silences
+        patch.object(command, "Runner", rehearsals.OnWorkers),
+    ):
+        done = request("run", *options, folder=folder, TMPDIR=str(folder), **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A project whose cut-down glue study was rehearsed by the command, and what that printed."""
+    """A cut-down glue study, what was planned, the folder of its rehearsal by the command, and
+    what that printed."""
     folder = tmp_path_factory.mktemp("rehearsed")
-    tree = rehearsals.cut("glue", sparsities=[0.5, 0.9])
-    tree["models"] = tree["models"][:1]
-    rehearsals.to_folder(folder, tree)
-    # a lock of the test's own: timings wait for no other run of this machine
-    done = analysis(folder, "run", "--study", "cut", "--tiny", TMPDIR=str(folder))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder, done
+    tree = rehearsals.cut("glue", formats=["dense", "auto"], examples={})
+    tree["models"] = [tree["models"][0] | {"tasks": ["sst2"], "fine_tune": ["sst2"]}]
+    tree["recovery"] |= {"tasks": ["sst2"]}
+    tree["compute"] |= {"jobs": 1}
+    chosen = rehearsals.loaded(folder, tree)
+    planned = walk.steps(chosen, Memo(folder / "cache"))
+    assert [*folder.rglob("output.pkl"), *folder.glob("cache/objects/*")] == []
+    return chosen, planned, folder, run(folder, "--study", "cut", "--tiny")
 
 
 def test_its_tables_are_whole_and_say_that_it_was_one(finished):
-    folder, done = finished
+    _, _, folder, said = finished
+    assert "rehearsal: random weights, no result means anything" in said
     tables, environment = results.read(folder / "_output" / "cut" / "results")
     assert environment["rehearsal"] is True
     assert tables["failures"].empty
     assert set(tables["variants"]["status"]) == {"ok"}
-    assert set(tables["variants"]["sparsity"]) == {0.0, 0.5, 0.9}
-    assert set(tables["quality"]["task"]) == {"sst2", "mrpc"}
+    assert set(tables["variants"]["sparsity"]) == {0.0, 0.5}
+    assert set(tables["quality"]["task"]) == {"sst2"}
     (model,) = tables["models"].to_dict("records")
     assert (model["source"], model["revision"]) == ("replica", "tiny")
     assert set(tables["tasks"]["source"]) == {"stand-ins for a rehearsal"}
     for name in ("published", "recovery", "size", "runtime", "profile", "histogram", "cdf"):
         assert len(tables[name]), name
-    assert "rehearsal: random weights, no result means anything" in done.stdout
+    assert not {"take_hub_model", "read_test", "read_training"} & set(environment["steps"])
+
+
+def test_the_steps_are_those_that_were_planned_and_remembered_afterwards(finished):
+    chosen, planned, folder, _ = finished
+    took = results.read(folder / "_output" / "cut" / "results")[1]["steps"]
+    after = walk.steps(chosen, Memo(folder / "cache"))
+    assert not any(step.is_remembered for step in planned)
+    assert all(step.is_remembered for step in after)
+    assert len({step.call.key for step in after}) == len(after)
+    assert sorted(s.call.label for s in planned) == sorted(s.call.label for s in after)
+    for steps in (planned, after):
+        counted = {step: [s.call.step for s in steps].count(step) for step in took}
+        assert counted == {step: t["computed"] + t["remembered"] for step, t in took.items()}
+        assert sum(counted.values()) == len(steps)
+    seconds = sum(t["seconds"] for t in took.values())
+    assert sum(step.seconds for step in after) == pytest.approx(seconds, abs=0.05 * len(took) + 0.1)
 
 
 def test_the_environment_variable_is_the_same_as_the_option(finished):
-    folder, _ = finished
-    again = analysis(folder, "run", SPARSITY_STUDY="cut", **{rehearsal.VARIABLE: "tiny"})
-    assert again.returncode == 0, again.stderr
-    assert re.search(r"^all\s+0\s+\d+\s+0\.0$", again.stdout, re.M), again.stdout
-
-
-def test_it_needs_no_network(finished):
-    folder, _ = finished
-    steps = json.loads((folder / "_output/cut/results/environment.json").read_text())["steps"]
-    assert "make_replica" in steps
-    assert "stand_in_test" in steps
-    assert not {"take_hub_model", "read_test", "read_training"} & set(steps)
+    folder, asked = finished[2], {"SPARSITY_STUDY": "cut", rehearsal.VARIABLE: "tiny"}
+    assert re.search(r"^all\s+0\s+\d+\s+0\.0$", run(folder, **asked), re.M)
+    plan = request("plan", folder=folder, **asked).stdout
+    assert re.search(r"^0 steps to compute, \d\d remembered; 1 at a time$", plan, re.M), plan
+    assert "everything is remembered" in plan

@@ -10,7 +10,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from mini import analysis, environment_for, one_line, tables
+from commandline import one_line, request
+from mini import analysis, environment_for, tables
 from safetensors.numpy import load_file, save_file
 
 from analysis import model_calls, study
@@ -105,8 +106,13 @@ def forget(folder, step):
 def start_run(folder, **options):
     """A run in the background."""
     command = [sys.executable, "-m", "analysis", "run"]
-    options |= {"stdout": subprocess.PIPE, "text": True}
+    options |= {"stdout": subprocess.PIPE, "text": True, "preexec_fn": interruptible}
     return subprocess.Popen(command, cwd=folder, env=environment_for(), **options)
+
+
+def interruptible():
+    """What a shell starts in the background ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_tables(finished, copied):
@@ -145,7 +151,7 @@ def test_an_interrupted_run_stops_with_one_line(copied):
     forget(copied, "evaluate_variant")
     run = start_run(copied, stderr=subprocess.PIPE)
     assert "study mini" in run.stdout.readline()
-    time.sleep(2)
+    assert "evaluate (" in run.stdout.readline()  # one is finished, others are at work
     run.send_signal(signal.SIGINT)
     _, stderr = run.communicate(timeout=60)
     assert run.returncode == 130
@@ -153,26 +159,23 @@ def test_an_interrupted_run_stops_with_one_line(copied):
     assert "run again to go on" in stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment", "said"),
-    [
+def test_wrong_requests_are_one_line_and_exit_2(finished):
+    for arguments, environment, said in [
         (["run", "--study", "minni"], {}, "Did you mean 'mini'?"),
         (["run", "--study", "nowhere/x.yml"], {}, "no study file at nowhere/x.yml"),
         (["run"], {"SPARSITY_STUDY": "tinny"}, "unknown study 'tinny'"),
         (["render", "--engine", "quart"], {}, "Did you mean 'quarto'?"),
         (["render", "--to", "docx"], {}, "docx"),
-    ],
-)
-def test_wrong_requests_are_one_line_and_exit_2(finished, arguments, environment, said):
-    done = analysis(finished[0], *arguments, **environment)
-    assert done.returncode == 2
-    assert said in one_line(done.stderr)
+    ]:
+        done = request(*arguments, folder=finished[0], **environment)
+        assert done.returncode == 2, arguments
+        assert said in one_line(done.stderr)
 
 
 def test_a_cache_that_cannot_be_made_is_one_line_and_exit_1(finished, tmp_path):
     shutil.copytree(finished[0] / "studies", tmp_path / "studies")
     (tmp_path / "cache").write_text("a file where the folder should be", encoding="utf-8")
-    done = analysis(tmp_path, "run")
+    done = request("run", folder=tmp_path)
     assert done.returncode == 1
     assert "cannot write to the cache folder" in one_line(done.stderr)
 
@@ -181,14 +184,14 @@ def test_an_output_folder_that_cannot_be_made_is_said_before_anything_is_compute
     shutil.rmtree(copied / "_output")
     (copied / "_output").write_text("a file where the folder should be", encoding="utf-8")
     forget(copied, "evaluate_variant")
-    done = analysis(copied, "run")
+    done = request("run", folder=copied)
     assert done.returncode == 1
     assert "cannot write the results" in one_line(done.stderr)
     assert not entries_of(copied, "evaluate_variant")
 
 
 def test_a_folder_without_studies_is_one_line_and_exit_2(tmp_path):
-    done = analysis(tmp_path, "run")
+    done = request("run", folder=tmp_path)
     assert done.returncode == 2
     assert "run this in the project's folder" in one_line(done.stderr)
 

@@ -1,328 +1,282 @@
-"""Scores of variants against each other and layer by layer, by a bootstrap done step by step."""
+"""Rows with intervals, of scores and of times, against numpy: a bootstrap done step by step."""
 
 import itertools
 import json
+import math
+from pathlib import Path
 
 import fake
 import numpy as np
 import pytest
+import yaml
 
-from analysis import scores, study
-from analysis.pruning.allocation import MOST
-from analysis.scoring.intervals import resample_counts
-from analysis.scoring.statistics import METRICS
+from analysis import results, scores, study
+from analysis.scores import contest_rows, is_void, quality_rows
+from analysis.timings import replica_rows, runtime_rows
 from analysis.variants import Scored, Variant
 
-CHANCE = {"accuracy": 0.5, "f1": 0.6, "perplexity": 100.0}
+TABLES = yaml.safe_load(Path(__file__).with_name("tables.yml").read_text(encoding="utf-8"))
+CHANCE = {"accuracy": 0.5, "perplexity": 100.0}
 EXAMPLES = 40
 
 
-def chosen(**changes):
+def chosen(resamples=150, confidence=0.9, **changes):
     tree = fake.STUDIES["other"] | {"title": "x", "name": "x"} | changes
-    return study.Study(**{"bootstrap": {"resamples": 150, "confidence": 0.9}} | tree)
+    return study.Study(**tree | {"bootstrap": {"resamples": resamples, "confidence": confidence}})
 
 
-def variant(name, sparsity=0.0, **changes):
+def value(metric, rows, times):
+    """The metric of the rows of statistics, each counted so many times."""
+    with np.errstate(over="ignore"):
+        above, below = times @ np.asarray(rows, float)
+        return np.exp(above / below) if metric == "perplexity" else above / below
+
+
+def evaluation(**rows):
+    """What an evaluation records, given the rows of statistics of each metric."""
+    examples, metrics = len(next(iter(rows.values()))), {}
+    for name, of in rows.items():
+        whole = float(value(name, of, np.ones(examples)))
+        metrics[name] = {"value": whole, "rows": np.asarray(of, float).tolist()}
+    told = {"collapsed": False, "tokens_per_word": 1.5, "sample": [f"no. {i}" for i in range(9)]}
+    return {"metrics": metrics, "examples": examples, **told}
+
+
+def right(which, examples=EXAMPLES):
+    """The rows of these answers, or of so many right ones (of a share: spread evenly)."""
+    at = np.arange(examples)
+    if isinstance(which, float):
+        which = np.floor((at + 1) * which) > np.floor(at * which)
+    which = at < which if np.isscalar(which) else np.asarray(which)
+    return np.stack([which, np.ones(examples)], axis=1)
+
+
+def nats(mean, spread=0.3, examples=EXAMPLES):
+    """The rows of texts of ten words whose perplexities lie around the mean."""
+    each = np.log(mean) + spread * np.where(np.arange(examples) % 2, 1, -1)
+    return np.stack([10 * each, np.full(examples, 10.0)], axis=1)
+
+
+def scored(name, rows=None, sparsity=0.5, metric="accuracy"):
     made = Variant(name, "tiny-bert", "sentiment", 0, "c", "w", 10, 8, 1.0, sparsity=sparsity)
-    return made if not changes else Variant(**{**vars(made), **changes})
+    return Scored(made, {}, None if rows is None else evaluation(**{metric: rows}))
 
 
-def answered(right):
-    """An evaluation of that many right answers, or of these."""
-    right = np.arange(EXAMPLES) < right if np.isscalar(right) else np.asarray(right)
-    rows = np.stack([right, np.ones(EXAMPLES)], axis=1).astype(float)
-    return {
-        "metrics": {
-            "accuracy": {"value": float(right.mean()), "rows": rows.tolist()},
-            "f1": {"value": 0.5, "rows": np.ones((EXAMPLES, 3)).tolist()},
-        },
-        "examples": EXAMPLES,
-        "collapsed": False,
-        "tokens_per_word": 1.5,
-        "sample": [f"answer {i}" for i in range(9)],
-    }
+DENSE = scored("dense", right(36), 0.0)
 
 
-def scored(name, right, sparsity=0.5):
-    return Scored(variant(name, sparsity), {}, answered(right))
+def drawn(metric, rows, dense):
+    """The score, its difference from the dense model's and what is retained: of all examples, and
+    of each resample of them; one loop."""
+    examples, kept = len(rows), np.log if metric == "perplexity" else np.asarray
+    counts = np.random.default_rng(0).multinomial(examples, [1 / examples] * examples, 150)
+
+    def three(times):
+        one, whole, chance = value(metric, rows, times), value(metric, dense, times), CHANCE[metric]
+        return one, one - whole, (kept(one) - kept(chance)) / (kept(whole) - kept(chance))
+
+    return three(np.ones(examples)), np.array([three(times) for times in counts])
 
 
-DENSE = Scored(variant("dense"), {}, answered(36))
+def ends(values):
+    return np.quantile(values, [0.05, 0.95], axis=0)
 
 
-def contests(group, **changes):
-    return scores.contest_rows(chosen(**changes), group, "sentiment", CHANCE)
+@pytest.mark.parametrize("seed", range(3))
+def test_quality_is_what_a_loop_over_resamples_gives(seed):
+    chance = np.random.default_rng(seed)
+    which, spread = chance.random((2, EXAMPLES)) < [[0.7], [0.9]], chance.normal(size=(2, EXAMPLES))
+    one = {"accuracy": right(which[0]), "perplexity": nats(30.0, spread[0])}
+    dense = {"accuracy": right(which[1]), "perplexity": nats(10.0, spread[1])}
+    variant = Scored(scored("a").variant, {}, evaluation(**one))
+    quality = quality_rows(chosen(), variant, "sentiment", CHANCE, evaluation(**dense))
+    assert [row["metric"] for row in quality] == ["accuracy", "perplexity"]
+    for row in quality:
+        whole, resamples = drawn(row["metric"], one[row["metric"]], dense[row["metric"]])
+        for i, prefix in enumerate(("", "delta_", "retained_")):
+            found = [row[prefix[:-1] or "value"], row[f"{prefix}low"], row[f"{prefix}high"]]
+            assert found == pytest.approx([whole[i], *ends(resamples[:, i])]), prefix
+        assert (row["variant"], row["task"], row["examples"]) == ("a", "sentiment", EXAMPLES)
+        assert (row["void"], row["collapsed"], row["tokens_per_word"]) == (False, False, 1.5)
+        assert json.loads(row["sample"]) == ["no. 0", "no. 1", "no. 2"]
+    assert results.build({"quality": quality})["quality"].notna().all(axis=None)
+    assert quality_rows(chosen(), scored("a"), "sentiment", CHANCE, evaluation(**dense)) == []
 
 
-def by_hand(one, other, dense, resamples=150, confidence=0.9):
-    """The interval of the difference in what is retained: one loop over resamples."""
-    counts = resample_counts(EXAMPLES, resamples, seed=0)
-
-    def retained(right, weights):
-        total = weights.sum()
-        score, best = (right * weights).sum() / total, (dense * weights).sum() / total
-        return max(0.0, (score - 0.5) / (best - 0.5))  # below chance nothing is left
-
-    drawn = [retained(one, c) - retained(other, c) for c in counts]
-    whole = np.ones(EXAMPLES)
-    tail = (1 - confidence) / 2
-    ends = np.quantile(drawn, [tail, 1 - tail])
-    return retained(one, whole) - retained(other, whole), *ends
-
-
-# ---------------------------------------------------------------- contests
-
-
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_contest_is_what_a_loop_over_resamples_gives(seed):
-    generator = np.random.default_rng(seed)
-    one, other = generator.random((2, EXAMPLES)) < [[0.8], [0.6]]
-    dense = np.arange(EXAMPLES) < 36
-    (row,) = contests([DENSE, scored("a", one), scored("b", other)])
+    chance = np.random.default_rng(seed)
+    one, other = (right(x) for x in chance.random((2, EXAMPLES)) < [[0.8], [0.45]])
+    group = [DENSE, scored("a", one), scored("b", other)]
+    (row,) = contest_rows(chosen(), group, "sentiment", CHANCE)
+    (a, of_a), (b, of_b) = (drawn("accuracy", x, right(36)) for x in (one, other))
+    apart = max(0, a[2]) - max(0, b[2])  # below chance nothing is left
+    low, high = ends(np.maximum(of_a[:, 2], 0) - np.maximum(of_b[:, 2], 0))
     found = (row["difference"], row["low"], row["high"])
-    assert found == pytest.approx(by_hand(one, other, dense), abs=1e-12)
+    assert found == pytest.approx((apart, low, high), abs=1e-12)
 
 
 def test_contests_are_of_each_two_variants_at_one_sparsity_and_of_no_others():
-    group = [
-        DENSE,
-        *(scored(f"{name}-{level}", 30, level) for level in (0.5, 0.9) for name in "abc"),
-        scored("alone", 30, 0.7),
-        Scored(variant("unreached", 0.5), {}),
-    ]
-    rows = contests(group)
-    assert [(row["variant"], row["other"]) for row in rows] == [
-        (f"{a}-{level}", f"{b}-{level}")
+    group = [DENSE, *(scored(f"{n}-{s}", right(30), s) for s in (0.5, 0.9) for n in "abc")]
+    group += [scored("alone", right(30), 0.7), scored("unreached")]
+    rows = contest_rows(chosen(), group, "sentiment", CHANCE)
+    assert [(row["variant"], row["other"], row["sparsity"]) for row in rows] == [
+        (f"{a}-{level}", f"{b}-{level}", level)
         for level in (0.5, 0.9)
         for a, b in itertools.combinations("abc", 2)
     ]
-    assert {row["metric"] for row in rows} == {"accuracy"}  # the task's first
-    assert all(row["task"] == "sentiment" for row in rows)
-    assert [row["sparsity"] for row in rows] == [0.5] * 3 + [0.9] * 3
+    assert {(row["metric"], row["task"]) for row in rows} == {("accuracy", "sentiment")}
+    for few in ([scored("dense")], [DENSE], [DENSE, scored("a", right(30))]):
+        assert contest_rows(chosen(), few, "sentiment", CHANCE) == []
 
 
-def test_contests_are_paired():
-    """The same answers differ by nothing at all; others of the same score do not."""
-    right = np.arange(EXAMPLES) % 4 > 0
-    mirrored = right[::-1]
-    same, different = (
-        contests([DENSE, scored("a", right), scored("b", other)])[0] for other in (right, mirrored)
-    )
-    assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
-    assert different["difference"] == pytest.approx(0)
-    assert different["low"] < 0 < different["high"]
+def test_of_a_dense_model_not_surely_above_chance_scores_stay_and_nothing_is_retained():
+    asked, rows_of = chosen(500, 0.95), {"accuracy": right, "perplexity": nats}
+    for metric, dense, examples, void in TABLES["void"]:
+        rows = rows_of[metric]
+        dense = [dense] * examples if isinstance(dense, list) else rows(dense, examples=examples)
+        pruned = rows({"accuracy": 0.7, "perplexity": 90.0}[metric], examples=examples)
+        group = [scored("dense", dense, 0.0, metric)]
+        group += [scored(name, pruned, metric=metric) for name in "ab"]
+        whole = group[0].evaluation
+        assert is_void(asked, metric, whole, CHANCE) is void
+        with np.errstate(invalid="ignore"):
+            (row,) = quality_rows(asked, group[1], "sentiment", CHANCE, whole)
+        assert row["void"] is (row["retained"] is None) is void
+        assert not void or row["retained_low"] is row["retained_high"] is None
+        assert row["low"] <= row["value"] <= row["high"]
+        assert (row["delta"] is None) == (whole["metrics"][metric]["value"] == math.inf)
+        assert len(contest_rows(asked, group, "sentiment", CHANCE)) == (not void)
+        for unknown in (math.nan, math.inf if metric == "accuracy" else -math.inf):
+            assert is_void(asked, metric, whole, {metric: unknown})
 
 
-def test_two_dead_models_are_alike_and_none_is_below_nothing():
-    """However far below chance, nothing is left of either; against a living one that is zero."""
-    group = [DENSE, scored("dead", 2), scored("worse", 0), scored("alive", 30)]
-    dead, against, other = contests(group)
-    assert (dead["difference"], dead["low"], dead["high"]) == (0, 0, 0)
-    assert against["difference"] == other["difference"] == pytest.approx(-0.625)
-    assert (against["low"], against["high"]) == (other["low"], other["high"])
+def cell(group, sparsity, rows, metric="accuracy", **changes):
+    told = {"group": group, "part": "encoder", "layer": 0, "kind": "", "sparsity": sparsity}
+    tensors = {f"{group}.{i}": size for i, size in enumerate((6, 4))}
+    metrics = evaluation(**{metric: rows})["metrics"]
+    return told | {"tensors": tensors, "metrics": metrics} | changes
 
 
-def test_a_contest_turned_round_has_the_opposite_sign():
-    a, b = scored("a", 34), scored("b", 25)
-    (one,), (other,) = contests([DENSE, a, b]), contests([DENSE, b, a])
-    assert one["low"] > 0
-    assert one["difference"] == -other["difference"]
-    assert (one["low"], one["high"]) == pytest.approx((-other["high"], -other["low"]))
-
-
-def test_no_contests_without_scores_or_rivals():
-    assert contests([Scored(variant("dense"), {})]) == []
-    assert contests([DENSE]) == []
-    assert contests([DENSE, scored("a", 30)]) == []
-
-
-@pytest.mark.parametrize("right", [0, 20, 24])
-def test_where_the_dense_model_is_not_surely_above_chance_there_is_no_contest(right):
-    group = [Scored(variant("dense"), {}, answered(right)), scored("a", 30), scored("b", 20)]
-    assert contests(group) == []
-
-
-def test_the_confidence_and_the_resamples_are_the_studys():
-    group = [DENSE, scored("a", 34), scored("b", np.arange(EXAMPLES) % 3 > 0)]
-    widths = [
-        row["high"] - row["low"]
-        for confidence in (0.6, 0.99)
-        for row in contests(group, bootstrap={"resamples": 500, "confidence": confidence})
-    ]
-    assert widths[0] < widths[1]
-
-
-# ---------------------------------------------------------------- quality
-
-
-def test_a_variant_without_scores_has_no_quality():
-    none = Scored(variant("a", 0.5), {})
-    assert scores.quality_rows(chosen(), none, "sentiment", CHANCE, DENSE.evaluation) == []
-
-
-def test_quality_has_a_row_a_metric_and_the_same_interval_as_a_contest_with_the_dense_model():
-    low = scored("a", 28)
-    rows = scores.quality_rows(chosen(), low, "sentiment", CHANCE, DENSE.evaluation)
-    assert [row["metric"] for row in rows] == ["accuracy", "f1"]
-    first = rows[0]
-    value, lowest, highest = by_hand(
-        np.arange(EXAMPLES) < 28, np.zeros(EXAMPLES) + 0.5, np.arange(EXAMPLES) < 36
-    )
-    assert first["retained"] == pytest.approx(value)  # against what is always at chance
-    assert (first["retained_low"], first["retained_high"]) == pytest.approx((lowest, highest))
-    assert json.loads(first["sample"]) == ["answer 0", "answer 1", "answer 2"]
-
-
-@pytest.mark.parametrize(("right", "void"), [(20, True), (24, True), (30, False), (36, False)])
-def test_nothing_is_retained_of_a_dense_model_that_is_not_surely_above_chance(right, void):
-    dense = answered(right)
-    for variant_right in (right, 30, 20):
-        (row, _) = scores.quality_rows(
-            chosen(), scored("a", variant_right), "sentiment", CHANCE, dense
-        )
-        assert row["void"] is void
-        for column in ("retained", "retained_low", "retained_high"):
-            assert (row[column] is None) is void
-        assert row["value"] == variant_right / EXAMPLES  # what was measured stays
-        assert row["delta"] == pytest.approx((variant_right - right) / EXAMPLES)
-        assert row["delta_low"] is not None
-
-
-@pytest.mark.parametrize(("nats", "void"), [(20, False), (46, True), (60, True), (10_000, True)])
-def test_where_less_is_better_the_dense_model_has_to_be_surely_below_chance(nats, void):
-    rows = np.stack([np.full(EXAMPLES, float(nats)), np.full(EXAMPLES, 10.0)], axis=1)
-    rows[::2, 0] *= 1.2
-    with np.errstate(over="ignore", invalid="ignore"):
-        value = float(METRICS["perplexity"].value(rows.sum(axis=0)))
-        dense = {"metrics": {"perplexity": {"value": value, "rows": rows.tolist()}}}
-        dense["examples"] = EXAMPLES
-        assert scores.is_void(chosen(), "perplexity", dense, CHANCE) is void
-
-
-# ---------------------------------------------------------------- sensitivity
-
-
-def cell(group, sparsity, right, weights=(6, 4), **changes):
-    return {
-        "group": group,
-        "part": "encoder",
-        "layer": 0,
-        "kind": "",
-        "tensors": {f"{group}.{i}": size for i, size in enumerate(weights)},
-        "sparsity": sparsity,
-        "metrics": answered(right)["metrics"],
-    } | changes
-
-
-def sensitivity(*cells, by="layer"):
-    record = {"dense": answered(36)["metrics"], "cells": list(cells), "examples": EXAMPLES}
-    asked = chosen(sensitivity={"tasks": ["sentiment"], "by": by, "sparsities": [0.5, 0.9]})
-    return scores.sensitivity_rows(asked, variant("dense"), "sentiment", record, CHANCE)
+def sensitivity(*cells, dense=DENSE.evaluation):
+    record = {"dense": dense["metrics"], "cells": list(cells), "examples": EXAMPLES}
+    asked = chosen(sensitivity={"tasks": ["sentiment"], "by": "kind", "sparsities": [0.5, 0.9]})
+    return scores.sensitivity_rows(asked, DENSE.variant, "sentiment", record, CHANCE)
 
 
 def test_sensitivity_rows_are_scores_against_the_dense_model_on_the_same_examples():
-    rows = sensitivity(cell("encoder 0", 0.5, 36), cell("encoder 1", 0.9, 24, layer=1))
-    same, worse = rows
-    assert (same["model"], same["task"], same["metric"]) == ("tiny-bert", "sentiment", "accuracy")
-    assert (same["retained"], same["retained_low"], same["retained_high"]) == (1, 1, 1)
-    assert same["delta"] == same["delta_low"] == same["delta_high"] == 0
-    assert (worse["group"], worse["layer"], worse["sparsity"]) == ("encoder 1", 1, 0.9)
-    assert worse["weights"] == 10
-    assert worse["value"] == 0.6
-    assert worse["retained"] == pytest.approx(0.25)
-    assert worse["retained_low"] < 0.25 < worse["retained_high"] < 1
-    assert worse["examples"] == EXAMPLES
-
-
-def test_sensitivity_rows_agree_with_the_quality_of_the_same_answers():
-    (row,) = sensitivity(cell("encoder 0", 0.5, 28))
-    (quality, _) = scores.quality_rows(
-        chosen(), scored("a", 28), "sentiment", CHANCE, DENSE.evaluation
+    same, worse = sensitivity(
+        cell("encoder 0", 0.5, right(36)), cell("encoder 1", 0.9, right(24), layer=1)
     )
-    for column in row.keys() & quality.keys() - {"variant"}:
-        assert row[column] == quality[column]
-
-
-@pytest.mark.parametrize("by", ["layer", "kind"])
-def test_sensitivity_rows_fit_their_table(by):
-    from analysis.results import build
-
-    rows = sensitivity(cell("a", 0.5, 30), cell("a", 0.9, 30), cell("b", 0.5, 30), by=by)
-    table = build({"sensitivity": rows})["sensitivity"]
-    assert list(table["by"]) == [by] * 3
-
-
-# ---------------------------------------------------------------- shares
-
-
-def measured(group, sparsity, retained, high, weights=10, value=0.5):
-    row = {"group": group, "sparsity": sparsity, "weights": weights, "value": value}
-    return row | {"retained": retained, "retained_high": high}
-
-
-def test_what_costs_less_is_pruned_more():
-    rows = [measured("cheap", 0.5, 0.9, 0.95), measured("dear", 0.5, 0.4, 0.6)]
-    shares = scores.shares(rows, 0.4)
-    assert shares["cheap"] > shares["dear"]
-    assert np.mean(list(shares.values())) == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.7, 1.0), (0.2, 1.3), (1.1, 1.2)])
-def test_a_loss_within_its_interval_is_none(low, high):
-    rows = [measured("a", 0.5, low, high), measured("b", 0.5, 1.0, 1.0)]
-    assert scores.shares(rows, 0.4) == pytest.approx({"a": 0.4, "b": 0.4})
-
-
-def test_a_loss_beyond_its_interval_counts_however_small():
-    rows = [measured("a", 0.5, 0.99, 0.999), measured("b", 0.5, 1.0, 1.0)]
-    shares = scores.shares(rows, 0.2)
-    assert shares == pytest.approx({"a": 0.0, "b": 0.4})
-
-
-def test_void_measurements_cost_nothing():
-    rows = [measured("a", 0.5, None, None), measured("b", 0.5, 1.0, 1.0)]
-    assert scores.shares(rows, 0.4) == pytest.approx({"a": 0.4, "b": 0.4})
-
-
-def test_an_infinite_perplexity_is_a_loss_of_all():
-    rows = [measured("dead", 0.5, None, None, value=None), measured("b", 0.5, 0.5, 0.6)]
-    alike = [measured("dead", 0.5, 0.0, 0.0), measured("b", 0.5, 0.5, 0.6)]
-    assert scores.shares(rows, 0.4) == scores.shares(alike, 0.4)
-    assert scores.shares(rows, 0.4)["dead"] < scores.shares(rows, 0.4)["b"]
+    for column, none in (("retained", 1), ("delta", 0)):
+        assert [same[column], same[f"{column}_low"], same[f"{column}_high"]] == [none] * 3
+    told = {"model": "tiny-bert", "task": "sentiment", "metric": "accuracy", "by": "kind"}
+    told |= {"group": "encoder 1", "layer": 1, "sparsity": 0.9, "part": "encoder", "kind": ""}
+    assert (told | {"weights": 10, "examples": EXAMPLES}).items() <= worse.items()
+    whole, resamples = drawn("accuracy", right(24), right(36))
+    for i, column in enumerate(("value", "delta", "retained")):
+        low, high = (f"{column}_{end}".removeprefix("value_") for end in ("low", "high"))
+        found = [worse[column], worse[low], worse[high]]
+        assert found == pytest.approx([whole[i], *ends(resamples[:, i])])
+    assert len(results.build({"sensitivity": [same, worse]})["sensitivity"]) == 2
 
 
 def test_a_perplexity_that_overflows_is_measured_as_infinite():
     """From the model's log-likelihoods to the share of its group."""
-    perplexity = METRICS["perplexity"]
-
-    def answers(nats):
-        rows = np.stack([np.full(EXAMPLES, float(nats)), np.full(EXAMPLES, 10.0)], axis=1)
-        value = float(perplexity.value(rows.sum(axis=0)))
-        return {"perplexity": {"value": value, "rows": rows.tolist()}}
-
-    hurt = {"dead": answers(10_000), "well": answers(20)}
-    record = {
-        "dense": answers(20),
-        "cells": [cell(group, 0.5, 0, metrics=metrics) for group, metrics in hurt.items()],
-        "examples": EXAMPLES,
-    }
+    both = {"dead": [[10_000.0, 10.0]] * EXAMPLES, "well": nats(10.0)}
     with np.errstate(invalid="ignore"):  # no bounds where there is no value
-        rows = scores.sensitivity_rows(
-            chosen(), variant("dense"), "language-modelling", record, CHANCE
+        rows = sensitivity(
+            *(cell(group, 0.5, of, "perplexity") for group, of in both.items()),
+            dense=evaluation(perplexity=nats(10.0)),
         )
     assert [row["value"] is None for row in rows] == [True, False]
     assert scores.shares(rows, 0.4) == pytest.approx({"dead": 0.0, "well": 0.8})
 
 
-def test_larger_groups_weigh_more_in_the_total():
-    rows = [measured("small", 0.5, 0.2, 0.3, weights=10), measured("large", 0.5, 1, 1, weights=90)]
-    shares = scores.shares(rows, 0.3)
-    assert shares == pytest.approx({"small": 0.0, "large": 1 / 3})
+def test_shares_go_by_what_was_surely_lost():
+    def row(group, retained, high, weights=10, value=0.5):
+        told = {"group": group, "sparsity": 0.5, "weights": weights, "value": value}
+        return told | {"retained": retained, "retained_high": high}
+
+    for a, b, level, shares in TABLES["shares"]:
+        found = scores.shares([row("a", *a), row("b", *b)], level)
+        assert found == pytest.approx(dict(zip("ab", shares, strict=True))), (a, b)
 
 
-def test_shares_of_measured_rows_make_the_level():
-    rows = sensitivity(*(cell(f"encoder {i}", s, 36 - 6 * i) for i in range(3) for s in (0.5, 0.9)))
-    for level in (0.1, 0.5, 0.9, MOST):
-        shares = scores.shares(rows, level)
-        assert np.mean(list(shares.values())) == pytest.approx(level)
-        assert shares["encoder 0"] >= shares["encoder 1"] >= shares["encoder 2"]
+FACTS = {"device": "cpu", "device_name": "", "dtype": "float32", "threads": 2, "tokens": 32}
+
+
+def timed(variant, samples, kernel="torch dense", batch=1, operation="forward", peak=None, **more):
+    told = {"variant": variant, "kernel": kernel, "batch": batch, "operation": operation}
+    return told | {"peak_bytes": peak, "samples_ms": samples} | more
+
+
+def runtimes(*cells):
+    return runtime_rows(FACTS | {"cells": list(cells)})["runtime"]
+
+
+def test_rows_are_medians_of_the_raw_samples_against_the_dense_model_at_the_same_batch():
+    chosen = {"auto": {"tiled csr": 3, "torch dense": 1}}
+    cells = [
+        timed(name, samples, kernel, batch, operation, peak, chosen=chosen.get(kernel))
+        for name, kernel, batch, operation, samples, peak, *_ in TABLES["timed"]
+    ]
+    found = runtimes(*cells)
+    for row, cell, (*_, median, speedup) in zip(found, cells, TABLES["timed"], strict=True):
+        samples, kernel = cell["samples_ms"], cell["kernel"]
+        told = {key: cell[key] for key in ("variant", "kernel", "batch", "operation", "peak_bytes")}
+        told |= {fact: FACTS[fact] for fact in ("device", "threads", "tokens")}
+        told |= {"p50_ms": median, "speedup": speedup, "iterations": len(samples)}
+        told |= {"dtype": "int8" if kernel == "torch int8" else "float32"}
+        assert told.items() <= row.items()
+        assert json.loads(row["samples_ms"]) == samples
+        assert json.loads(row["chosen"] or "null") == chosen.get(kernel)
+        assert row["p95_ms"] == pytest.approx(np.quantile(samples, 0.95))
+        of_batch = cell["batch"] * 32 / (median / 1000)  # tokens a second
+        assert row["tokens_per_second"] == pytest.approx(of_batch)
+    table = results.build({"runtime": found})["runtime"]
+    assert table.drop(columns=["peak_bytes", "chosen"]).notna().all(axis=None)
+    # the first variant is the dense one, whatever it is called
+    renamed = [c | {"variant": c["variant"].replace("dense", "whole")} for c in cells]
+    assert [row["speedup"] for row in runtimes(*renamed)] == [row["speedup"] for row in found]
+
+
+def test_what_was_measured_beside_another_dense_run_is_compared_with_that():
+    """Where not all variants fit into memory at once."""
+    found = runtimes(
+        timed("m/dense", [2.0] * 3),
+        timed("m/0.5", [1.0] * 3),
+        timed("m/0.9", [2.0] * 3, dense_ms=[8.0] * 3),
+        timed("m/dense", [30.0] * 3, batch=8),
+        timed("m/0.9", [20.0] * 3, batch=8, dense_ms=[10.0] * 3),
+    )
+    for column in ("speedup", "speedup_low", "speedup_high"):
+        assert [row[column] for row in found] == [1.0, 2.0, 4.0, 1.0, 0.5], column
+
+
+def test_replicas_are_against_the_dense_kernel_on_the_same_weights():
+    cells = [timed("", ms, k, sparsity=s, linear_bytes=b) for s, k, b, ms, *_ in TABLES["replicas"]]
+    found = replica_rows(FACTS | {"architecture": "bert-base", "cells": cells})["replicas"]
+    columns = ("sparsity", "kernel", "linear_bytes", "p50_ms", "speedup")
+    assert [[row[column] for column in columns] for row in found] == [
+        told[:3] + told[4:] for told in TABLES["replicas"]
+    ]
+    table = results.build({"replicas": found})["replicas"]
+    assert set(table["architecture"]) == {"bert-base"}
+    assert table.notna().all(axis=None)
+
+
+def test_the_interval_of_a_speed_up_is_a_bootstrap_of_both_medians():
+    outside = []  # what share of a far longer bootstrap lies below and above the interval
+    for seed in range(12):
+        chance = np.random.default_rng(seed)
+        dense, fast = chance.lognormal(2, 0.2, 25), chance.lognormal(1, 0.3, 21)
+        drawn = [np.median(chance.choice(x, (10_000, len(x))), axis=1) for x in (dense, fast)]
+        whole, row = runtimes(timed("dense", dense.tolist()), timed("fast", fast.tolist(), "auto"))
+        low, high, ratios = row["speedup_low"], row["speedup_high"], drawn[0] / drawn[1]
+        outside.append(((ratios < low).mean(), (ratios > high).mean()))
+        assert (whole["speedup_low"], whole["speedup_high"]) == (1, 1)  # of the dense samples
+    assert np.mean(outside, axis=0) == pytest.approx([0.025, 0.025], abs=0.006)
+    noise = [1 + 0.02 * (i % 7) for i in range(25)]
+    _, same = runtimes(timed("dense", noise), timed("same", noise[::-1]))
+    assert same["speedup_low"] < 1 < same["speedup_high"]

@@ -1,17 +1,17 @@
 """Checkpoints from elsewhere: linked to, known by their content, and noticed if changed."""
 
-import json
+import re
 import shutil
-import subprocess
-import sys
 
 import families
 import pytest
+from clients import child, compute
+from damage import flipped, hurt
 from hub_server import environment, hub_server
 
 import studies
 from analysis import model_calls, rehearsal, study
-from analysis.errors import RequestError
+from analysis.errors import AnalysisError
 from analysis.memo import Memo
 from analysis.models import digests
 from analysis.models.checkpoint import open_checkpoint
@@ -58,21 +58,19 @@ def content(folder):
 # ---------------------------------------------------------------- folders of this disk
 
 
-def test_a_folder_is_linked_and_not_copied(memo, saved):
+def test_a_folder_is_linked_and_not_copied_and_its_record_says_what_it_holds(memo, saved):
+    names = {path.name for path in saved.iterdir()}
+    (saved / "runs").mkdir()
+    (saved / "runs" / "log").write_text("much", encoding="utf-8")  # subfolders are left alone
     record = take(memo, saved)
     stored = memo.objects.open(record["checkpoint"]["object"])
+    assert {path.name for path in stored.iterdir()} == names
     for path in stored.iterdir():
         assert path.is_symlink()
         assert path.resolve() == (saved / path.name).resolve()
-    assert {path.name for path in stored.iterdir()} == {path.name for path in saved.iterdir()}
     assert not (saved / WEIGHTS).is_symlink()
-
-
-def test_the_record_says_what_the_folder_holds(memo, saved):
-    record = take(memo, saved)
     opened, _ = load_model(saved, "causal", "cpu")
-    assert record["source"] == "local"
-    assert record["identifier"] == "my model"
+    assert (record["source"], record["identifier"]) == ("local", "my model")
     assert record["parameters"] == opened.num_parameters()
     assert record["weights_sha256"] == content(saved)
     assert record["bytes"] == (saved / WEIGHTS).stat().st_size
@@ -81,20 +79,15 @@ def test_the_record_says_what_the_folder_holds(memo, saved):
     assert record["train_seconds"] == 0
 
 
-def test_digests_go_by_content_and_not_by_place(memo, saved, tmp_path):
+def test_key_and_digest_go_by_content_and_not_by_place(memo, saved, tmp_path):
     copy = shutil.copytree(saved, tmp_path / "copy")
     one, other = take(memo, saved), take(memo, copy)
     assert one["weights_sha256"] == other["weights_sha256"]
     assert one["checkpoint"] == other["checkpoint"]
-
-
-def test_other_weights_are_another_key_and_another_digest(memo, saved):
-    before, first = call(saved).key, take(memo, saved)
-    raw = bytearray((saved / WEIGHTS).read_bytes())
-    raw[-2] ^= 1
-    (saved / WEIGHTS).write_bytes(raw)
+    before = call(saved).key
+    hurt(saved / WEIGHTS, lambda raw: flipped(raw, (len(raw) - 2) / len(raw), 0))
     assert call(saved).key != before
-    assert take(memo, saved)["weights_sha256"] != first["weights_sha256"]
+    assert take(memo, saved)["weights_sha256"] != one["weights_sha256"]
 
 
 def test_a_folder_that_is_gone_is_not_remembered(memo, saved, tmp_path):
@@ -107,23 +100,14 @@ def test_a_folder_that_is_gone_is_not_remembered(memo, saved, tmp_path):
     assert memo.run(asked).record == record
 
 
-def test_subfolders_are_left_where_they_are(memo, saved):
-    (saved / "runs").mkdir()
-    (saved / "runs" / "log").write_text("much", encoding="utf-8")
-    stored = memo.objects.open(take(memo, saved)["checkpoint"]["object"])
-    assert not (stored / "runs").exists()
-
-
-def test_a_folder_without_a_config(objects, saved):
-    (saved / "config.json").unlink()
-    with pytest.raises(RequestError, match=r"my model holds no config\.json") as caught:
-        take_folder(objects, files=[], path=str(saved))
-    assert "\n" not in str(caught.value)
-
-
-def test_weights_that_are_none(objects, saved):
-    (saved / WEIGHTS).write_bytes(b"\xff" * 100)
-    with pytest.raises(Exception, match=WEIGHTS) as caught:
+@pytest.mark.parametrize("wrong", ["config.json", WEIGHTS])
+def test_a_folder_without_a_config_or_weights_is_one_line(objects, saved, wrong):
+    if wrong == WEIGHTS:
+        (saved / WEIGHTS).write_bytes(b"\xff" * 100)
+    else:
+        (saved / wrong).unlink()
+        wrong = "my model holds no config.json"
+    with pytest.raises(AnalysisError, match=re.escape(wrong)) as caught:
         take_folder(objects, files=[], path=str(saved))
     assert "\n" not in str(caught.value)
 
@@ -132,24 +116,22 @@ def test_weights_that_are_none(objects, saved):
 
 
 @pytest.mark.parametrize(
-    ("identifier", "family", "form"),
-    [(BERT, "encoder-only", "masked"), ("facebook/bart-base", "encoder-decoder", "text-to-text")],
+    ("identifier", "family", "form", "task"),
+    [
+        (BERT, "encoder-only", "masked", "sst2"),
+        ("facebook/bart-base", "encoder-decoder", "text-to-text", "xsum"),
+    ],
 )
-def test_a_tiny_replica_stands_in_for_a_model_of_the_hub(memo, identifier, family, form):
-    task = "sst2" if family == "encoder-only" else "xsum"
-    asked = {"source": "hub", "id": identifier, "family": family, "tasks": [task]}
-    loaded, _ = chosen(**asked)
+def test_a_tiny_replica_stands_in_for_a_model_of_the_hub(memo, identifier, family, form, task):
+    loaded, _ = chosen(source="hub", id=identifier, family=family, tasks=[task])
     tiny = rehearsal.rehearsed(loaded, "tiny")
-    made = model_calls.base(tiny, tiny.models[0], 0, {})
-    record = memo.run(made).record
-    assert record["source"] == "replica"
-    assert record["identifier"] == identifier
-    assert record["revision"] == "tiny"
+    record = memo.run(model_calls.base(tiny, tiny.models[0], 0, {})).record
+    named = (record["source"], record["identifier"], record["revision"])
+    assert named == ("replica", identifier, "tiny")
     assert record["parameters"] < 2_000_000
     model, _ = load_model(memo.objects.open(record["checkpoint"]["object"]), form, "cpu")
-    assert (
-        0.9 * record["parameters"] < model.num_parameters() <= record["parameters"]
-    )  # a head less
+    # a head less
+    assert 0.9 * record["parameters"] < model.num_parameters() <= record["parameters"]
 
 
 def test_true_and_tiny_replicas_and_the_model_itself_are_told_apart():
@@ -163,34 +145,12 @@ def test_true_and_tiny_replicas_and_the_model_itself_are_told_apart():
 
 # ---------------------------------------------------------------- the hub
 
-CHILD = """
-import json, pathlib, sys
-sys.path.insert(0, {tests!r})
-import test_sources_step as test
-from analysis import model_calls
-from analysis.memo import Memo
-memo = Memo(pathlib.Path({cache!r}))
-memo.prepare()
-asked = model_calls.base(*test.chosen(source="hub", id="org/tiny", revision={revision!r}), 0, {{}})
-try:
-    outcome = memo.run(asked)
-    print(json.dumps([outcome.how, outcome.record]))
-except Exception as error:
-    print(json.dumps([type(error).__name__, str(error)]))
-"""
 
-
-def from_hub(server, tmp_path, revision="main", **more):
-    """How a model of the hub was had, and its record, in a process of its own."""
-    code = CHILD.format(
-        tests=str(studies.ROOT / "tests"), cache=str(tmp_path / "cache"), revision=revision
-    )
-    env = environment(server.url, tmp_path / "home", PYTHONPATH=str(studies.ROOT), **more)
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def from_hub(server, tmp_path, revision="main"):
+    """How a model of the hub was had, and its record, or the error; in a child."""
+    call = model_calls.base(*chosen(source="hub", id="org/tiny", revision=revision), 0, {})
+    env = environment(server.url, tmp_path / "home")
+    return child(compute, str(tmp_path / "cache"), call, env=env)[0]
 
 
 def test_a_model_of_the_hub_is_downloaded_once_and_linked(tmp_path):

@@ -1,20 +1,28 @@
-"""Timing follows its schedule to the run, on a clock that the tests hold."""
+"""Timing follows its schedule to the run, on a clock that the tests hold, in groups that fit."""
 
-from dataclasses import replace
+import gc
+import time
+import weakref
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.errors import RunError
 from analysis.execution.timing import Schedule, interleaved_samples
+from analysis.steps import groups
+from analysis.steps.groups import BESIDE, allowed_bytes, cells_of, in_groups
+from analysis.steps.timed import Entry, beside_dense
+
+SHORT = Schedule(warmup_runs=2, warmup_seconds=100, min_runs=5, min_seconds=0, max_seconds=1000)
 
 
 class Clock:
     """A clock that only runs as long as what is timed says; `log` holds who ran."""
 
     def __init__(self):
-        self.now = 0.0
-        self.log = []
+        self.now, self.log = 0.0, []
 
     def __call__(self):
         return self.now
@@ -30,118 +38,39 @@ class Clock:
         return run
 
 
-SHORT = Schedule(warmup_runs=2, warmup_seconds=100, min_runs=5, min_seconds=0, max_seconds=1000)
-
-
 def measured(schedule, *seconds):
-    """The samples of one cell, and how often it ran in all."""
+    """The runs that warmed one cell up, and its samples."""
     clock = Clock()
-    samples = interleaved_samples({"a": clock.cell("a", *seconds)}, schedule, clock)
-    return samples["a"], len(clock.log)
+    samples = interleaved_samples({"a": clock.cell("a", *seconds)}, schedule, clock)["a"]
+    return len(clock.log) - len(samples), samples
 
 
-def test_the_default_schedule_is_the_one_of_the_facts():
-    schedule = Schedule()
-    assert (schedule.warmup_runs, schedule.warmup_seconds) == (10, 5.0)
-    assert (schedule.min_runs, schedule.min_seconds, schedule.max_seconds) == (10, 1.0, 60.0)
-    assert schedule.FEWEST == 3
+def test_a_cell_warms_up_and_runs_as_its_schedule_says():
+    slow = {"warmup_runs": 50, "warmup_seconds": 3}
+    for changes, seconds, warm_up, samples in (
+        ({}, [1], 2, [1] * 5),  # a quick one warms up for its runs
+        (slow, [1], 3, [1] * 5),  # a slow one for its seconds
+        (slow, [10], 1, [10] * 5),
+        ({"warmup_runs": 0}, [1], 1, [1] * 5),
+        ({"warmup_seconds": 0}, [1], 1, [1] * 5),
+        ({}, [50, 40, 1], 2, [1] * 5),  # what warming up took is in no sample
+        ({"min_seconds": 20}, [1], 2, [1] * 20),
+        ({"min_seconds": 4}, [1], 2, [1] * 5),
+        ({"min_runs": 100, "max_seconds": 8}, [2], 2, [2] * 4),
+        ({"max_seconds": 1}, [100], 1, [100] * 3),  # never under three
+        ({"min_runs": 1}, [1], 2, [1] * 3),
+        ({"warmup_runs": 1}, [9, 1, 2, 4, 3, 5], 1, [1, 2, 4, 3, 5]),  # all, in order
+    ):
+        assert measured(replace(SHORT, **changes), *seconds) == (warm_up, samples), changes
+    assert Schedule() == Schedule(10, 5.0, 10, 1.0, 60.0)
 
 
-# ---------------------------------------------------------------- warming up
-
-
-def test_a_quick_cell_warms_up_for_its_runs():
-    samples, runs = measured(SHORT, 1.0)
-    assert runs - len(samples) == 2
-
-
-def test_a_slow_cell_warms_up_for_its_seconds():
-    samples, runs = measured(replace(SHORT, warmup_runs=50, warmup_seconds=3), 1.0)
-    assert runs - len(samples) == 3
-
-
-def test_a_very_slow_cell_warms_up_once():
-    samples, runs = measured(replace(SHORT, warmup_runs=50, warmup_seconds=3), 10.0)
-    assert runs - len(samples) == 1
-
-
-@pytest.mark.parametrize("changed", [{"warmup_runs": 0}, {"warmup_seconds": 0}])
-def test_every_cell_warms_up_at_least_once(changed):
-    samples, runs = measured(replace(SHORT, **changed), 1.0)
-    assert runs - len(samples) == 1
-
-
-def test_what_warming_up_took_is_in_no_sample():
-    samples, _ = measured(SHORT, 50.0, 40.0, 1.0)
-    assert samples == [1.0] * 5
-
-
-# ---------------------------------------------------------------- how long
-
-
-def test_a_cell_runs_at_least_its_runs():
-    assert measured(SHORT, 1.0)[0] == [1.0] * 5
-
-
-def test_a_cell_runs_at_least_its_seconds():
-    assert measured(replace(SHORT, min_seconds=20), 1.0)[0] == [1.0] * 20
-
-
-def test_a_cell_stops_at_its_longest_time():
-    assert measured(replace(SHORT, min_runs=100, max_seconds=7), 2.0)[0] == [2.0] * 4
-
-
-def test_no_cell_has_fewer_than_three_samples():
-    assert measured(replace(SHORT, max_seconds=1), 100.0)[0] == [100.0] * 3
-    assert measured(replace(SHORT, min_runs=1), 1.0)[0] == [1.0] * 3
-
-
-def test_every_raw_sample_is_kept_in_order():
-    samples, _ = measured(replace(SHORT, warmup_runs=1), 9.0, 1.0, 2.0, 4.0, 3.0, 5.0)
-    assert samples == [1.0, 2.0, 4.0, 3.0, 5.0]
-
-
-@given(
-    second=st.floats(0.01, 50),
-    min_runs=st.integers(3, 20),
-    min_seconds=st.floats(0, 30),
-    max_seconds=st.floats(0.1, 100),
-)
-def test_a_cell_is_done_as_soon_as_it_may_be(second, min_runs, min_seconds, max_seconds):
-    schedule = replace(SHORT, min_runs=min_runs, min_seconds=min_seconds, max_seconds=max_seconds)
-
-    def enough(count):
-        spent = sum([second] * count)
-        wanted = count >= min_runs and spent >= min_seconds
-        return count >= 3 and (wanted or spent >= max_seconds)
-
-    # 2**-20 s are exact on the fake clock, whose sums would otherwise round
-    second = round(second * 2**20) / 2**20
-    count = len(measured(schedule, second)[0])
-    assert enough(count)
-    assert not enough(count - 1)
-
-
-# ---------------------------------------------------------------- taking turns
-
-
-def rounds(log, size):
-    """The log in rounds of so many runs."""
-    return [log[i : i + size] for i in range(0, len(log), size)]
-
-
-def test_cells_take_turns():
-    clock = Clock()
-    cells = {name: clock.cell(name, 1.0) for name in "abc"}
-    interleaved_samples(cells, replace(SHORT, warmup_runs=1), clock)
-    assert len(clock.log) == 3 + 5 * 3
-    assert all(sorted(turn) == ["a", "b", "c"] for turn in rounds(clock.log, 3))
-
-
-def test_no_cell_always_comes_after_the_same_one():
+def test_cells_take_turns_and_none_always_comes_after_the_same_one():
     clock = Clock()
     cells = {name: clock.cell(name, 1.0) for name in "abcd"}
     interleaved_samples(cells, replace(SHORT, warmup_runs=1, min_runs=40), clock)
+    assert len(clock.log) == 4 + 40 * 4
+    assert all(sorted(clock.log[i : i + 4]) == [*"abcd"] for i in range(0, len(clock.log), 4))
     before = list(zip(clock.log, clock.log[1:], strict=False))
     for name in "abcd":
         assert len({first for first, second in before if second == name}) >= 3
@@ -152,42 +81,111 @@ def test_a_cell_that_is_done_sits_out():
     cells = {"slow": clock.cell("s", 10.0), "quick": clock.cell("q", 1.0)}
     schedule = replace(SHORT, warmup_runs=1, min_runs=3, min_seconds=6)
     samples = interleaved_samples(cells, schedule, clock)
-    assert all(sorted(turn) == ["q", "s"] for turn in rounds(clock.log[:8], 2))
+    assert all(sorted(clock.log[i : i + 2]) == ["q", "s"] for i in range(0, 8, 2))
     assert "".join(clock.log[8:]) == "qqq"
     assert samples == {"slow": [10.0] * 3, "quick": [1.0] * 6}
-
-
-def test_a_slow_minute_falls_on_all_cells():
-    """The machine is ten times slower for a while: the ratio of the medians does not move."""
-    clock = Clock()
-
-    def cell(seconds):
-        def run():
-            clock.now += seconds * (10 if 20 < clock.now < 200 else 1)
-
-        return run
-
-    schedule = replace(SHORT, min_runs=40)
-    samples = interleaved_samples({"a": cell(1.0), "b": cell(2.0)}, schedule, clock)
-    ratio = sorted(samples["b"])[20] / sorted(samples["a"])[20]
-    assert ratio == pytest.approx(2.0, rel=0.2)
-
-
-def test_an_error_of_a_cell_is_not_swallowed():
-    def broken():
-        raise ValueError("broken")
-
-    with pytest.raises(ValueError, match="broken"):
-        interleaved_samples({"a": broken}, SHORT)
-
-
-def test_no_cells_give_no_samples():
     assert interleaved_samples({}, SHORT) == {}
 
 
-def test_the_real_clock_counts_seconds():
-    import time
+def test_the_real_clock_counts_seconds_and_errors_are_not_swallowed():
+    samples = interleaved_samples({"a": lambda: time.sleep(0.02)}, replace(SHORT, warmup_runs=1))
+    assert min(samples["a"]) >= 0.02
+    with pytest.raises(ZeroDivisionError):
+        interleaved_samples({"a": lambda: 1 / 0}, SHORT)
 
-    schedule = replace(SHORT, warmup_runs=1, min_runs=3)
-    samples = interleaved_samples({"a": lambda: time.sleep(0.02)}, schedule)
-    assert all(0.02 <= sample < 2 for sample in samples["a"])
+
+MEGABYTE = 10**6
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_old_is_searched():
+    """Memory is searched for cycles after each group: only what these tests make."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+class Model:
+    """So many bytes; it knows itself in a cycle, as some models do."""
+
+    def __init__(self, size):
+        self.size, self.itself = size, self
+
+
+@dataclass
+class Maker:
+    """Makes models that share nothing, and watches what is alive."""
+
+    sizes: dict
+    nothing: frozenset = frozenset()
+    most: int = 0
+    alive: weakref.WeakSet = field(default_factory=weakref.WeakSet)
+    made: list = field(default_factory=list)
+
+    def make(self, cell):
+        name = cell[0].name
+        if name in self.nothing:
+            return None
+        model = Model(self.sizes[name])
+        self.alive.add(model)
+        self.made.append(name)
+        self.most = max(self.most, self.bytes_held(dict(enumerate(self.alive))))
+        return model
+
+    def bytes_to_add(self, cell):
+        return self.sizes[cell[0].name]
+
+    def bytes_held(self, models):
+        return sum(model.size for model in models.values())
+
+
+def grouped(maker, memory):
+    """The names of each group."""
+    cells = cells_of([Entry(name, "", None, ("torch dense",)) for name in maker.sizes])
+    return in_groups(cells, maker, memory, lambda models: [entry.name for entry, _ in models])
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=12), st.integers(0, 99), st.integers(0, 3))
+def test_groups_fit_and_miss_nobody(sizes, more, nothing):
+    sizes = {str(i): size * MEGABYTE for i, size in enumerate(sizes)}
+    allowed = sizes["0"] + max([*list(sizes.values())[1:], 0]) + BESIDE + more * MEGABYTE
+    absent = frozenset(list(sizes)[1 : 1 + nothing])
+    maker = Maker(sizes, absent)
+    found = grouped(maker, allowed)
+    assert maker.most + BESIDE <= allowed
+    assert all(group[0] == "0" for group in found)
+    others = [name for group in found for name in group[1:]]
+    assert sorted(others) == sorted(sizes.keys() - {"0"} - absent)
+    assert sorted(maker.made) == sorted(sizes.keys() - absent)  # each of them once
+    for enough in (None, sum(sizes.values()) + BESIDE):  # where nothing is said or all fit
+        assert grouped(Maker(sizes), enough) == [list(sizes)]
+
+
+def test_smaller_ones_go_before_what_does_not_fit_and_too_large_ones_are_refused_at_once():
+    maker = Maker({"dense": 4, "a": 4, "b": 3, "c": 2, "d": 4})
+    assert grouped(maker, 10 + BESIDE) == [["dense", "a", "c"], ["dense", "b"], ["dense", "d"]]
+    for sizes in ({"m/dense": 6, "m/0.1": 1, "m/0.5": 7}, {"m/dense": 13}):
+        maker = Maker({name: size * 10**9 for name, size in sizes.items()})
+        with pytest.raises(RunError) as caught:
+            grouped(maker, 14 * 10**9)
+        said = [f"{list(sizes)[-1]} cannot be timed", "1.1 GB for all else", "14.0 GB are allowed"]
+        assert all(part in str(caught.value) for part in [*said, "`compute: memory_gb`"])
+        assert "\n" not in str(caught.value)
+        assert not maker.made
+
+
+def test_on_a_gpu_its_own_free_memory_is_the_limit(monkeypatch):
+    monkeypatch.setattr(groups.torch.cuda, "mem_get_info", lambda: (5, 9))
+    assert [allowed_bytes(*of) for of in (("cuda", 7), ("cpu", 7), ("cpu", None))] == [5, 7, None]
+
+
+def test_cells_of_later_groups_have_the_dense_samples_of_their_own():
+    def cell(name, batch, *samples):
+        return {"variant": name, "batch": batch, "samples_ms": list(samples)}
+
+    first = [cell("dense", 1, 1.0), cell("a", 1, 2.0), cell("dense", 8, 3.0), cell("a", 8, 4.0)]
+    later = [cell("dense", 1, 5.0), cell("b", 1, 6.0), cell("dense", 8, 7.0), cell("b", 8, 8.0)]
+    assert beside_dense([first]) == first
+    extra = [later[1] | {"dense_ms": [5.0]}, later[3] | {"dense_ms": [7.0]}]
+    assert beside_dense([first, later]) == [*first, *extra]

@@ -1,8 +1,8 @@
 """Code that came with a checkpoint runs where a study named its commit, and nowhere else."""
 
 import json
-import os
 import shutil
+from functools import partial
 
 import families
 import pytest
@@ -15,7 +15,6 @@ from analysis.models.tuning import tune
 from analysis.objects import Objects
 from analysis.steps.sources import _linked, take_folder
 
-GPT2 = "openai-community/gpt2-xl"
 CODE = """
 import pathlib
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -28,20 +27,14 @@ class OwnModel(GPT2LMHeadModel):
 
 
 @pytest.fixture
-def ran(tmp_path, monkeypatch):
-    """What the checkpoint's code makes when it runs; nobody answers a question at the terminal."""
+def hostile(tmp_path, monkeypatch):
+    """A checkpoint with code of its own, which brings the note that would let it run: it would
+    make a file `ran`. Nobody answers a question at the terminal."""
     monkeypatch.setattr("builtins.input", lambda _: pytest.fail("a question was asked"))
-    monkeypatch.setattr(
-        "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
-    )
-    return tmp_path / "ran"
-
-
-@pytest.fixture
-def hostile(tmp_path, ran):
-    """A checkpoint with code of its own, which brings the note that would let it run."""
-    folder = shutil.copytree(families.folder(GPT2), tmp_path / "hostile")
-    (folder / "own.py").write_text(CODE.format(ran=str(ran)), encoding="utf-8")
+    modules = str(tmp_path / "modules")
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", modules)
+    folder = shutil.copytree(families.folder("openai-community/gpt2-xl"), tmp_path / "hostile")
+    (folder / "own.py").write_text(CODE.format(ran=str(tmp_path / "ran")), encoding="utf-8")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     classes = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
     config |= {"model_type": "own-gpt2", "auto_map": classes}
@@ -50,59 +43,47 @@ def hostile(tmp_path, ran):
     return folder
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Objects(tmp_path / "cache" / "objects")
-
-
-def test_a_folder_cannot_allow_its_own_code(hostile, store, ran):
-    record = take_folder(store, files=[], path=str(hostile))
-    stored = store.open(record["checkpoint"]["object"])
+def test_a_folder_cannot_allow_its_own_code(hostile, tmp_path):
+    store = Objects(tmp_path / "cache" / "objects")
+    stored = store.open(take_folder(store, files=[], path=str(hostile))["checkpoint"]["object"])
     assert not (stored / NOTE).exists()
+    texts = tmp_path / "texts.txt"
+    texts.write_text("one line\nanother line\n", encoding="utf-8")
+    course = {"labels": None, "learning_rate": 1e-3, "batch_size": 1, "epochs": 1, "seed": 0}
+    course |= {"threads": 1, "device": "cpu", "max_tokens": 8, "out": tmp_path / "out"}
     for folder in (stored, hostile):
         assert trusted(folder) == {"trust_remote_code": False}
-        with pytest.raises(RequestError, match="remote_code: true") as caught:
-            load_model(folder, "causal", "cpu")
-        assert "\n" not in str(caught.value)
-    assert not ran.exists()
+        for use in (
+            partial(load_model, folder, "causal", "cpu"),
+            partial(calibration_of, folder, "decoder-only", str(texts), 0),
+            partial(tune, folder, "causal", [{"text": "one"}], **course),
+        ):
+            with pytest.raises(RequestError, match="remote_code: true") as caught:
+                use()
+            assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
 
 
-def test_code_that_a_study_allowed_runs(hostile, store, ran):
-    theirs = (hostile / NOTE).read_bytes()
-    record = _linked(store, hostile, "c" * 40)
-    stored = store.open(record["checkpoint"]["object"])
+def test_code_that_a_study_allowed_runs(hostile, tmp_path):
+    store, theirs = Objects(tmp_path / "cache" / "objects"), (hostile / NOTE).read_bytes()
+    stored = store.open(_linked(store, hostile, "c" * 40)["checkpoint"]["object"])
     assert json.loads((stored / NOTE).read_text(encoding="utf-8")) == {"commit": "c" * 40}
     assert (hostile / NOTE).read_bytes() == theirs
     model, _ = load_model(stored, "causal", "cpu")
     assert type(model).__name__ == "OwnModel"
-    assert ran.exists()
+    assert (tmp_path / "ran").exists()
     with pytest.raises(RequestError, match="code of its own"):
         calibration_of(stored, "decoder-only", "wikitext2", 0)
 
 
-def test_neither_training_nor_calibration_runs_it(hostile, tmp_path, ran):
-    texts = tmp_path / "texts.txt"
-    texts.write_text("one line\nanother line\n", encoding="utf-8")
-    with pytest.raises(RequestError, match="remote_code: true"):
-        calibration_of(hostile, "decoder-only", str(texts), 0)
-    with pytest.raises(RequestError, match="remote_code: true"):
-        tune(
-            hostile, "causal", [{"text": "one"}], labels=None, learning_rate=1e-3, batch_size=1,
-            epochs=1, seed=0, threads=1, device="cpu", max_tokens=8, out=tmp_path / "out",
-        )  # fmt: skip
-    assert not ran.exists()
-
-
 def test_a_note_that_is_a_link_counts_for_nothing_and_is_not_written_through(tmp_path):
-    digest = "ab" + "0" * 62
-    folder = tmp_path / "objects" / "ab" / digest
+    folder, theirs = tmp_path / "objects" / "ab" / ("ab" + "0" * 62), tmp_path / "theirs.json"
     folder.mkdir(parents=True)
-    theirs = tmp_path / "theirs.json"
     theirs.write_text("mine", encoding="utf-8")
     (folder / NOTE).symlink_to(theirs)
     assert trusted(folder) == {"trust_remote_code": False}
     allow(folder, "c" * 40)
     assert theirs.read_text(encoding="utf-8") == "mine"
     assert trusted(folder) == {"trust_remote_code": True}
-    os.symlink(folder, folder.with_name("ab" + "1" * 62))
+    folder.with_name("ab" + "1" * 62).symlink_to(folder)
     assert trusted(folder.with_name("ab" + "1" * 62)) == {"trust_remote_code": False}

@@ -1,215 +1,276 @@
-"""Variants are named by what they are, say where their weights lie, and fill their table's row."""
+"""Variants: named by what they are, they say where weights lie, fill a row, and some are timed."""
 
 import json
-import re
+from dataclasses import replace
+from pathlib import Path
 
 import fake
 import pytest
+import yaml
 
-from analysis import results, rows, variants
-from analysis.variants import Variant, variant_row
+from analysis import alternative_calls, pruning, results, rows, study, timing_calls, variants
+from analysis.variants import variant_row
+from studies import everything
+
+STEM = "tiny-bert/sentiment"
+KINDS, NM = ("int8", "student", "moe"), ("2:4", "4:8")
+TIMED = yaml.safe_load(Path(__file__).with_name("timed.yml").read_text(encoding="utf-8"))
+DENSE, BOTH = ["torch dense"], ["torch dense", "auto"]
+EACH = ["torch dense", "torch csr", "tiled csr", "auto"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def tiny():
     return fake.load("tiny")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def dense(tiny):
-    bert = tiny.models[0]
-    return variants.dense_variant(
-        tiny, bert, "sentiment", 0, fake.checkpoint(bert.family, "weights")
-    )
+    return dense_of(tiny)
 
 
-def pruned(tiny, dense, method, protocol="one-shot"):
-    record = fake.pruned("encoder-only", method, tiny)
+def dense_of(chosen, seed=0, model=None, task="sentiment"):
+    model = model or chosen.models[0]
+    record = fake.checkpoint(model.family, f"{model.name}-{task}")
+    return variants.dense_variant(chosen, model, task, seed, record)
+
+
+def pruned(chosen, dense, method, family="encoder-only"):
+    protocol = "fine-tuned" if pruning.kind(method) == "trained" else "one-shot"
+    record = fake.pruned(family, method, chosen)
     return [
-        variants.pruned_variant(tiny, dense, method, protocol, record, level)
+        variants.pruned_variant(chosen, dense, method, protocol, record, level)
         for level in record["levels"]
     ]
 
 
-@pytest.mark.parametrize(
-    ("method", "names"),
-    [
-        ("magnitude", ["0.1", "0.5", "0.9", "0.95", "0.99"]),
-        ("nm-magnitude", ["2:4", "4:8"]),
-        ("structured", ["0.1", "0.5", "0.9", "0.95", "0.99"]),
-    ],
-)
-def test_a_variant_is_named_by_model_task_method_protocol_and_level(tiny, dense, method, names):
-    stem = f"tiny-bert/sentiment/{method}/one-shot"
-    assert [v.name for v in pruned(tiny, dense, method)] == [f"{stem}/{name}" for name in names]
+def alternatives(chosen, dense, kind):
+    record = fake.alternative(kind, dense, chosen.alternatives)
+    return alternative_calls.found(chosen, dense, kind, record)
 
 
-def test_a_variant_of_the_pretrained_model_has_no_task_in_its_name(tiny):
-    gpt2 = tiny.models[1]
+def test_a_variant_is_named_by_all_that_tells_it_apart(tiny, dense):
+    levels = ["0.1", "0.5", "0.9", "0.95", "0.99"]
+    for method, names in (("magnitude", levels), ("nm-magnitude", NM), ("structured", levels)):
+        found = [variant.name for variant in pruned(tiny, dense, method)]
+        assert found == [f"{STEM}/{method}/one-shot/{name}" for name in names]
+    gpt2 = tiny.models[1]  # a base checkpoint has no task in its name
     base = variants.base_variant(tiny, gpt2, 0, fake.checkpoint(gpt2.family, "weights"))
-    assert base.name == "tiny-gpt2/dense"
+    assert (base.name, base.task) == ("tiny-gpt2/dense", "")
     assert pruned(tiny, base, "wanda")[0].name == "tiny-gpt2/wanda/one-shot/0.1"
-
-
-def test_seeds_are_in_names_where_there_are_several(tiny):
-    two = tiny.model_copy(update={"seeds": (3, 4)})
-    bert = two.models[0]
-    dense = variants.dense_variant(two, bert, "sentiment", 4, fake.checkpoint(bert.family, "w"))
-    assert dense.name == "tiny-bert/sentiment/dense/seed-4"
+    of, routers = tiny.alternatives.experts, ("learned", "oracle")
+    moe = [f"moe/{run}-of-{of}/{router}" for run in tiny.alternatives.run for router in routers]
+    found = [v.name for kind in KINDS for v in alternatives(tiny, dense, kind)]
+    assert found == [f"{STEM}/{name}" for name in ("int8", "student", *moe)]
+    two = tiny.model_copy(update={"seeds": (3, 4)})  # where there are several, it says which
+    dense = dense_of(two, 4)
     start = pruned(two, dense, "magnitude")[2]
-    assert start.name.endswith("/magnitude/one-shot/0.9/seed-4")
     trained = variants.recovered_variant(start, "distilled", fake.recovered(start, True))
-    assert trained.name.endswith("/magnitude/distilled/0.9/seed-4")
-    assert trained.seed == 4
+    lost = variants.failed_dense(two, two.models[0], "sentiment", 4, "lost")
+    named = [(dense, "dense"), (start, "magnitude/one-shot/0.9"), (lost, "dense")]
+    named += [(trained, "magnitude/distilled/0.9"), (alternatives(two, dense, "int8")[0], "int8")]
+    for variant, name in named:
+        assert (variant.name, variant.seed) == (f"{STEM}/{name}/seed-4", 4)
 
 
-def test_all_names_of_a_study_are_different_and_whole():
-    for chosen in ("tiny", *fake.STUDIES):
-        names = fake.data(chosen)["variants"]["variant"]
-        assert names.is_unique
-        assert not names.str.contains(r"//|None|nan|\s").any()
-
-
-def test_a_masked_variant_keeps_the_dense_weights(tiny, dense):
-    for variant in [*pruned(tiny, dense, "wanda"), *pruned(tiny, dense, "nm-wanda")]:
-        assert variant.checkpoint == dense.checkpoint
-        assert variant.weights_sha256 == dense.weights_sha256
-        assert variant.parameters == dense.parameters
-        assert variant.masks
-        assert variant.reached
-
-
-def test_a_smaller_model_has_weights_of_its_own_and_no_masks(tiny, dense):
-    for variant in pruned(tiny, dense, "structured")[:3]:
-        assert variant.reached
-        assert variant.masks is None
-        assert variant.checkpoint != dense.checkpoint
-        assert variant.weights_sha256 != dense.weights_sha256
-        assert variant.parameters < dense.parameters
-        assert variant.settings["kept"]["heads"]
-
-
-def test_a_level_out_of_reach_is_a_row_that_says_why(tiny, dense):
-    unreached = pruned(tiny, dense, "structured")[-1]
-    assert not unreached.reached
-    row = variant_row(unreached)
-    assert row["status"] == "unreachable"
-    assert "has to stay" in row["reason"]
-    assert row["sparsity"] == 0.99
-    assert row["achieved"] is row["scope_weights"] is row["prune_seconds"] is None
-    assert variants.Scored(unreached, {}).evaluation is None
-
-
-@pytest.mark.parametrize("method", ["magnitude", "structured", "nm-wanda", "gradual"])
-def test_a_level_that_failed_has_the_name_it_would_have_had_and_says_why(tiny, dense, method):
-    protocol = "fine-tuned" if method == "gradual" else "one-shot"
-    for made in pruned(tiny, dense, method, protocol):
-        lost = variants.failed_variant(tiny, dense, method, protocol, made.level["level"], "a, b")
-        assert (lost.name, lost.sparsity) == (made.name, made.sparsity)
-        assert not lost.reached
-        row = variant_row(lost)
-        assert (row["status"], row["reason"]) == ("failed", "a, b")
-        assert row["achieved"] is row["prune_seconds"] is row["parameters"] is None
-
-
-def test_a_variant_of_which_a_step_failed_is_what_it_was_but_not_reached(tiny, dense):
-    for made in (dense, pruned(tiny, dense, "magnitude")[0]):
-        lost = variants.failed(made, "no room")
-        assert made.reached
-        assert not lost.reached
-        row, whole = variant_row(lost), variant_row(made)
-        assert (row["status"], row["reason"]) == ("failed", "no room")
-        for column in ("variant", "model", "task", "kind", "method", "sparsity", "parameters"):
-            assert row[column] == whole[column]
-
-
-def test_patterns_have_their_sparsity_and_say_which_they_are(tiny, dense):
-    for variant, pattern in zip(pruned(tiny, dense, "nm-wanda"), ("2:4", "4:8"), strict=True):
-        assert variant.sparsity == 0.5
-        assert json.loads(variant_row(variant)["settings"]) == {"pattern": pattern}
-
-
-def test_notes_of_a_method_are_kept_and_empty_ones_are_not(tiny, dense):
-    record = fake.pruned("encoder-only", "sparsegpt", tiny)
+def test_a_pruned_variant_has_masks_for_the_dense_weights_or_weights_of_its_own(tiny, dense):
+    for method, settings in (("wanda", [{}] * 5), ("nm-wanda", [{"pattern": p} for p in NM])):
+        record = fake.pruned("encoder-only", method, tiny)["levels"]
+        for made, level, said in zip(pruned(tiny, dense, method), record, settings, strict=True):
+            assert (made.masks, made.sparsity) == (level["masks"]["object"], level["sparsity"])
+            for told in ("checkpoint", "weights_sha256", "parameters", "prunable"):
+                assert getattr(made, told) == getattr(dense, told)
+            assert (made.kind, made.reached, made.train_seconds) == ("pruned", True, 0.0)
+            assert made.settings == said  # what the name does not say
+    for made in pruned(tiny, dense, "structured")[:3]:
+        stored = f"smaller-{made.sparsity}"
+        assert (made.checkpoint, made.weights_sha256, made.masks) == (stored, stored, None)
+        assert made.parameters == made.level["parameters"] < dense.parameters
+        assert (made.settings, made.reached) == ({"kept": made.level["kept"]}, True)
+    record = {"flush_denormal": False}
+    level = {"level": 0.5, "sparsity": 0.5, "train_seconds": 2.5}
     for notes, kept in (({"w": "damped"}, {"notes": {"w": "damped"}}), ({}, {})):
-        level = record["levels"][0] | {"notes": notes}
-        made = variants.pruned_variant(tiny, dense, "sparsegpt", "one-shot", record, level)
-        assert made.settings == kept
+        told = (tiny, dense, "gradual", "fine-tuned", record, level | {"notes": notes})
+        made = variants.pruned_variant(*told)
+        assert (made.settings, made.train_seconds) == (kept | record, 2.5)
 
 
-def test_a_recovered_variant_has_new_masks_and_what_training_left(tiny, dense):
+def test_an_alternative_is_a_checkpoint_of_its_own_and_tells_what_it_took(tiny, dense):
+    for kind in KINDS:
+        for v in alternatives(tiny, dense, kind):
+            assert (v.checkpoint, v.weights_sha256) == (f"{kind}-{dense.name}",) * 2
+            assert (v.kind, v.method, v.masks, v.reached) == (kind, kind, None, True)
+            assert (v.sparsity, v.task) == (0.0, "sentiment")
+    (int8,), (student,), experts = (alternatives(tiny, dense, kind) for kind in KINDS)
+    assert int8.settings == {"quantised_weights": dense.prunable}
+    assert student.settings == {"layers": {"kept": 2, "of": 4}, "flush_denormal": True}
+    of = tiny.alternatives.experts
+    routed = [(r, *x) for r in tiny.alternatives.run for x in (("learned", 0.8), ("oracle", 1.0))]
+    for made, (run, router, hit) in zip(experts, routed, strict=True):
+        told = {"run": run, "experts": of, "router": router, "run_share": run / of, "hit": hit}
+        assert made.settings == told
+    whole, few = dense.parameters, dense.prunable
+    told = {"int8": (0.0, "", whole, few), "moe": (3.5, "", whole, few)}
+    told["student"] = (9.5, "distilled", whole // 2, few // 2)
+    for v in (int8, student, *experts):
+        assert (v.train_seconds, v.protocol, v.parameters, v.prunable) == told[v.kind]
+
+
+def test_a_variant_that_was_trained_or_allotted_stands_beside_the_one_it_came_of(tiny, dense):
     start = pruned(tiny, dense, "magnitude")[2]
-    record = fake.recovered(start, True) | {"achieved": 0.91, "whole_model": 0.5}
+    record = fake.recovered(start, True) | {"achieved": 0.91, "flush_denormal": True}
     made = variants.recovered_variant(start, "fine-tuned", record)
-    assert made.name == "tiny-bert/sentiment/magnitude/fine-tuned/0.9"
-    assert made.masks != start.masks
-    assert made.checkpoint == start.checkpoint
-    row = variant_row(made)
-    assert (row["protocol"], row["sparsity"], row["achieved"]) == ("fine-tuned", 0.9, 0.91)
-    assert row["train_seconds"] == record["train_seconds"]
-    assert row["threshold"] is None
-    assert start.level["threshold"] is not None  # the start is as it was
-    assert start.protocol == "one-shot"
-
-
-@pytest.mark.parametrize("name", ["one-shot", "fine-tuned"])
-def test_a_protocol_in_another_part_of_a_name_stays(tiny, dense, name):
-    start = Variant(**{**vars(pruned(tiny, dense, "magnitude")[0]), "model": name})
-    start = Variant(**{**vars(start), "name": f"{name}/sentiment/magnitude/one-shot/0.1"})
-    made = variants.recovered_variant(start, "distilled", fake.recovered(start, True))
-    assert made.name == f"{name}/sentiment/magnitude/distilled/0.1"
-
-
-def test_an_allocated_variant_stands_beside_the_uniform_one(tiny, dense):
+    assert (made.masks, made.checkpoint) == ("trained", start.checkpoint)
+    told = {"variant": f"{STEM}/magnitude/fine-tuned/0.9", "protocol": "fine-tuned"}
+    told |= {"sparsity": 0.9, "achieved": 0.91, "train_seconds": 1.25, "threshold": None}
+    assert (told | {"settings": '{"flush_denormal": true}'}).items() <= variant_row(made).items()
+    assert (start.protocol, start.level["threshold"] is None) == ("one-shot", False)  # as it was
+    for model in ("one-shot", "fine-tuned"):  # a protocol in another part of a name stays
+        named = replace(start, name=f"{model}/sentiment/magnitude/one-shot/0.9")
+        made = variants.recovered_variant(named, "distilled", record)
+        assert made.name == f"{model}/sentiment/magnitude/distilled/0.9"
     uniform = pruned(tiny, dense, "magnitude-layer")[1]
-    record = {key: value for key, value in uniform.level.items() if key != "peak_bytes"}
     shares = {"encoder 0": 0.123456789, "encoder 1": 0.98}
-    made = variants.allocated_variant(tiny, dense, shares, record)
+    made = variants.allocated_variant(tiny, dense, shares, uniform.level)
     assert made.name == f"{uniform.name}/allocated"
     assert (made.method, made.protocol, made.sparsity) == ("magnitude-layer", "one-shot", 0.5)
     assert made.settings == {"allocation": {"encoder 0": 0.1235, "encoder 1": 0.98}}
 
 
-def test_rows_of_every_kind_of_variant_fit_the_table(tiny):
-    table = fake.tables(tiny)["variants"]
-    assert set(table["kind"]) == {"dense", "pruned", "int8", "student", "moe"}
-    assert set(table["status"]) == {"ok", "unreachable"}
-    assert set(table["protocol"]) == {"", "one-shot", "fine-tuned", "distilled"}
-    for settings in table["settings"]:
-        assert isinstance(json.loads(settings), dict)
-    dense = table[table["kind"] == "dense"]
-    assert (dense["achieved"] == 0).all()
+def test_what_is_out_of_reach_or_failed_is_named_as_if_it_were_there_and_says_why(tiny, dense):
+    unreached = pruned(tiny, dense, "structured")[-1]
+    why = ("unreachable", "one head of each layer has to stay")
+    gone = [(unreached, f"{STEM}/structured/one-shot/0.99", *why)]
+    for method in ("magnitude", "structured", "nm-wanda", "gradual"):
+        for made in pruned(tiny, dense, method):
+            level = made.level["level"]
+            lost = variants.failed_variant(tiny, dense, method, made.protocol, level, "a, b")
+            gone.append((lost, made.name, "failed", "a, b"))
+            assert lost.sparsity == made.sparsity
+    for kind in ("dense", "moe"):
+        lost = variants.failed_dense(tiny, tiny.models[0], "sentiment", 0, "lost", kind=kind)
+        gone.append((lost, f"{STEM}/{kind}", "failed", "lost"))
+        assert (lost.kind, lost.method) == (kind, kind)
+    for lost, name, status, reason in gone:
+        row = variant_row(lost)
+        assert (row["variant"], row["status"], row["reason"]) == (name, status, reason)
+        for column in ("achieved", "scope_weights", "prune_seconds", "parameters"):
+            assert row[column] is None
+        assert not lost.reached
+    for made in (dense, pruned(tiny, dense, "magnitude")[0]):  # a later step of it failed
+        assert variants.failed(made, "no room") == replace(
+            made, level={**(made.level or {}), "status": "failed", "reason": "no room"}
+        )
 
 
-def test_what_is_out_of_reach_has_no_size_no_score_and_no_contest(tiny):
-    tables = fake.tables(tiny)
-    gone = set(tables["variants"].query("status == 'unreachable'")["variant"])
-    assert len(gone) == 10  # six benchmarks, two levels; tiny-gpt2 reaches one of them
-    for table, column in (
-        ("quality", "variant"),
-        ("size", "variant"),
-        ("contests", "variant"),
-        ("contests", "other"),
-    ):
-        assert not gone & set(tables[table][column])
+def test_every_kind_of_variant_has_a_row_in_the_table(tiny, dense):
+    listed = [dense, *pruned(tiny, dense, "magnitude")]
+    listed += [v for kind in KINDS for v in alternatives(tiny, dense, kind)]
+    table = results.build({"variants": map(variant_row, listed)})["variants"]
+    assert list(table["variant"]) == [v.name for v in listed]
+    assert list(table["kind"]) == [v.kind for v in listed]
+    assert [json.loads(text) for text in table["settings"]] == [v.settings for v in listed]
+    assert set(table["status"]) == {"ok"}
+    whole, magnitude = table[table["kind"] != "pruned"], table[table["kind"] == "pruned"]
+    assert (whole["achieved"] == 0).all()  # nothing is removed of what could be
+    assert list(whole["scope_weights"]) == [v.prunable for v in listed if v.kind != "pruned"]
+    assert set(magnitude["peak_bytes"]) == {1 << 20}  # said once, of all levels
+    for column in ("achieved", "scope_weights", "whole_model", "threshold", "prune_seconds"):
+        assert list(magnitude[column]) == [v.level[column] for v in listed[1:6]], column
 
 
 def test_recovery_has_a_row_an_epoch(tiny, dense):
     start = pruned(tiny, dense, "magnitude")[2]
     record = fake.recovered(start, False)
     listed = rows.recovery_rows(start, record, False)["recovery"]
-    assert [row["epoch"] for row in listed] == [1, 2]
-    assert [row["zeros"] for row in listed] == record["zeros_by_epoch"]
-    assert listed[0]["sparsity"] == record["zeros_by_epoch"][0] / record["scope_weights"]
-    both = rows.recovery_rows(start, fake.recovered(start, True), True)["recovery"]
-    assert len(results.build({"recovery": listed + both})["recovery"]) == 4  # keys tell them apart
+    told = {"variant": start.name, "masks_kept": False, "removed": record["removed"]}
+    of, (one, two), told["train_seconds"] = record["scope_weights"], record["zeros_by_epoch"], 1.25
+    assert listed[0] == told | {"epoch": 1, "zeros": one, "sparsity": one / of}
+    assert listed[1:] == [told | {"epoch": 2, "zeros": two, "sparsity": two / of}]
+    listed += rows.recovery_rows(start, fake.recovered(start, True), True)["recovery"]
+    assert len(results.build({"recovery": listed})["recovery"]) == 4  # keys tell them apart
 
 
-def test_contests_are_of_variants_that_are_there(tiny):
-    tables = fake.tables(tiny)
-    names = set(tables["variants"]["variant"])
-    contests = tables["contests"]
-    assert set(contests["variant"]) | set(contests["other"]) <= names
-    assert not any(re.search("/dense", name) for name in contests["other"])
-    pairs = contests[["variant", "other"]].apply(frozenset, axis=1)
-    assert pairs.is_unique
+def timed_study(sparsities=(0.5, 0.9), **runtime):
+    changed = {"sparsities": sparsities, "runtime": TIMED["study"]["runtime"] | runtime}
+    return study.Study(**everything(**TIMED["study"] | changed), name="mine")
+
+
+def groups(asked, name):
+    """The model of that name and its variants by task, the dense one first, as a run has them."""
+    model, found = next(m for m in asked.models if m.name == name), {}
+    for task in model.tasks:
+        dense = dense_of(asked, 0, model, task)
+        by_method = {m: pruned(asked, dense, m, model.family) for m in asked.methods}
+        found[task] = [dense, *(v for listed in by_method.values() for v in listed)]
+        if task in asked.recovery.tasks:
+            start, level = by_method["magnitude"][1], by_method["magnitude-layer"][0].level
+            trained = fake.recovered(start, True)
+            for protocol in ("fine-tuned", "distilled"):
+                found[task].append(variants.recovered_variant(start, protocol, trained))
+            found[task].append(variants.allocated_variant(asked, dense, {"encoder 0": 0.5}, level))
+            found[task] += [v for kind in KINDS for v in alternatives(asked, dense, kind)]
+    return model, found
+
+
+def timings(asked, name):
+    """What is timed of the model of that name, by step."""
+    found = timing_calls.timings(asked, *groups(asked, name))
+    return {call.step: call.arguments for call in found}
+
+
+def kernels(arguments):
+    return {entry["name"]: entry["kernels"] for entry in arguments["variants"]}
+
+
+def test_every_variant_that_can_be_run_has_its_kernels_and_memory_is_measured_of_some():
+    asked = timed_study([0.5, 0.9, 0.95])
+    entries = timings(asked, "tiny-bert")["measure_latency"]["variants"]
+    assert entries[0]["name"] == f"{STEM}/dense"
+    assert {e["name"]: (", ".join(e["kernels"]), e["measured"]) for e in entries} == {
+        f"{STEM}/{name}": (run, measured)
+        for table, measured in (("measured", True), ("others", False))
+        for run, names in TIMED[table].items()
+        for name in names
+    }
+    named = {v.name: (v.checkpoint, v.masks) for v in groups(asked, "tiny-bert")[1]["sentiment"]}
+    assert all((e["checkpoint"], e["masks"]) == named[e["name"]] for e in entries)
+    assert f"{STEM}/structured/one-shot/0.95" in named  # out of reach
+
+
+def test_the_timed_task_is_the_one_that_is_named_or_the_models_first():
+    for name, task, timed, form in TIMED["tasks"]:
+        found = timings(timed_study(task=task), name)
+        for step in ("measure_latency", "measure_training"):
+            assert found[step]["variants"][0]["name"] == f"{name}/{timed}/dense"
+            assert found[step]["form"] == form
+
+
+def test_the_timed_method_trains_masked_and_generates_where_a_task_writes():
+    for method, level in (("magnitude", 0.5), ("wanda", 0.9)):
+        asked = timed_study(method=method, masked_at=level, task="sentiment")
+        found = timings(asked, "tiny-bert")
+        assert set(found) == {"measure_latency", "measure_training"}
+        one_shot = [f"{method}/one-shot/{s}" for s in (0.5, 0.9)]
+        each = [name for name, run in kernels(found["measure_latency"]).items() if run == EACH]
+        assert each == [f"{STEM}/{name}" for name in one_shot]
+        masked = f"{STEM}/{method}/one-shot/{level}"
+        assert kernels(found["measure_training"]) == {f"{STEM}/dense": DENSE, masked: DENSE}
+        assert found["measure_training"]["batch"] == 4  # the largest
+        for name, task in (("tiny-gpt2", "language-modelling"), ("tiny-bart", "headline")):
+            assert kernels(timings(asked, name)["measure_generation"]) == {
+                f"{name}/{task}/dense": DENSE,
+                **{f"{name}/{task}/{pruned}": BOTH for pruned in one_shot},
+            }
+
+
+def test_only_what_is_asked_for_is_timed_and_only_beside_a_dense_model():
+    for operations in (["forward"], ["generate"], ["generate", "forward"]):
+        steps = {"forward": "measure_latency", "generate": "measure_generation"}
+        asked = timed_study(operations=operations, masked_at=None)
+        assert set(timings(asked, "tiny-gpt2")) == {steps[name] for name in operations}
+    model, found = groups(timed_study(), "tiny-gpt2")
+    found["language-modelling"] = found["language-modelling"][1:]  # the dense model failed
+    latency, _ = timing_calls.timings(timed_study(), model, found)  # nothing is left that writes
+    assert latency.arguments["variants"][0]["name"] == "tiny-gpt2/sentiment/dense"
+    assert timing_calls.timings(timed_study(), model, {task: [] for task in found}) == []

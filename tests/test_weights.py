@@ -1,325 +1,229 @@
-"""Checkpoints are read as they lie, digested by content, and refused in one line."""
+"""Weights are read as they lie and digested by content, remembered while files do not change."""
 
 import hashlib
 import json
+import os
 import shutil
-import struct
+from unittest.mock import Mock, patch
 
+import checkpoints
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from checkpoints import tensors
+from damage import cut, flipped, oversized
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from safetensors.numpy import save_file
-from transformers import (
-    BartConfig,
-    BartForConditionalGeneration,
-    BartForSequenceClassification,
-    BertConfig,
-    BertForSequenceClassification,
-    GPT2Config,
-    GPT2ForSequenceClassification,
-    GPT2LMHeadModel,
-)
+from safetensors.numpy import load_file, save_file
 
-from analysis.errors import RequestError, RunError
-from analysis.models.weights import (
-    FILE,
-    read_weights,
-    require_finite,
-    weights_in,
-    weights_sha256,
-)
-from analysis.objects import Objects
-from analysis.steps.checkpoints import checkpoint_record
-from analysis.steps.profiles import profile_weights
-
-BERT = BertConfig(
-    vocab_size=60,
-    hidden_size=8,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=16,
-    max_position_embeddings=20,
-)
-GPT2 = GPT2Config(vocab_size=60, n_embd=8, n_layer=2, n_head=2, n_positions=20, pad_token_id=0)
-BART = BartConfig(
-    vocab_size=60,
-    d_model=8,
-    encoder_layers=2,
-    decoder_layers=2,
-    encoder_attention_heads=2,
-    decoder_attention_heads=2,
-    encoder_ffn_dim=16,
-    decoder_ffn_dim=16,
-    max_position_embeddings=20,
-)
-MODELS = {
-    BertForSequenceClassification: (BERT, "encoder-only"),
-    GPT2LMHeadModel: (GPT2, "decoder-only"),
-    GPT2ForSequenceClassification: (GPT2, "decoder-only"),
-    BartForConditionalGeneration: (BART, "encoder-decoder"),
-    BartForSequenceClassification: (BART, "encoder-decoder"),
-}
+from analysis import files
+from analysis.errors import RunError
+from analysis.models import digests
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.tensors import Reader, in_memory
+from analysis.models.weights import FILE, read_weights, require_finite, weights_in, weights_sha256
 
 
-@pytest.fixture(scope="module", params=MODELS, ids=lambda model: model.__name__)
-def saved(request, tmp_path_factory):
-    """A model, its family, and the folder that it was saved to."""
-    config, family = MODELS[request.param]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = request.param(config)
-    folder = tmp_path_factory.mktemp("model")
-    model.save_pretrained(folder)
-    return model, family, folder
+def arrays(seed=0):
+    """Those of a checkpoint's tensors that numpy has the type of."""
+    odd = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+    return {name: tensor.numpy() for name, tensor in tensors(seed).items() if name not in odd}
 
 
-def numbers(seed=0):
-    generator = np.random.default_rng(seed)
-    shapes = {"b.weight": (4, 3), "a.weight": (5,), "c": (2, 2, 2)}
-    return {n: generator.standard_normal(s).astype(np.float32) for n, s in shapes.items()}
+def made(folder, layout="safetensors", seed=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    held = {name: torch.from_numpy(array) for name, array in arrays(seed).items()}
+    checkpoints.save(folder, held, layout)
+    return folder
 
 
-# ---------------------------------------------------------------- real models
-
-
-def test_every_parameter_is_read_bit_for_bit(saved):
-    model, _, folder = saved
-    read = read_weights(folder)
-    for name, parameter in model.named_parameters():
-        np.testing.assert_array_equal(
-            read[name].view(np.uint32), parameter.detach().numpy().view(np.uint32)
-        )
-
-
-def test_tied_weights_are_read_once(saved):
-    """GPT-2's output embedding and BART's three are one matrix."""
-    model, _, folder = saved
-    vocabulary = [n for n, w in read_weights(folder).items() if w.shape[:1] == (60,) and w.ndim > 1]
-    assert len(vocabulary) == 1
-    assert len({p.data_ptr() for p in model.parameters()}) == len(list(model.parameters()))
-
-
-def test_parameters_are_those_of_the_model_buffers_and_ties_not_among_them(saved, tmp_path):
-    model, _, folder = saved
-    copy = tmp_path / "copy"
-    model.save_pretrained(copy)
-    record = checkpoint_record(Objects(tmp_path / "objects"), copy, 0.0, {})
-    assert record["parameters"] == sum(p.numel() for p in model.parameters())
-    assert record["weights_sha256"] == weights_sha256(read_weights(folder))
-
-
-def test_the_profiles_leaves_add_up_to_the_models_parameters(saved, tmp_path):
-    model, family, folder = saved
-    objects = Objects(tmp_path / "objects")
-    digest = objects.adopt(shutil.copytree(folder, tmp_path / "copy"))
-    record = profile_weights(objects, weights_sha256="", checkpoint=digest)
-    parameters = sum(p.numel() for p in model.parameters())
-    assert sum(row["parameters"] for row in record["leaves"]) == parameters
-    assert record["scopes"]["model"]["statistics"]["parameters"] == parameters
-    assert record["family"] == family
-
-
-def test_names_come_sorted(saved):
-    names = list(read_weights(saved[2]))
-    assert names == sorted(names)
-
-
-# ---------------------------------------------------------------- the digest
-
-
-def test_the_digest_does_not_depend_on_order_or_memory_layout():
-    plain = numbers()
-    digest = weights_sha256(plain)
-    assert weights_sha256(dict(reversed(plain.items()))) == digest
-    assert weights_sha256({n: np.asfortranarray(w) for n, w in plain.items()}) == digest
-    wide = {n: np.repeat(w, 2, axis=0)[::2] for n, w in plain.items()}
-    assert weights_sha256(wide) == digest
-
-
-def test_the_digest_does_not_depend_on_the_order_within_the_file(tmp_path):
-    """The same tensors, once in the order of the alphabet and once backwards in the file."""
-    plain = numbers()
-    digests = set()
-    for names in (sorted(plain), sorted(plain, reverse=True)):
-        header, body = {}, b""
-        for name in names:
-            content = plain[name].tobytes()
-            header[name] = {
-                "dtype": "F32",
-                "shape": list(plain[name].shape),
-                "data_offsets": [len(body), len(body) + len(content)],
-            }
-            body += content
-        text = json.dumps(header).encode()
-        (tmp_path / FILE).write_bytes(struct.pack("<Q", len(text)) + text + body)
-        digests.add(weights_sha256(read_weights(tmp_path)))
-    assert digests == {weights_sha256(plain)}
-
-
-@given(position=st.integers(0, 11), bit=st.integers(0, 31))
-def test_every_bit_counts(position, bit):
-    plain, flipped = numbers(), numbers()
-    flipped["b.weight"].view(np.uint32).reshape(-1)[position] ^= np.uint32(1 << bit)
-    assert weights_sha256(flipped) != weights_sha256(plain)
-
-
-def changed_in_name(weights):
-    return {("d" if n == "c" else n): w for n, w in weights.items()}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        changed_in_name,
-        lambda w: w | {"b.weight": w["b.weight"].reshape(3, 4)},
-        lambda w: w | {"b.weight": w["b.weight"].reshape(-1)},
-        lambda w: w | {"a.weight": w["a.weight"].view(np.int32)},
-        lambda w: w | {"a.weight": w["a.weight"].astype(np.float64)},
-        lambda w: w | {"d": np.zeros(0, np.float32)},
-        lambda w: {n: x for n, x in w.items() if n != "c"},
-        lambda w: w | {"b.weight": w["b.weight"][::-1]},
-        lambda w: w | {"a.weight": w["c"].reshape(-1), "c": w["a.weight"]},
-    ],
-)
-def test_name_shape_type_and_order_of_values_count(change):
-    assert weights_sha256(change(numbers())) != weights_sha256(numbers())
-
-
-def test_a_name_cannot_spell_several_tensors():
-    """A name may hold any text, so also what the digest puts between two tensors."""
-    one, two = np.ones(1, np.float32), np.zeros(2, np.float32)
-    content = hashlib.sha256(one.tobytes()).hexdigest()
-    spelt = f"a\0float32\0(1,)\0{content}\nb"
-    assert weights_sha256({spelt: two}) != weights_sha256({"a": one, "b": two})
-
-
-def test_minus_zero_and_zero_differ():
-    zero, minus = np.zeros(1, np.float32), -np.zeros(1, np.float32)
-    assert weights_sha256({"a": zero}) != weights_sha256({"a": minus})
-
-
-# ---------------------------------------------------------------- reading
-
-
-@settings(max_examples=30)
-@given(
-    array=hnp.arrays(
-        st.sampled_from([np.float32, np.float16, np.float64, np.int64, np.uint8]),
-        hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
-    )
-)
-def test_what_safetensors_wrote_is_read_as_it_was(tmp_path_factory, array):
-    folder = tmp_path_factory.getbasetemp()
-    save_file({"x": array}, folder / FILE)
-    read = read_weights(folder)["x"]
-    assert read.dtype == array.dtype
-    assert read.shape == array.shape
-    assert read.tobytes() == array.tobytes()
-
-
-def refused(folder):
-    with pytest.raises(RequestError) as caught:
-        read_weights(folder)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    assert str(folder) in message
-    return message
+def test_weights_are_read_as_they_lie_and_floats_that_numpy_lacks_are_widened(tmp_path):
+    written = tensors()
+    checkpoints.save(tmp_path, written)
+    read = read_weights(tmp_path)
+    assert list(read) == sorted(written)
+    for name, tensor in written.items():
+        expected = (tensor if name in arrays() else tensor.float()).numpy()
+        assert (read[name].dtype, read[name].shape) == (expected.dtype, expected.shape)
+        assert read[name].tobytes() == expected.tobytes()
 
 
 def test_tensors_are_read_when_they_are_asked_for_and_not_kept(tmp_path):
     weights = {f"w{i}": np.full((3, i), i, np.float32) for i in range(4)}
     save_file(weights, tmp_path / FILE)
     with weights_in(tmp_path) as there:
-        assert list(there) == sorted(weights)
-        assert len(there) == 4
-        assert "w1" in there
-        assert "w9" not in there
-        first = there["w3"]
-        first[:] = 0  # the reader's own, not the file's
+        assert (list(there), len(there)) == (sorted(weights), 4)
+        assert ("w1" in there, "w9" in there) == (True, False)
+        there["w3"][:] = 0  # the reader's own, not the file's
         np.testing.assert_array_equal(there["w3"], weights["w3"])
         with pytest.raises(KeyError):
             there["w9"]
     with weights_in(tmp_path) as there:
-        (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-4])
+        os.truncate(tmp_path / FILE, (tmp_path / FILE).stat().st_size - 4)
         np.testing.assert_array_equal(there["w1"], weights["w1"])
         with pytest.raises(RunError, match="ends within w3"):
             there["w3"]
 
 
-def test_a_folder_without_weights_is_refused(tmp_path):
-    assert FILE in refused(tmp_path)
-    assert "is no folder" in refused(tmp_path / "no" / "such")
+def test_what_is_not_finite_is_named_and_counted():
+    for bad in (np.nan, np.inf, -np.inf):
+        weights = arrays() | {"extreme": np.array([0, -0.0, 1e-45, 3.4e38, -3.4e38], np.float32)}
+        weights["b.weight"][1, :2] = bad
+        require_finite(weights, weights.keys() - {"b.weight"})
+        with pytest.raises(RunError, match=r"^b\.weight: 2 of 12 weights"):
+            require_finite(weights, weights)
 
 
-def test_a_folder_in_place_of_the_file_is_refused(tmp_path):
-    (tmp_path / FILE).mkdir()
-    refused(tmp_path)
+@pytest.fixture
+def memory(tmp_path):
+    return tmp_path / "cache" / "digests"
 
 
-@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 40, -1])
-def test_a_truncated_file_is_refused(tmp_path, length):
-    save_file(numbers(), tmp_path / FILE)
-    content = (tmp_path / FILE).read_bytes()
-    (tmp_path / FILE).write_bytes(content[:length])
-    assert "cannot be read" in refused(tmp_path)
+def digest_of(weights, memory):
+    """The digest of arrays, which is the same of a checkpoint of these."""
+    digest = weights_sha256(weights)
+    assert digests.weights_sha256(in_memory(weights), memory) == digest
+    assert not memory.exists()  # what has no files is not remembered
+    return digest
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"not a safetensors file at all",
-        b"\x80\x04\x95pickle of a stranger",
-        struct.pack("<Q", 1 << 60) + b"{}",
-        struct.pack("<Q", 2) + b"[]",
-        struct.pack("<Q", 4) + b"\xff\xff\xff\xff",
-        struct.pack("<Q", 52) + b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,4]}}',
-    ],
-)
-def test_a_file_that_is_something_else_is_refused(tmp_path, content):
-    (tmp_path / FILE).write_bytes(content)
-    assert "cannot be read" in refused(tmp_path)
+def digest_in(folder, memory):
+    return digests.weights_sha256(open_checkpoint(folder), memory)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
-def test_floats_that_numpy_lacks_are_widened(tmp_path, dtype):
-    from safetensors.torch import save_file as save_torch
-
-    written = {"a": torch.randn(3, 4).to(dtype), "b": torch.ones(2, dtype=torch.float16)}
-    save_torch(written, tmp_path / FILE)
-    read = read_weights(tmp_path)
-    assert {name: array.dtype for name, array in read.items()} == {"a": "float32", "b": "float16"}
-    np.testing.assert_array_equal(read["a"], written["a"].float().numpy())
-
-
-def test_an_unreadable_file_is_refused(public_folder, unprivileged):
-    save_file(numbers(), public_folder / FILE)
-    (public_folder / FILE).chmod(0)
-    with unprivileged():
-        refused(public_folder)
+@pytest.mark.parametrize("layout", checkpoints.LAYOUTS)
+def test_the_digest_is_that_of_the_arrays_however_they_lie(tmp_path, memory, monkeypatch, layout):
+    plain = arrays()
+    expected = weights_sha256(plain)
+    assert digest_of(dict(reversed(plain.items())), memory) == expected
+    assert digest_of({n: np.array(w, order="F") for n, w in plain.items()}, memory) == expected
+    wide = {n: np.repeat(w, 2, axis=0)[::2] if w.ndim else w for n, w in plain.items()}
+    assert digest_of(wide, memory) == expected
+    folder = made(tmp_path / "model", layout)
+    for block in (1, 7, 1 << 22):
+        monkeypatch.setattr(digests, "_BLOCK", block)
+        assert digest_in(folder, tmp_path / str(block)) == expected
 
 
-# ---------------------------------------------------------------- finite
+@given(st.sampled_from(["b.weight", "a.bias", "ids", "scalar"]), st.floats(0, 0.999),
+       st.integers(0, 7))  # fmt: skip
+def test_every_bit_counts(tmp_path_factory, name, place, bit):
+    held = arrays()
+    content = flipped(held[name].tobytes(), place, bit)
+    held[name] = np.frombuffer(content, held[name].dtype).reshape(held[name].shape)
+    assert digest_of(held, tmp_path_factory.getbasetemp() / "no") != weights_sha256(arrays())
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_named_and_counted(bad):
-    weights = numbers()
-    weights["b.weight"][1, :2] = bad
-    with pytest.raises(RunError) as caught:
-        require_finite(weights, weights)
-    assert "b.weight: 2 of 12 weights" in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_names_shapes_types_and_the_order_of_values_count(memory):
+    plain, empty, one = arrays(), np.zeros((7, 0), np.float32), np.ones(1, np.float32)
+    weight, ids, scalar = plain["b.weight"], plain["ids"], plain["scalar"]
+    changed = [
+        {n.replace("ids", "id"): a for n, a in plain.items()},
+        {n: a for n, a in plain.items() if n != "empty"},
+        *(plain | {"b.weight": other} for other in (
+            weight.reshape(3, 4), weight.reshape(-1), weight.view(np.int32), weight[::-1],
+            weight.astype(np.float64))),
+        plain | {"empty": empty}, plain | {"empty": empty.T.astype(np.float16)},
+        plain | {"scalar": scalar.reshape(1)}, plain | {"more": empty}, plain | {"ids": -ids},
+        plain | {"a.bias": ids, "ids": plain["a.bias"]}, {"a": 0 * one},
+        {"a": -(0 * one)}, {"a": one, "b": one},
+        # a name may hold any text, so also what the digest puts between two tensors
+        {f"a\0float32\0(1,)\0{hashlib.sha256(one.tobytes()).hexdigest()}\nb": one},
+    ]  # fmt: skip
+    assert len({digest_of(held, memory) for held in (plain, *changed)}) == len(changed) + 1
 
 
-def test_only_the_named_tensors_have_to_be_finite():
-    weights = numbers()
-    weights["c"][:] = np.nan
-    require_finite(weights, ["a.weight", "b.weight"])
+@pytest.fixture
+def reads():
+    """Notes what is read of tensors."""
+    with patch.object(Reader, "read", autospec=True, side_effect=Reader.read) as spy:
+        yield spy
 
 
-def test_extreme_but_finite_weights_pass():
-    extreme = np.array([0, -0.0, 1e-45, 3.4e38, -3.4e38], np.float32)
-    require_finite({"a": extreme, "empty": np.zeros(0, np.float32)}, ["a", "empty"])
+def test_the_second_call_reads_nothing_and_models_do_not_forget_each_other(tmp_path, memory, reads):
+    layouts = dict(enumerate(checkpoints.LAYOUTS))
+    folders = [made(tmp_path / str(seed), layout, seed) for seed, layout in layouts.items()]
+    first = [weights_sha256(arrays(seed)) for seed in layouts]
+    assert [digest_in(folder, memory) for folder in folders] == first
+    assert {call.args[1].name for call in reads.call_args_list} >= {"b.weight", "a.bias", "ids"}
+    reads.reset_mock()
+    assert [digest_in(folder, memory) for folder in folders] == first
+    assert digest_in(folders[0] / ".." / "0", memory) == first[0]
+    assert not reads.called
+    assert len(list(memory.iterdir())) == len(folders)
+
+
+def rewritten(path, content, *, later=0, inode=False):
+    """Other content, with the old time or a later one, at the same inode or another."""
+    stat = path.stat()
+    other = path.with_name("other") if inode else path
+    other.write_bytes(content)
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns + later))
+    os.replace(other, path)
+    assert (path.stat().st_ino == stat.st_ino) != inode
+
+
+def test_what_changes_is_read_again_and_once(tmp_path, memory, reads):
+    folder = made(tmp_path / "model", "safetensors in shards")
+    one, two = sorted(folder.glob("*.safetensors"))
+    whole, other = one.read_bytes(), flipped(one.read_bytes(), 0.9999, 0)
+    save_file(load_file(two) | {"more": np.zeros(9, np.float32)}, tmp_path / "larger")
+    changes = [
+        lambda: rewritten(one, other, later=1), lambda: rewritten(one, whole, inode=True),
+        lambda: rewritten(one, whole, later=-1_000_000),  # the same content, and yet
+        lambda: rewritten(two, (tmp_path / "larger").read_bytes()),
+        lambda: made(folder, seed=1), lambda: shutil.move(folder, tmp_path / "renamed"),
+    ]  # fmt: skip
+    for change in changes:
+        digest_in(folder, memory)
+        change()
+        folder = folder if folder.exists() else tmp_path / "renamed"
+        reads.reset_mock()
+        assert digest_in(folder, memory) == weights_sha256(read_weights(folder))
+        assert reads.called
+        reads.reset_mock()
+        digest_in(folder, memory)
+        assert not reads.called
+
+
+def test_a_damaged_note_is_written_again(tmp_path, memory, reads):
+    folder = made(tmp_path / "model")
+    first = digest_in(folder, memory)
+    (note,) = memory.iterdir()
+    whole = note.read_bytes()
+    stamp, other = json.loads(whole)["stamp"], {"weights_sha256": "0" * 64}
+    notes = ([], None, {}, other, {"stamp": stamp}, {"stamp": [], **other},
+             {"stamp": stamp[:-1], **other})  # fmt: skip
+    texts = [json.dumps(held).encode() for held in notes]
+    for text in (b"", cut(whole, 0.5), oversized(whole, b"}"), b"\xff\xfe" + whole, *texts):
+        note.write_bytes(text)
+        reads.reset_mock()
+        assert digest_in(folder, memory) == first
+        assert reads.called
+        assert note.read_bytes() == whole
+        assert list(memory.iterdir()) == [note]
+
+
+def test_a_note_is_never_half_written(tmp_path, memory, monkeypatch):
+    folder = made(tmp_path / "model")
+    digest_in(folder, memory)
+    (note,) = memory.iterdir()
+    before = note.read_bytes()
+    made(folder, seed=1)
+    full = Mock(side_effect=OSError(28, "No space left on device"))
+    monkeypatch.setattr(files.os, "replace", full)
+    assert digest_in(folder, memory) == weights_sha256(arrays(1))
+    assert list(memory.iterdir()) == [note]
+    assert note.read_bytes() == before
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, memory):
+    folder, read = made(tmp_path / "model"), Reader.read
+
+    def read_while_it_changes(*arguments):
+        read(*arguments)
+        os.utime(folder / FILE, ns=(1, 1))
+
+    with patch.object(Reader, "read", read_while_it_changes):
+        digest_in(folder, memory)
+    assert not memory.exists() or not list(memory.iterdir())

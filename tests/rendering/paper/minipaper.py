@@ -1,37 +1,18 @@
 """What the fixture paper shows: figures, tables, and strings that are up to no good."""
 
-import re
+import string
 
 import numpy as np
 from matplotlib.figure import Figure
 
-_ASCII_PUNCT = set("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
-
 HOSTILE = (
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "[click](javascript:alert(1))",
-    "{{< env HOME >}}",
-    "{{< include report.qmd >}}",
-    "`{python} 1+1`",
-    "@fig-curve and @nobody",
-    "?@fig-none",
-    "::: {.landscape}",
-    "#let x = 1; #x",
-    "$E = mc^2$ costs $5",
-    "a | b || c",
-    "**bold** _it_ ~~no~~ H~2~O x^2^",
-    "- item",
-    "1. first",
-    "--- a -- b ... c",
-    "\\newcommand \\* \\#",
-    "&lt;b&gt; &amp; &#42;",
-    "<!-- gone -->",
-    "[^1] ![x](y.png)",
-    "\"quoted\" 'single' `code`",
-    "TODO and nan",
-    "line one\nline two",
-)
+    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[click](javascript:alert(1))",
+    "{{< env HOME >}}", "{{< include report.qmd >}}", "`{python} 1+1`", "@fig-curve and @nobody",
+    "?@fig-none", "::: {.landscape}", "#let x = 1; #x", "$E = mc^2$ costs $5", "a | b || c",
+    "**bold** _it_ ~~no~~ H~2~O x^2^", "- item", "1. first", "--- a -- b ... c",
+    "\\newcommand \\* \\#", "&lt;b&gt; &amp; &#42;", "<!-- gone -->", "[^1] ![x](y.png)",
+    "\"quoted\" 'single' `code`", "TODO and nan", "line one\nline two",
+)  # fmt: skip
 
 
 class Md:
@@ -44,21 +25,10 @@ class Md:
         return self.text
 
 
-def esc(s, limit=None):
-    s = "" if s is None else str(s)
-    s = "".join(c if c.isprintable() else " " for c in s)
-    s = re.sub(r"\s+", " ", s).strip()
-    if limit and len(s) > limit:
-        s = s[: limit - 1] + "…"
-    out, run = ["&#8288;" if re.match(r"[-+=/]|\d+[.)]\s", s) else ""], 0
-    for i, c in enumerate(s):
-        if c in ":-." and i and s[i - 1] == c:
-            out.append("&#8288;")
-        run = 0 if c == " " else run + 1
-        if run > 24 and run % 12 == 1:
-            out.append("&#8203;")
-        out.append(f"&#{ord(c)};" if c in _ASCII_PUNCT else c)
-    return "".join(out) or "&#8211;"
+def esc(s):
+    """The string as Markdown that shows it exactly; word joiners keep Typst from reading it."""
+    shown = {c: f"&#{ord(c)};" + "&#8288;" * (c in ":-.") for c in string.punctuation}
+    return "&#8288;" + "".join(shown.get(c, c) for c in " ".join(s.split()))
 
 
 def data(s):
@@ -95,18 +65,11 @@ def heat():
 
 def wide():
     names = ["method", "10%", "50%", "90%", "95%", "99%", "bytes", "p50 ms", "speed-up"]
-    rows = [
-        [name, "0.99", "0.97", "0.81", "0.70", "0.12", "4,194,304", "12.5", "1.9"]
-        for name in ("magnitude", "wanda", "sparsegpt")
-    ]
+    numbers = ["0.99", "0.97", "0.81", "0.70", "0.12", "4,194,304", "12.5", "1.9"]
+    rows = [[name, *numbers] for name in ("magnitude", "wanda", "sparsegpt")]
     return table(names, rows, "lrrrrrrrr")
 
 
 def long(count=70):
     rows = [[str(i), f"layer.{i}.attention", f"{i / 7:.3f}"] for i in range(count)]
     return table(["i", "layer", "mean"], rows, "rlr")
-
-
-def words(count):
-    text = "Pruning removes weights whose absence the loss hardly notices, and keeps the rest. "
-    return Md(text * count)

@@ -1,0 +1,194 @@
+"""Figures show the numbers of the results, each series and level at its place, or say that there
+is nothing to show."""
+
+import fake
+import matplotlib as mpl
+import numpy as np
+import pytest
+from paper_changes import MADE, drop, put
+
+from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
+from analysis.paper import style, tradeoff
+
+mpl.use("agg")
+LEVELS = ["10", "50", "90", "95", "99"]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return fake.data("tiny")
+
+
+@pytest.fixture(autouse=True)
+def look():
+    style.use()
+
+
+def figure(name, data):
+    return MADE["figure"][name](data)
+
+
+def panels(name, data):
+    return [axis for axis in figure(name, data).axes if axis.get_visible()]
+
+
+def lines(axis):
+    """The named lines of a panel: label to (x, y)."""
+    named = [line for line in axis.lines if not line.get_label().startswith("_")]
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in named}
+
+
+def texts(listed):
+    return [text.get_text() for text in listed]
+
+
+def ticks(axis):
+    return texts(axis.get_xticklabels())
+
+
+def test_a_figure_says_so_where_a_study_did_nothing():
+    for name, chosen, why in (
+        ("recovery_curves", "minimal", "This study trains no pruned model."),
+        ("sensitivity_map", "one", "This study prunes no layer alone."),
+        ("retained_curves", "nothing", "No pruned model of this study was scored."),
+        ("bytes_by_level", "nothing", "No file of this study was written."),
+        ("weight_histogram", "nothing", "No model of this study was profiled."),
+        ("replica_speedups", "minimal", "This study measures no model of true size."),
+        ("speedups", "written", "This study times no forward pass."),
+        ("tradeoff_map", "written", "This study times no variant that it scores."),
+    ):
+        assert texts(figure(name, fake.data(chosen)).axes[0].texts) == [why]
+
+
+# ---------------------------------------------------------------- methods
+
+
+def test_each_series_has_a_line_or_mark_and_lines_end_where_the_method_does(data):
+    shown = figure("retained_curves", data)
+    for axis, cell in zip(shown.axes, data.benchmarks, strict=True):
+        curves = [c for c in axis.lines if len(c.get_xdata()) and c.get_marker() != "None"]
+        leading = [data.find(*cell, "magnitude", level)["retained"] for level in data.levels]
+        assert list(curves[0].get_xdata()) == [0, 1, 2, 3, 4, 5]
+        assert list(curves[0].get_ydata()) == [1, *leading]
+        ends = sorted(max(line.get_xdata()) for line in curves)
+        structured = 4 if cell[0] == "tiny-gpt2" else 3  # as far as it reaches
+        assert ends == sorted([5] * len(data.methods) + [structured] + [2] * 6)
+        assert ticks(axis) == ["0", *LEVELS]
+    (legend,) = shown.legends
+    assert texts(legend.get_texts())[: len(data.methods)] == data.methods
+    assert len(legend.get_texts()) == len(data.entrants)
+    looks = [(h.get_color(), h.get_marker(), h.get_linestyle()) for h in legend.legend_handles]
+    assert len(set(looks)) == len(looks)  # told apart
+
+
+def test_recovery_is_drawn_beside_what_it_began_with(data):
+    titles = [axis.get_title() for axis in panels("recovery_curves", data)]
+    assert [title.split(":")[0] for title in titles] == data.models
+    assert all("sentiment" in title for title in titles)
+    (legend,) = figure("recovery_curves", fake.data("other")).legends
+    assert texts(legend.get_texts()) == ["magnitude-layer", "magnitude-layer, distilled"]
+
+
+def test_the_map_has_a_cell_for_each_group_and_level_with_its_number(data):
+    *shown, _ = panels("sensitivity_map", data)  # the last is the scale
+    for axis, model in zip(shown, data.models, strict=True):
+        part = data["sensitivity"][data["sensitivity"]["model"] == model]
+        groups = list(dict.fromkeys(part["group"]))
+        assert texts(axis.get_yticklabels()) == groups
+        places = zip(
+            part["sparsity"].map([0.5, 0.9].index), part["group"].map(groups.index), strict=True
+        )
+        expected = dict(zip(places, part["retained"].map("{:.2f}".format), strict=True))
+        assert {text.get_position(): text.get_text() for text in axis.texts} == expected
+    void = put("sensitivity", {"retained": np.nan}, task="language-modelling")
+    first, second, *_ = panels("sensitivity_map", void(fake.data("other")))
+    assert ticks(first) == ["40", "90"]  # in order
+    assert not first.texts
+    assert len(first.get_yticklabels()) == 2
+    assert len(second.texts) == 4
+
+
+# ---------------------------------------------------------------- bytes and speed
+
+
+def test_bytes_have_a_line_a_format_and_one_for_the_bound(data):
+    formats = fake.load("tiny").formats
+    for axis, model in zip(panels("bytes_by_level", data), data.models, strict=True):
+        rows, found = data.sizes_of(model).sort_values("sparsity"), lines(axis)
+        assert axis.get_title() == model
+        assert list(found) == [*formats, "entropy bound"]
+        for name in formats:
+            part = rows[rows["format"] == name]
+            assert found[name][0] == [0, 1, 2, 3, 4, 5]
+            assert found[name][1] == pytest.approx(list(part["bytes"] / 1e6))
+        assert found["entropy bound"][1] == pytest.approx(list(part["bound_bytes"] / 1e6))
+        assert axis.get_ylim()[0] == 0
+        assert ticks(axis) == ["0", *LEVELS]
+
+
+def test_speedups_stand_at_their_level_kernel_batch_and_model(data):
+    places = [(batch, model) for batch in (1, 8) for model in data.models]
+    keys, levels = ["model", "batch", "kernel", "series", "sparsity"], [0.0, *data.levels]
+    speeds = data.runtime[data.runtime["operation"] == "forward"].set_index(keys)["speedup"]
+    for axis, (batch, model) in zip(figure("speedups", data).axes, places, strict=True):
+        assert axis.get_title() == f"{model}, batch {batch}"
+        assert ticks(axis) == ["0", *LEVELS]
+        found = lines(axis)
+        assert list(found) == [DENSE, TORCH_CSR, TILED_CSR, AUTO]
+        for kernel, (xs, ys) in found.items():
+            assert xs == list(range(kernel != DENSE, len(levels)))
+            named = [("magnitude" if x else "dense", levels[x]) for x in xs]
+            assert ys == [speeds[model, batch, kernel, *own] for own in named]
+    # units removed do not stand for zeros
+    (axis,) = figure("speedups", fake.data("beside")).axes
+    assert lines(axis)[DENSE][1] == pytest.approx([1.0, 1.0, 1.0], abs=0.01)
+
+
+def test_a_kernel_that_could_do_nothing_at_some_level_has_a_gap_there(data):
+    gap = drop("runtime", variant="/magnitude/one-shot/0.1$", kernel=TORCH_CSR)
+    assert lines(figure("speedups", gap(data)).axes[0])[TORCH_CSR][0] == [2, 3, 4, 5]
+    none = drop("runtime", kernel=TORCH_CSR)
+    assert TORCH_CSR not in lines(figure("speedups", none(data)).axes[0])
+    gap = drop("replicas", kernel=TILED_CSR, sparsity=0.5)
+    speed, memory = figure("replica_speedups", gap(data)).axes
+    assert lines(speed)[TILED_CSR][0] == [0, 2, 3, 4]
+    assert np.isnan(lines(memory)[TILED_CSR][1][1])
+
+
+def test_true_size_shows_speed_and_memory_by_kernel(data):
+    speed, memory = figure("replica_speedups", data).axes
+    assert ticks(speed) == ticks(memory) == LEVELS
+    assert list(lines(speed)) == list(lines(memory)) == [DENSE, TORCH_CSR, TILED_CSR]
+    table = data["replicas"].set_index(["kernel", "sparsity"])
+    for kernel, (xs, ys) in lines(speed).items():
+        assert xs == list(range(5))
+        assert ys == list(table.loc[kernel]["speedup"].loc[data.levels])
+    assert lines(memory)[DENSE][1] == [1.0] * 5
+    assert lines(memory)[TILED_CSR][1] == pytest.approx([1.35, 0.75, 0.15, 0.075, 0.015])
+
+
+# ---------------------------------------------------------------- the map of what is traded
+
+
+def points(axis, label):
+    """The marks of one group in a panel."""
+    (found,) = [c for c in axis.collections if c.get_label() == label]
+    return sorted(map(tuple, np.round(np.asarray(found.get_offsets()), 9).tolist()))
+
+
+def test_the_map_has_a_mark_for_each_variant_and_a_ring_for_the_best(data):
+    shown, table = figure("tradeoff_map", data), tradeoff.table(data)
+    table["retained"] = table["retained"].clip(lower=0)
+    sides = [(model, side) for model in data.models for side in ("bytes_share", "p50_ms_share")]
+    for axis, (model, side) in zip(shown.axes, sides, strict=True):
+        own = table[table["model"] == model]
+        marks = {group: own[own["group"] == group] for group in tradeoff.GROUPS}
+        for label, part in (marks | {"Pareto set": own[own["best"]]}).items():
+            expected = sorted(map(tuple, part[[side, "retained"]].round(9).to_numpy().tolist()))
+            assert points(axis, label) == expected
+        assert axis.get_title() == model
+    marks = [c for c in shown.axes[0].collections if c.get_label() != "Pareto set"]
+    looks = {(tuple(c.get_facecolor()[0]), c.get_paths()[0].vertices.tobytes()) for c in marks}
+    assert len(looks) == len(marks) == len(tradeoff.GROUPS)  # told apart
+    (legend,) = shown.legends
+    assert texts(legend.get_texts()) == [*tradeoff.GROUPS, "Pareto set"]

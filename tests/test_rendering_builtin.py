@@ -1,0 +1,310 @@
+"""What the built-in renderer makes of title blocks and settings, and what it refuses: one line
+with the place and what to do; old files stay."""
+
+import contextlib
+import datetime
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from lxml import html
+from pypdf import PdfReader
+
+from analysis import rendering
+from analysis.errors import RequestError, RunError
+from analysis.rendering import builtin, dates, kernel, quarto, source
+
+ROOT = Path(__file__).parents[1]
+PAPER = ROOT / "tests" / "rendering"
+REFUSED = yaml.safe_load((PAPER / "refused.yml").read_text(encoding="utf-8"))
+PAGE = "<html><main><p>A page that is long enough to be one.</p></main></html>"
+NONSENSE = "```{=typst}\n#nonsense()\n```"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with the project's own settings and styles, and a bibliography of one book."""
+    shutil.copy(ROOT / "_quarto.yml", tmp_path)
+    shutil.copytree(ROOT / "styles", tmp_path / "styles")
+    shutil.copy(PAPER / "paper" / "dot.svg", tmp_path)
+    book = "@book{knuth84, title = {T}, author = {K}, year = 1984}"
+    (tmp_path / "references.bib").write_text(book)
+    return tmp_path
+
+
+def write(project, body, front="title: T"):
+    if isinstance(body, list):
+        body = "\n".join(["```{python}", *body, "```"])
+    (project / "report.qmd").write_text(f"---\n{front}\n---\n\n{body}\n")
+    return project
+
+
+def rendered(project, formats=("html",)):
+    out = project / "out"
+    return builtin.render(project, out, formats, progress=lambda line: None)
+
+
+def refused(project, kind=RequestError):
+    """The one line with which the render is refused."""
+    message = "nothing was refused"
+    try:
+        rendered(project, ("html", "pdf"))
+    except kind as error:
+        message = str(error)
+    assert "\n" not in message
+    return message
+
+
+def require_refusals(project, name, kind=RequestError):
+    for line, says, body in REFUSED[name]:
+        message = refused(write(project, body), kind)
+        assert message.startswith(f"report.qmd:{line}: "), (body, message)
+        assert says in message, (body, message)
+
+
+def replaced(project, old, new):
+    settings = project / "_quarto.yml"
+    before = settings.read_text()
+    assert old in before
+    settings.write_text(before.replace(old, new))
+    return before
+
+
+def read(project):
+    """The page's tree and the PDF's text."""
+    page, pdf = rendered(project, ("html", "pdf"))
+    text = "\n".join(p.extract_text() for p in PdfReader(pdf).pages)
+    return html.parse(str(page)).getroot(), spaced(text)
+
+
+def spaced(text):
+    return " ".join(text.replace("\xa0", " ").split())
+
+
+FRONT = r"""title: "A &#60;script&#62; \\#let \" title"
+author:
+  - One Name
+  - name: {given: Two, family: Names}
+    affiliations: [{ref: here}]
+  - name: O'Neil "Q" _X_
+    email: q@example.org
+    orcid: 0000-0002-1825-0097
+    affiliation: {name: Institute, city: Town, country: Land}
+affiliations:
+  - {id: here, name: University, department: Zeros}
+keywords: ["a \"b\" c", "#d"]
+abstract-title: Summary
+abstract: |
+  One.
+
+  Two, with $x^2$ and `code`."""
+BODY = """See [-@fig-a], [@fig-a; @fig-b], [Fig. @fig-a] and Sections [-@sec-b].
+
+![A](dot.svg){#fig-a fig-alt=a}
+
+![B](dot.svg){#fig-b fig-alt=b}
+
+# B {#sec-b}"""
+
+
+def test_a_title_block_in_every_form_and_references_in_other_words(project):
+    page, text = read(write(project, BODY, FRONT))
+    names = [spaced(a.text_content()) for a in page.find_class("author")]
+    assert names[:2] == ["One Name", "Two Names"]
+    assert names[2].endswith("ORCID 0000-0002-1825-0097")
+    found = [spaced(a.text_content()) for a in page.find_class("affiliation")]
+    assert found == ["Zeros, University", "Institute, Town, Land"]
+    assert page.find_class("title")[0].text_content().startswith("A <script> #let")
+    assert page.xpath("//main//script") == []
+    assert len(page.xpath("//div[@class='abstract']/p")) == 2
+    for shown in ("Zeros, University", "q@example.org", "Keywords", "#d", "Summary", "Two, with"):
+        assert shown in text
+    for read_in in (text, spaced(page.text_content())):
+        assert "See 1, Figure 1, Figure 2, Fig. 1 and Sections 1." in read_in
+
+
+def test_a_title_is_enough_and_there_are_no_contents_where_not_wanted(project):
+    replaced(project, "toc: true", "toc: false")
+    page, text = read(write(project, "# One\n\n# Two", "title: Alone"))
+    assert text.startswith("Alone")
+    assert "Contents" not in text
+    assert page.xpath("//nav") == page.find_class("author") == page.find_class("abstract") == []
+
+
+def test_dates():
+    today = datetime.date(2026, 11, 22)
+    for given, style, wanted in (
+        ("2026-01-02", None, "January 2, 2026"),
+        (datetime.date(2026, 1, 2), "D MMMM YYYY", "2 January 2026"),
+        ("today", "iso", "2026-11-22"),
+        ("today", "dddd, Do MMM YY", "Sunday, 22nd Nov 26"),
+        ("2026-03-13", "[on] MM/DD", "on 03/13"),
+        ("2026-03-13", "Do", "13th"),
+        ("spring 2026", "iso", "spring 2026"),
+    ):
+        assert dates.formatted(given, style, today, place="x:1") == wanted
+    with pytest.raises(RequestError, match=r"^x:1: date-format 'QQ': 'QQ' is not offered"):
+        dates.formatted("today", "QQ", today, place="x:1")
+
+
+def test_source_knows_its_lines(tmp_path):
+    text = "---\ntitle: T\n---\n\none\n\n"
+    text += "```{python}\n#| label: a\n#| classes: [x, y]\n\nf()\n```\ntwo\n"
+    (tmp_path / "report.qmd").write_text(text)
+    document = source.read(tmp_path / "report.qmd")
+    before, chunk, after = document.parts
+    assert str(document.front.place) == "report.qmd:2"
+    assert str(before.place) == "report.qmd:4"
+    assert (str(chunk.place), chunk.code_line, chunk.code) == ("report.qmd:7", 11, "f()")
+    assert chunk.classes == ["x", "y"]
+    assert (after.text, str(after.place)) == ("two", "report.qmd:13")
+
+
+def test_what_lies_outside_the_subset_is_refused_before_anything_runs(project, monkeypatch):
+    monkeypatch.setattr(kernel, "running", None)
+    require_refusals(project, "before anything runs")
+    require_refusals(project, "what leads nowhere")
+    for says, front in REFUSED["front matter"]:
+        message = refused(write(project, "text", front))
+        assert says in message, (front, message)
+
+
+def test_settings_that_change_nothing_here_are_refused(project):
+    write(project, "text")
+    for says, old, new in REFUSED["settings"]:
+        before = replaced(project, old, new)
+        message = refused(project)
+        assert says in message
+        assert message.startswith("_quarto.yml"), message
+        (project / "_quarto.yml").write_text(before)
+
+
+def test_missing_files_and_styles_that_do_not_compile_are_named(project, monkeypatch):
+    assert "report.qmd is missing" in refused(project)
+    write(project, "text")
+    (project / "styles" / "light.scss").write_text("/*-- scss:defaults --*/\n$body-bg: $nothing;\n")
+    assert "light theme do not compile" in refused(project)
+    monkeypatch.setenv("QUARTO_PROFILE", "nope")
+    assert "_quarto-nope.yml is missing" in refused(project)
+    (project / "_quarto.yml").unlink()
+    assert "_quarto.yml is missing" in refused(project)
+
+
+def test_a_profile_changes_settings_asked_for_or_by_default(project, monkeypatch):
+    (project / "_quarto-big.yml").write_text("lang: en-US\nformat: {html: {toc: false}}\n")
+    write(project, "# A")
+    monkeypatch.setenv("QUARTO_PROFILE", "big")
+    for _ in range(2):
+        page = rendered(project)[0].read_text()
+        assert '<html lang="en-US">' in page
+        assert 'id="TOC"' not in page
+        monkeypatch.delenv("QUARTO_PROFILE", raising=False)
+        replaced(project, "lang: en-GB", "lang: en-GB\nprofile: {default: big}")
+
+
+def test_chunks_and_expressions_that_fail_are_named_by_their_line(project, monkeypatch):
+    message = refused(write(project, ["import os", "os._exit(3)"]), RunError)
+    assert message.startswith("report.qmd:5: Python ended here")
+    with kernel.running(project, 6.3, 3.4) as python:  # for all that follow
+        monkeypatch.setattr(kernel, "running", lambda *_: contextlib.nullcontext(python))
+        write(project, ["late = 1"], "title: T\nabstract: '`{python} late`'")
+        assert refused(project, RunError).startswith("report.qmd:3: ")  # before every chunk
+        require_refusals(project, "in Python, where the chunk or expression failed", RunError)
+        require_refusals(project, "in Python, where its result cannot be shown")
+
+
+def test_the_kernel_is_this_interpreter_silent_and_knows_the_size_of_figures(
+    project, monkeypatch, capfd
+):
+    spec = '{"argv": ["false"], "display_name": "x", "language": "python"}'
+    startup = Path("ipython", "profile_default", "startup", "00.py")
+    for path, content in (
+        (Path("share", "kernels", "python3", "kernel.json"), spec),
+        (startup, "raise SystemExit('a user file ran')"),
+    ):
+        (project / path).parent.mkdir(parents=True)
+        (project / path).write_text(content)
+    monkeypatch.setenv("JUPYTER_PATH", str(project / "share"))
+    monkeypatch.setenv("IPYTHONDIR", str(project / "ipython"))
+    replaced(project, "fig-width: 6.3", "fig-width: 4")
+    code = ["#| echo: false", "import os, sys, matplotlib", "print(sys.executable, 'at work')"]
+    code += ["print(os.environ['QUARTO_FIG_WIDTH'], matplotlib.rcParams['figure.figsize'])"]
+    page = rendered(write(project, code))[0].read_text()
+    assert f"{sys.executable} at work" in page
+    assert "4 [4.0, 3.4]" in page
+    assert capfd.readouterr() == ("", "")
+
+
+def test_after_an_error_the_old_files_stay_and_nothing_else(project):
+    out = project / "out"
+    out.mkdir()
+    old = {"report.html": "old page", "report.pdf": "old PDF"}
+    for name, content in old.items():
+        (out / name).write_text(content)
+    for body, says in (
+        ("This is TODO.", "report.html: 'TODO' is a leftover note"),
+        (NONSENSE, "report.pdf: Typst: unknown variable: nonsense"),  # the page was fine
+    ):
+        assert refused(write(project, body), RunError).startswith(says)
+        assert {path.name: path.read_text() for path in out.iterdir()} == old
+
+
+def test_code_comments_and_spans_may_show_what_is_refused_and_one_format_is_written_alone(project):
+    (project / "out").mkdir()
+    (project / "out" / "report.pdf").write_bytes(b"old pdf")
+    body = """```markdown\n{{< include x.qmd >}}\n::: {.column-margin}\n```\n
+<!-- {{< meta x >}} -->\n\nIn code `{{< env HOME >}}` and `{.column-page}`."""
+    made = rendered(write(project, body))
+    assert made == [project / "out" / "report.html"]
+    assert "include x.qmd" in made[0].read_text()
+    assert (project / "out" / "report.pdf").read_bytes() == b"old pdf"
+
+
+def test_unknown_engines_and_formats_are_refused(project, monkeypatch):
+    with pytest.raises(RequestError, match="unknown format 'docx'"):
+        rendered(write(project, "x"), ["docx"])
+    with pytest.raises(RequestError, match=r"unknown engine 'quatro'\. Did you mean 'quarto'"):
+        rendering.render(project, project / "out", engine="quatro")
+    monkeypatch.setenv("PATH", str(project))
+    with pytest.raises(RequestError, match="quarto is not on PATH"):
+        rendering.render(project, project / "out", engine="quarto")
+
+
+@pytest.fixture
+def fake_quarto(project, monkeypatch):
+    """A stand-in for the program: what it prints and exits with is what is tested."""
+    program = project / "bin" / "quarto"
+    program.parent.mkdir()
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+    def write(script):
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+    return write
+
+
+def test_auto_takes_quarto_where_it_is_and_says_where_to_write(project, fake_quarto, capfd):
+    harmless = "echo 'WARNING | Kernel is running over TCP without encryption'"
+    for folder, asked in (("_output", ""), ("_output/x", " --output-dir _output/x")):
+        page = project / folder / "report.html"
+        fake_quarto(f"{harmless}; echo args: $@.; mkdir -p {folder}; echo '{PAGE}' > {page}")
+        assert rendering.render(project, project / folder, ["html"]) == [page]
+        assert f"args: render --to html{asked}.\n" in capfd.readouterr().out
+
+
+def test_what_quarto_only_warns_of_fails(project, fake_quarto):
+    faulty = PAGE.replace("one", "?@fig-x")
+    for script, says in (
+        ("echo 'ERROR: chunk failed'; exit 1", "exit status 1: ERROR: chunk failed"),
+        ("exit 3", "exit status 3"),
+        ("printf '\\033[33mWARN: Unable to resolve @fig-x\\033[39m\\n'", "Unable to resolve"),
+        ("true", "wrote no report.html"),
+        (f"mkdir _output; echo '{faulty}' > _output/report.html", "?@fig-x"),
+    ):
+        fake_quarto(script)
+        with pytest.raises(RunError) as caught:
+            quarto.render(project, project / "_output", ["html"])
+        assert says in str(caught.value)
