@@ -38,8 +38,7 @@ def matrices(count):
 
 @pytest.fixture
 def model(tmp_path):
-    """A checkpoint in two shards, with an index, a tokenizer and a folder below; some of its files
-    are links, as in the hub's own folders."""
+    """A checkpoint in two shards, with other files and a folder below; some of them are links."""
     folder, blobs = tmp_path / "model", tmp_path / "blobs"
     (folder / "below" / "empty").mkdir(parents=True)
     blobs.mkdir()
@@ -137,8 +136,7 @@ def test_what_cannot_be_converted_is_said(model, tmp_path):
     shutil.copy(taken / f"{ONE}{SPARSE}", already / f"x{DENSE}")
     (shutil.copytree(taken, tmp_path / "both") / f"{ONE}{DENSE}").touch()
     before = listing(tmp_path)
-    mistakes = yaml.safe_load(Path(__file__).with_name("compress_mistakes.yml").read_text())
-    for line, said in mistakes:
+    for line, said in yaml.safe_load(Path(__file__).with_name("compress_mistakes.yml").read_text()):
         done = request(*line.split(), folder=tmp_path)
         assert (said in one_line(done.stderr), done.returncode) == (True, 2), (line, done.stderr)
         assert listing(tmp_path) == before, line
@@ -161,11 +159,8 @@ def test_damaged_files_are_refused_and_nothing_is_left(model, tmp_path):
     path = small / f"{TWO}{SPARSE}"
     hurt(path, lambda content: flipped(content, 1 - 100 / len(content), 2))
     refused(RunError, (path.name, "00002.layer.", "checksum"), decompress, small, out)
-    for name, dtype, end, said in (
-        ("a", "F32", 8, "a is not what the original header says"),
-        ("b", "I32", 8, "a is not what the original header says"),
-        ("a", "I32", 9, "its original header: a takes 8 bytes, and 9"),
-    ):
+    odd, size = "a is not what the original header says", "original header: a takes 8 bytes, and 9"
+    for name, dtype, end, said in ("a", "F32", 8, odd), ("b", "I32", 8, odd), ("a", "I32", 9, size):
         entry = {"dtype": dtype, "shape": [2], "data_offsets": [0, end]}
         with Writer(path) as writer:
             writer.add_header(json.dumps({name: entry}).encode())

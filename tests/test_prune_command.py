@@ -28,7 +28,6 @@ MODELS = ("Bert", "GPT2", "Bart", "T5")
 METHODS = [n for n in pruning.names() if pruning.kind(n) in ("weights", "calibrated")]
 TEXTS = """the food was not bad at all\na slow film , and the end of it never came\n
 nobody here would call the room clean\nthe service was good and the staff was kind\n"""
-every_model = pytest.mark.parametrize("name", MODELS)
 FOLDERS = tempfile.TemporaryDirectory()
 OLD = {"pytorch_model.bin", "model.safetensors.index.json"}  # weights that nobody reads
 FFN = "bert.encoder.layer.0.output.dense.weight"
@@ -70,8 +69,7 @@ def refilled(folder, source, tensors):
 
 
 def pruned(folder, out, method, sparsity=0.7, pattern="2:4", **more):
-    """What pruning.json says of the model, its weights, and the weights as they were; the method
-    is given what it takes, and no more."""
+    """What pruning.json says of the model, its weights, and the weights as they were."""
     level = {"pattern": pattern} if pruning.takes_patterns(method) else {"sparsity": sparsity}
     texts = {} if pruning.kind(method) == "weights" else {"calibration": "texts.txt"}
     prune(str(folder), None, Request(method, **(level | texts | more)), out)
@@ -84,7 +82,7 @@ def same_bits(one, other):
     return one.dtype == other.dtype and torch.equal(*raw)
 
 
-@every_model
+@pytest.mark.parametrize("name", MODELS)
 def test_the_pruned_model_opens_and_is_as_sparse_as_it_says(here, name):
     for method in METHODS:
         out, patterned = here / method, pruning.takes_patterns(method)
@@ -158,9 +156,8 @@ def test_what_is_tied_is_pruned_once_and_stays_tied(here):
 
 def test_random_weights_and_a_tasks_texts_go_by_the_seed(here):
     for method, texts in (("random", None), ("wanda", "sentiment"), ("sparsegpt", "sentiment")):
-        given = {"calibration": texts}
         (said, a, _), (_, b, _), (_, c, _) = (
-            pruned(saved("Bert"), here / f"{method}{i}", method, seed=seed, **given)
+            pruned(saved("Bert"), here / f"{method}{i}", method, seed=seed, calibration=texts)
             for i, seed in enumerate((1, 1, 2))
         )
         assert all(same_bits(a[name], b[name]) for name in a)
@@ -184,7 +181,7 @@ def test_include_and_exclude_choose_the_tensors(here):
         assert {*said["tensors"]} == expected != set()
 
 
-@every_model
+@pytest.mark.parametrize("name", MODELS)
 def test_a_smaller_model_opens_and_is_as_small_as_it_says(here, name):
     said, now, was = pruned(saved(name), here / "out", "structured", 0.3)
     dense, smaller = model(name), open_model(here / "out", type(model(name)))
@@ -222,8 +219,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(here):
         (here / name).parent.mkdir(exist_ok=True)
         (here / name).write_bytes(content)
     before = sorted(here.rglob("*"))
-    mistakes = yaml.safe_load(Path(__file__).with_name("prune_mistakes.yml").read_text())
-    for words, said in mistakes:
+    for words, said in yaml.safe_load(Path(__file__).with_name("prune_mistakes.yml").read_text()):
         done = request("prune", saved("Bert"), "--out", "out", *words.split())
         assert (said in one_line(done.stderr), done.returncode) == (True, 2), words
         shutil.rmtree("cache", ignore_errors=True)
@@ -285,6 +281,5 @@ def test_the_command_line_prunes_and_lists_methods(here):
     listed = request("prune", "--list-methods").stdout.splitlines()
     assert sorted(line.split()[0] for line in listed) == pruning.names()
     needed = {line.split()[0]: line.partition(" [")[2] for line in listed}
-    assert needed["magnitude"] == ""
-    assert needed["nm-wanda"] == "--pattern, --calibration]"
+    assert (needed["magnitude"], needed["nm-wanda"]) == ("", "--pattern, --calibration]")
     assert (needed["structured"], needed["gradual"]) == ("--calibration]", "in studies only]")

@@ -24,7 +24,6 @@ from analysis.storage.formats import FORMATS
 from analysis.storage.reading import opened, read
 from analysis.storage.writing import Writer, write, write_plain
 
-every_format = pytest.mark.parametrize("name", FORMATS)
 IN_NUMPY = [
     "bool", "uint8", "int8", "int16", "uint16", "float16", "int32", "uint32", "float32", "int64",
     "uint64", "float64", "complex64",
@@ -89,10 +88,8 @@ def of_all_types():
     return weights | views | {name: sparse((9, 9), 0.3, seed=i) for i, name in enumerate(ODD_NAMES)}
 
 
-@every_format
-def test_every_type_comes_back_bit_for_bit_also_to_the_reader_in_the_docs(
-    tmp_path, of_all_types, name
-):
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_type_comes_back_bit_for_bit_here_and_in_the_docs(tmp_path, of_all_types, name):
     before, path = bits(of_all_types), tmp_path / "one"
     write(of_all_types, path, name)
     write(dict(reversed(of_all_types.items())), tmp_path / "two", name)
@@ -114,7 +111,7 @@ def test_every_type_comes_back_bit_for_bit_also_to_the_reader_in_the_docs(
     assert bits(read(path)) == bits({"a": whole})
 
 
-@every_format
+@pytest.mark.parametrize("name", FORMATS)
 def test_types_that_numpy_lacks_come_back_as_bytes(tmp_path, name):
     generator = np.random.default_rng(0)
     content = {}

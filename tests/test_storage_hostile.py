@@ -73,8 +73,7 @@ def test_damage_of_every_kind_is_found(path, name):
 
 
 def forge(path, part=None, data=None, name="layer.weight", **lies):
-    """Write the file again with these lies about a tensor, or with other data in one of its
-    parts, and with checksums that fit; without a lie it is read."""
+    """Write the file again with lies about a tensor, or other data in a part; checksums fit."""
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     header = container.parsed(content[8 : 8 + length], len(content) - 8 - length)
@@ -87,10 +86,8 @@ def forge(path, part=None, data=None, name="layer.weight", **lies):
         old, new = parts[f"{name}:{part}"][0], bytes(data)
         size = len(new) // (old.bytes // old.size)
         parts[f"{name}:{part}"] = (Spec(old.dtype, (size,), len(new)), new)
-    checksum = container.digest(
-        there for key, (_, there) in parts.items() if key.rpartition(":")[0] == name
-    )
-    said = own["tensors"][name] | {"checksum": checksum} | lies
+    mine = (there for key, (_, there) in parts.items() if key.rpartition(":")[0] == name)
+    said = own["tensors"][name] | {"checksum": container.digest(mine)} | lies
     own["tensors"][name] = {key: value for key, value in said.items() if value is not MISSING}
     metadata = container.own_metadata(own["tensors"], own["metadata"], own.get("original"))
     text = container.header_text({key: spec for key, (spec, _) in parts.items()}, metadata)
