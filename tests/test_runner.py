@@ -1,6 +1,5 @@
 """Workers of a run: kept from beginning to end, although they grow by what they keep open."""
 
-import asyncio
 import io
 import os
 import time
