@@ -19,6 +19,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from analysis import machine
+from analysis.memo import Memo
 from analysis.objects import Objects
 
 _NOBODY = 65534
@@ -127,3 +128,11 @@ def one_thread():
 def objects(tmp_path_factory):
     """A store of objects, one for a test module."""
     return Objects(tmp_path_factory.mktemp("objects"))
+
+
+@pytest.fixture
+def memo(tmp_path):
+    """A cache of the test's own."""
+    kept = Memo(tmp_path / "cache")
+    kept.prepare()
+    return kept

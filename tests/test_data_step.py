@@ -17,13 +17,6 @@ ROWS = [{"sentence": f"sentence number {n}", "label": int(n % 3 == 0)} for n in 
 
 
 @pytest.fixture
-def memo(tmp_path):
-    kept = Memo(tmp_path / "cache")
-    kept.prepare()
-    return kept
-
-
-@pytest.fixture
 def data(tmp_path):
     """A folder with examples of SST-2, for the test and for training."""
     folder = tmp_path / "data"

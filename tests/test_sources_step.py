@@ -24,13 +24,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def memo(tmp_path):
-    kept = Memo(tmp_path / "cache")
-    kept.prepare()
-    return kept
-
-
-@pytest.fixture
 def saved(tmp_path):
     """A folder with a tiny GPT-2 of the test's own."""
     return shutil.copytree(families.folder(GPT2), tmp_path / "my model")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from analysis import calls, data_calls, language, study, tasks
 from analysis.data_calls import Data
 from analysis.errors import RunError
-from analysis.steps.examples import make_examples, make_validation
+from analysis.steps.examples import chance, make_examples, make_validation
 from analysis.steps.stored_examples import drawn, read_examples
 from analysis.steps.training_examples import ALL, training_examples
 from analysis.tasks.stand_ins import stand_ins
@@ -154,3 +154,8 @@ def test_stand_ins_have_the_fields_and_about_the_length_of_a_tasks_examples(name
     assert stand_ins(task, 6, 0) == found
     others = stand_ins(task, 6, 1)  # training is not the test
     assert not {e[task.inputs[0]] for e in found} & {e[task.inputs[0]] for e in others}
+
+
+def test_of_last_words_the_commonest_is_chance():
+    examples = [{"text": "it ends in", "last": word} for word in "abcaa"]
+    assert chance(tasks.task("lambada"), examples) == {"accuracy": 3 / 5}
