@@ -81,8 +81,9 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Whole runs first: another worker goes through all the rest meanwhile."""
-    items.sort(key=lambda item: item.path.name not in _WHOLE_RUNS)
+    """Whole runs first, of two workers: the other one goes through all the rest meanwhile."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.path.name not in _WHOLE_RUNS)
 
 
 def _made_once(tmp_path_factory, name, make):
