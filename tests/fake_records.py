@@ -24,8 +24,7 @@ NAMES = {
     "encoder-only": [
         "bert.embeddings.word_embeddings.weight",
         *(f"bert.encoder.layer.{i}.{own}.weight" for i in range(4)
-          for own in ("attention.self.query", "intermediate.dense")),
-        "classifier.weight",
+          for own in ("attention.self.query", "intermediate.dense")), "classifier.weight",
     ],
     "decoder-only": [
         "transformer.wte.weight",
@@ -75,7 +74,6 @@ def weights(family):
 
 @functools.cache
 def prunable(family):
-    """What those weights are that are prunable, by name."""
     named = naming.weights(weights(family))
     return {name: what for name, what in named.items() if what.prunable}
 
@@ -93,11 +91,10 @@ def checkpoint(family, digest, parameters=None):
 
 def _base(of, name, /, identifier="", **_):
     known = {
-        "hub": {"identifier": identifier, "revision": "f" * 40},
-        "local": {"identifier": name},
+        "hub": {"identifier": identifier, "revision": "f" * 40}, "local": {"identifier": name},
         "replica": {"identifier": identifier, "revision": "random"},
         "scratch": {"training": {"text": "some", "steps": 10, "rates": [0.5, {"last": 1e-9}]}},
-    }
+    }  # fmt: skip
     found = checkpoint(of.family, name, of.parameters) | {"source": of.source}
     return found | known.get(of.source, {})
 
@@ -115,9 +112,6 @@ def _histogram(family, masks):
     return grids.histograms(leaf.counted(left), left.size - np.count_nonzero(left))
 
 
-# ---------------------------------------------------------------- pruning, training, alternatives
-
-
 def pruned(family: str, method: str, chosen: study.Study) -> dict:
     """A method's levels; `structured` reaches the highest in some families, or in none."""
     asked = chosen.patterns if pruning.takes_patterns(method) else chosen.sparsities
@@ -126,8 +120,7 @@ def pruned(family: str, method: str, chosen: study.Study) -> dict:
 
 def _levels(of, name, /, method, levels=(), sparsities=(), **_):
     peak = None if pruning.kind(method) == "trained" else 1 << 20
-    listed = [_level(of, method, level) for level in levels or sparsities]
-    return {"peak_bytes": peak, "levels": listed}
+    return {"peak_bytes": peak, "levels": [_level(of, method, x) for x in levels or sparsities]}
 
 
 def _level(of, method, level):
@@ -163,19 +156,15 @@ def recovered(start, masks_kept: bool) -> dict:
     left = [removed, removed] if masks_kept else [removed // 10, removed // 50]
     facts = {"removed": removed, "zeros_by_epoch": left, "scope_weights": size}
     facts |= {"train_seconds": 1.25}
-    if not masks_kept:
-        return facts
     known = {key: start.level[key] for key in ("achieved", "whole_model")}
-    return facts | known | {"threshold": None, "masks": {"object": "trained"}}
+    known |= {"threshold": None, "masks": {"object": "trained"}}
+    return facts | known if masks_kept else facts
 
 
-def _recovered(masks_kept):
-    def record(of, name, /, **_):
-        method, _, sparsity, _ = told(name)
-        start = SimpleNamespace(level=_level(of, method, sparsity), sparsity=sparsity)
-        return recovered(start, masks_kept)
-
-    return record
+def _recovered(of, name, /, masks_kept, **_):
+    method, _, sparsity, _ = told(name)
+    start = SimpleNamespace(level=_level(of, method, sparsity), sparsity=sparsity)
+    return recovered(start, masks_kept)
 
 
 def _sensitivity(of, name, /, task_name, by, sparsities, **_):
@@ -183,6 +172,7 @@ def _sensitivity(of, name, /, task_name, by, sparsities, **_):
     groups = {}
     for what in prunable(of.family).values():
         groups.setdefault(f"{what.part} {getattr(what, by)}", []).append(what)
+    dense = answers(task_name, 0.0, seed=7)["metrics"]
     cells = [
         {
             "group": group, "part": listed[0].part, "sparsity": sparsity,
@@ -194,7 +184,6 @@ def _sensitivity(of, name, /, task_name, by, sparsities, **_):
         for i, (group, listed) in enumerate(groups.items())
         for sparsity in sparsities
     ]  # fmt: skip
-    dense = answers(task_name, 0.0, seed=7)["metrics"]
     return {"dense": dense, "cells": cells, "examples": EXAMPLES, "seconds": 1.0}
 
 
@@ -211,25 +200,14 @@ def alternative(kind, dense, wanted) -> dict:
         return made | {"layers": layers, "flush_denormal": True, "train_seconds": 9.5}
     made |= {"experts": wanted.experts, "train_seconds": 3.5}
     routed = [{"router": "learned", "hit": 0.8}, {"router": "oracle", "hit": 1.0}]
-    return {
-        "levels": [
-            made | {"run": run, "run_share": run / wanted.experts} | router
-            for run in wanted.run
-            for router in routed
-        ]
-    }
+    runs = [{"run": run, "run_share": run / wanted.experts} for run in wanted.run]
+    return {"levels": [made | run | router for run in runs for router in routed]}
 
 
-def _alternative(kind):
-    def record(of, name, /, **given):
-        whole = checkpoint(of.family, name, of.parameters)
-        sizes = {"parameters": whole["parameters"], "prunable": whole["prunable_parameters"]}
-        return alternative(kind, SimpleNamespace(name=name, **sizes), SimpleNamespace(**given))
-
-    return record
-
-
-# ---------------------------------------------------------------- scores and bytes
+def _alternative(of, name, /, kind, **given):
+    whole = checkpoint(of.family, name, of.parameters)
+    sizes = {"parameters": whole["parameters"], "prunable": whole["prunable_parameters"]}
+    return alternative(kind, SimpleNamespace(name=name, **sizes), SimpleNamespace(**given))
 
 
 def hardness(name):
@@ -312,9 +290,6 @@ def _sizes(of, name, /, formats, **_):
     return {"bytes": {name: listed[name] for name in formats}, "bound_bytes": bound}
 
 
-# ---------------------------------------------------------------- times
-
-
 def _pace(entry, kernel):
     """How long the kernel takes, as a share of the dense model's time."""
     method, _, sparsity, more = told(entry["name"])
@@ -347,8 +322,7 @@ def _forward(of, name, /, variants, batches, tokens, threads, **_):
         time = 4.0 * batch * _pace(entry, kernel)
         return _cell("forward", entry["name"], kernel, batch, time, **more)
 
-    cells = [cell(b, entry, kernel) for b in batches for entry, kernel in _each(variants)]
-    return _timed(cells, threads, tokens)
+    return _timed([cell(b, *each) for b in batches for each in _each(variants)], threads, tokens)
 
 
 def _each(variants):
@@ -370,13 +344,10 @@ def _true_size(of, name, /, architecture, sparsities, threads, **_):
     """A dense pass takes 100 ms; kernels that skip zeros gain more than in small models."""
     cells = [
         _cell("forward", "", kernel, 1, time, sparsity=x, linear_bytes=round(340e6 * size))
-        for x in sorted(sparsities)
-        for kernel, time, size in (
-            (DENSE, 100.0, 1.0),
-            (TORCH_CSR, 25 + 200 * (1 - x), 2 * (1 - x)),
-            (TILED_CSR, 10 + 185 * (1 - x), 1.5 * (1 - x)),
-        )
-    ]
+        for x in sorted(sparsities) for kernel, time, size in (
+            (DENSE, 100.0, 1.0), (TORCH_CSR, 25 + 200 * (1 - x), 2 * (1 - x)),
+            (TILED_CSR, 10 + 185 * (1 - x), 1.5 * (1 - x)))
+    ]  # fmt: skip
     return _timed(cells, threads, 128, architecture=architecture)
 
 
@@ -390,9 +361,12 @@ RECORDS = {
     "shrink_checkpoint": functools.partial(_levels, method="structured"),
     "grow_sparse": functools.partial(_levels, method="gradual"),
     "prune_allocated": lambda of, name, /, sparsity, **_: _level(of, "magnitude-layer", sparsity),
-    "recover": _recovered(True), "recover_without_masks": _recovered(False),
-    "quantise_checkpoint": _alternative("int8"), "distil_student": _alternative("student"),
-    "moefy_checkpoint": _alternative("moe"), "measure_sensitivity": _sensitivity,
+    "recover": functools.partial(_recovered, masks_kept=True),
+    "recover_without_masks": functools.partial(_recovered, masks_kept=False),
+    "quantise_checkpoint": functools.partial(_alternative, kind="int8"),
+    "distil_student": functools.partial(_alternative, kind="student"),
+    "moefy_checkpoint": functools.partial(_alternative, kind="moe"),
+    "measure_sensitivity": _sensitivity,
     "evaluate_variant": _evaluation, "measure_sizes": _sizes,
     "profile_weights": lambda of, name, /, **_: _profile(of.family),
     "histograms_of_masked": lambda of, name, /, masks, **_: {

@@ -28,10 +28,8 @@ TOKEN = "hf_tokenoftests"  # the one that opens gated and private repositories
 Files = Mapping[str, bytes] | Path
 
 # kind, repository, what is asked, revision, folder
-_API = re.compile(
-    r"/api/(models|datasets)/(.+?)(?:/(revision|tree|auth-check)(?:/([^/]+)(?:/(.+))?)?)?"
-)
-_PATHS = re.compile(r"/api/datasets/(.+?)/paths-info/([^/]+)")
+_ASKED = "(?:/(revision|tree|auth-check)(?:/([^/]+)(?:/(.+))?)?)?"
+_API = re.compile(f"/api/(models|datasets)/(.+?){_ASKED}")
 _FILE = re.compile(r"/(.+?)/resolve/([^/]+)/(.+)")
 _DISPENSABLE = {"/api/agent-harnesses"}  # what the command line asks for, and can do without
 
@@ -85,17 +83,16 @@ class Blob:
 
     def sibling(self) -> dict:
         """The file in a repository's info."""
-        size = len(self.content)
-        lfs = {"lfs": {"size": size, "sha256": self.sha256, "pointerSize": 134}}
-        entry = {"rfilename": self.name, "size": size, "blobId": self.git_sha1}
-        return entry | (lfs if self.large else {})
+        return {"rfilename": self.name, "blobId": self.git_sha1} | self._sizes("sha256")
 
     def leaf(self) -> dict:
         """The file in a tree."""
-        size = len(self.content)
-        lfs = {"lfs": {"size": size, "oid": self.sha256, "pointerSize": 134}}
-        entry = {"type": "file", "path": self.name, "size": size, "oid": self.git_sha1}
-        return entry | (lfs if self.large else {})
+        return {"type": "file", "path": self.name, "oid": self.git_sha1} | self._sizes("oid")
+
+    def _sizes(self, digest: str) -> dict:
+        size = {"size": len(self.content)}
+        lfs = {"lfs": {**size, digest: self.sha256, "pointerSize": 134}}
+        return size | (lfs if self.large else {})
 
 
 def _read(files: Files) -> dict[str, Blob]:
@@ -103,11 +100,6 @@ def _read(files: Files) -> dict[str, Blob]:
         paths = sorted(path for path in files.rglob("*") if path.is_file())
         files = {path.relative_to(files).as_posix(): path.read_bytes() for path in paths}
     return {name: Blob(name, content) for name, content in files.items()}
-
-
-def _commit(blobs: Mapping[str, Blob]) -> str:
-    tree = "".join(f"{name} {blobs[name].sha256}\n" for name in sorted(blobs))
-    return hashlib.sha1(tree.encode()).hexdigest()
 
 
 class HubServer(ThreadingHTTPServer):
@@ -122,7 +114,7 @@ class HubServer(ThreadingHTTPServer):
         self.unknown: list[str] = []  # requests that no hub has to answer
         self.faults = Faults()
         self.closing = threading.Event()
-        self._commits: dict[str, dict[str, dict[str, Blob]]] = {}  # repository, commit: its files
+        self.commits: dict[str, dict[str, dict[str, Blob]]] = {}  # repository, commit: its files
         self._revisions: dict[str, dict[str, str]] = {}  # repository, branch or tag: its commit
 
     @property
@@ -132,8 +124,9 @@ class HubServer(ThreadingHTTPServer):
     def publish(self, repository: str, revision: str, files: Files) -> str:
         """Move a branch or tag to these files; its commit. Earlier commits stay to be had."""
         blobs = _read(files)
-        commit = _commit(blobs)
-        self._commits.setdefault(repository, {})[commit] = blobs
+        tree = "".join(f"{name} {blobs[name].sha256}\n" for name in sorted(blobs))
+        commit = hashlib.sha1(tree.encode()).hexdigest()
+        self.commits.setdefault(repository, {})[commit] = blobs
         self._revisions.setdefault(repository, {})[revision] = commit
         return commit
 
@@ -147,12 +140,9 @@ class HubServer(ThreadingHTTPServer):
 
     def find(self, repository: str, revision: str) -> tuple[str, dict[str, Blob]] | None:
         """The commit and files of a branch, a tag or a commit."""
-        commits = self._commits[repository]
+        commits = self.commits[repository]
         commit = self._revisions[repository].get(revision, revision)
         return (commit, commits[commit]) if commit in commits else None
-
-    def knows(self, repository: str) -> bool:
-        return repository in self._commits
 
     def handle_error(self, request, client_address) -> None:
         """A client that hangs up is no news."""
@@ -167,15 +157,12 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_HEAD(self) -> None:
-        self._route()
-
-    def do_GET(self) -> None:
-        self._route()
+        self.do_GET()
 
     def do_POST(self) -> None:
-        self._route()
+        self.do_GET()
 
-    def _route(self) -> None:
+    def do_GET(self) -> None:
         url = urlsplit(self.path)
         path = unquote(url.path)
         self.server.requests.append(Request(self.command, path, self.headers["Range"]))
@@ -183,29 +170,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.closing.wait()
         elif self.server.faults.portal:
             self._send(200, b"<html>Log in to this network</html>", {"Content-Type": "text/html"})
-        elif self.command != "POST" and (match := _API.fullmatch(url.path)):
+        elif (read := self.command != "POST") and (match := _API.fullmatch(url.path)):
             kind, name, what, revision, below = match.groups(default="")
             repository = name if kind == "models" else f"{kind}/{name}"
             query = parse_qs(url.query)
             self._api(repository, what, unquote(revision) or "main", unquote(below), query)
-        elif self.command == "POST" and (match := _PATHS.fullmatch(url.path)):
-            name, revision = match.groups()
-            self._paths_info(f"datasets/{name}", unquote(revision), self._form())
-        elif self.command != "POST" and (match := _FILE.fullmatch(url.path)):
+        elif read and (match := _FILE.fullmatch(url.path)):
             repository, revision, name = (unquote(part) for part in match.groups())
             self._resolve(repository, revision, name)
-        elif path in _DISPENSABLE:
-            self._send(404)
         else:
-            self.server.unknown.append(f"{self.command} {self.path}")
+            if path not in _DISPENSABLE:
+                self.server.unknown.append(f"{self.command} {self.path}")
             self._send(404)
-
-    def _form(self) -> dict[str, list[str]]:
-        """What was posted, as JSON or as a form."""
-        body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
-        return json.loads(body) if body.startswith("{") else parse_qs(body)
-
-    # ------------------------------------------------------------ answers
 
     def _api(self, repository: str, kind: str, revision: str, below: str, query: dict) -> None:
         if self.server.faults.listings is not None:
@@ -234,31 +210,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
             return
         deeper = {b.name[len(start) :].split("/")[0] for b in inside if "/" in b.name[len(start) :]}
-        folders = [
-            {"type": "directory", "path": start + name, "size": 0, "oid": "0" * 40}
-            for name in sorted(deeper)
-        ]
+        folder = {"type": "directory", "size": 0, "oid": "0" * 40}
+        folders = [] if recursive else [folder | {"path": start + name} for name in sorted(deeper)]
         here = [b for b in inside if recursive or "/" not in b.name[len(start) :]]
-        self._send_json([*([] if recursive else folders), *(blob.leaf() for blob in here)])
-
-    def _paths_info(self, repository: str, revision: str, asked: dict) -> None:
-        if found := self._found(repository, revision):
-            blobs = found[1]
-            paths = asked["paths"] if isinstance(asked["paths"], list) else [asked["paths"]]
-            files = [blobs[path].leaf() for path in paths if path in blobs]
-            folders = [
-                {"type": "directory", "path": path, "size": 0, "oid": "0" * 40}
-                for path in paths
-                if any(name.startswith(f"{path}/") for name in blobs)
-            ]
-            self._send_json(files + folders)
+        self._send_json([*folders, *(blob.leaf() for blob in here)])
 
     def _resolve(self, repository: str, revision: str, name: str) -> None:
         found = self._found(repository, revision)
         if not found:
             return
-        commit, blobs = found
-        faults = self.server.faults
+        (commit, blobs), faults = found, self.server.faults
         if repository in faults.gated and not self._authorized():
             self._refuse(403, "GatedRepo", "Access to this model is restricted")
         elif name in faults.files:
@@ -271,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _found(self, repository: str, revision: str) -> tuple[str, dict[str, Blob]] | None:
         """The commit and files asked for, or None after refusing them."""
         hidden = repository in self.server.faults.private and not self._authorized()
-        if hidden or not self.server.knows(repository):
+        if hidden or repository not in self.server.commits:
             # the hub says 401 to strangers, whether a repository is private or does not exist
             status = 404 if self._authorized() else 401
             self._refuse(status, "RepoNotFound", "Repository not found")
@@ -289,25 +250,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_file(self, blob: Blob, commit: str) -> None:
         name, content = blob.name, blob.content
         start = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
-        body = content[int(start[1]) :] if start else content
+        first, size, faults = int(start[1]) if start else 0, len(content), self.server.faults
+        status, body = 206 if start else 200, content[first:]
         headers = {"ETag": f'"{blob.etag}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         if start:
-            first, size = int(start[1]), len(content)
             headers["Content-Range"] = f"bytes {first}-{size - 1}/{size}"
-        status = 206 if start else 200
-        faults = self.server.faults
-        if self.command == "GET" and faults.cuts.get(name, 0) > 0:
+        got, half = self.command == "GET", len(body) // 2
+        if got and faults.cuts.get(name, 0) > 0:
             faults.cuts[name] -= 1
-            self._send(status, body, headers, sent=len(body) // 2)
-        elif self.command == "GET" and name in faults.held:
-            self._send(status, body, headers, sent=len(body) // 2)
+            self._send(status, body, headers, sent=half)
+        elif got and name in faults.held:
+            self._send(status, body, headers, sent=half)
             self.server.closing.wait()
-        elif self.command == "GET" and name in faults.shortened:
-            self._send(status, body[:-1], headers)
         else:
-            self._send(status, body, headers)
-
-    # ------------------------------------------------------------ sending
+            self._send(status, body[:-1] if got and name in faults.shortened else body, headers)
 
     def _refuse(self, status: int, code: str | None, message: str, headers=None) -> None:
         said = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})

@@ -57,10 +57,8 @@ def refused(folder, *words, auto=AUTO):
     with pytest.raises(RequestError) as caught:
         open_model(folder, auto)
     message = str(caught.value)
-    assert "\n" not in message
-    assert len(message) < 500
-    for word in (str(folder), *words):
-        assert word in message
+    assert ("\n" in message, len(message) < 500) == (False, True), message
+    assert [word for word in (str(folder), *words) if word not in message] == [], message
 
 
 @torch.no_grad()
@@ -94,8 +92,7 @@ def test_a_smaller_model_is_an_alternative_too(original, tmp_path):
     smaller = remove_units(weights, config, moments, 0.4)
     save_file(smaller.weights, folder / FILE)
     write_kept(folder, smaller.kept)
-    expected = logits(open_model(folder, AUTO))
-    got = logits(open_model(quantise_in(folder), AUTO))
+    expected, got = logits(open_model(folder, AUTO)), logits(open_model(quantise_in(folder), AUTO))
     assert (got - expected).norm() < 0.1 * expected.norm()
     save_file(read_weights(folder) | {"classifier.bias": np.zeros(3, np.float32)}, folder / FILE)
     refused(folder, f"by config.json and {ALTERNATIVE} and {KEPT}")

@@ -61,7 +61,6 @@ def by_magnitude(array):
 
 
 def wanda(objects, kind, **changes):
-    """Arguments of `prune_calibrated`."""
     how = {"method": "wanda", "levels": [0.5], "include": [], "exclude": [], "task": TASKS[kind]}
     return dense(objects, kind) | TEXTS | how | changes
 
@@ -190,7 +189,6 @@ def test_each_cell_is_the_model_with_that_group_pruned_by_hand(objects, kind, by
 
 @every_kind
 def test_each_matrix_loses_its_share_of_its_smallest(objects, kind):
-    """From none to nearly all."""
     (_, scope), chance = weights_of(objects, kind), np.random.default_rng(len(kind))
     own = {name: float(chance.choice([0.0, 0.98, chance.uniform(0, 0.98)])) for name in scope}
     size = sum(array.size for array in scope.values())

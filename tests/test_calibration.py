@@ -69,19 +69,16 @@ def test_sums_and_moments_of_a_dense_model_are_the_same_each_time(architecture):
         calibrations.check(given[name], expected[name], products=False)
         assert torch.equal(given[name].squares, again[name].squares)
     *_, last = steps(of, run_on)
-    (alone,) = lockstep.blocks(
-        of, run_on, matrices(of, last), products=False
-    )  # others are run all the same
+    (alone,) = lockstep.blocks(of, run_on, matrices(of, last), False)  # others run all the same
     for name in last:
         torch.testing.assert_close(alone[name].squares, last[name].squares)
     chosen = projections(naming.weights(names))
     found = moments.moments_of(Calibration(load=lambda: of, batches=lambda _: run_on), chosen)
     assert sorted(found) == chosen
     for name in chosen:
-        np.testing.assert_allclose(found[name].mean, expected[name].mean(0), rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(
-            found[name].variance, expected[name].var(0), rtol=1e-4, atol=1e-9
-        )
+        one, x = found[name], expected[name]
+        np.testing.assert_allclose(one.mean, x.mean(0), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(one.variance, x.var(0), rtol=1e-4, atol=1e-9)
 
 
 def test_a_block_that_runs_twice_is_given_once_with_its_first_inputs():
@@ -103,7 +100,7 @@ def test_means_variances_and_norms_are_numpys_of_any_type():
     x[:, 5] = 0.1  # its variance is not negative
     sums, none = Sums(with_products=True), Sums(with_products=False)
     none.add(torch.ones(0, 2))
-    assert (sums.total(), none.total()) == (None, None)
+    assert sums.total() is none.total() is None
     for part in np.array_split(x, [0, 7, 7, 30]):  # two are empty
         sums.add(torch.from_numpy(part))
     inputs = sums.total()
@@ -186,17 +183,14 @@ def test_a_matrix_without_inputs_that_mean_something_is_named(architecture, harm
     of = calibrations.model(architecture)
     harm(of)
     refusal = refused(RunError, all_inputs, of, calibrations.batches(of))
-    assert refusal.startswith(named)
-    assert said in refusal
-    assert not has_hooks(of)
+    assert (refusal[: len(named)], said in refusal, has_hooks(of)) == (named, True, False), refusal
 
 
 def test_a_matrix_that_sees_padding_only_or_is_no_linear_layer_of_a_block_is_named():
-    ids = torch.ones(2, 4, dtype=torch.long)
+    of, ids = calibrations.model("Bert"), torch.ones(2, 4, dtype=torch.long)
     padding = [{"input_ids": ids, "attention_mask": ids * 0}]
     refusal = refused(RunError, all_inputs, calibrations.model("GPT2"), padding)
     assert refusal.startswith("transformer.h.0.attn.c_attn.weight has no inputs")
-    of = calibrations.model("Bert")
     for name in CASES["no matrices"]:
         refusal = refused(RequestError, matrices, of, [*calibrations.in_scope(of), name])
         assert refusal.startswith(f"{name} is no linear layer")
@@ -214,8 +208,7 @@ def test_matrices_are_found_by_either_name_and_give_their_outputs_first(architec
         assert (matrix.name, same.name) == (whole, name)
         assert matrix.module.weight is same.module.weight is of.get_parameter(whole)
         out, width = matrix.outputs_first.shape
-        x = torch.randn(3, width)
-        bias = getattr(matrix.module, "bias", None)
+        x, bias = torch.randn(3, width), getattr(matrix.module, "bias", None)
         expected = matrix.module(x) - (0 if bias is None else bias)
         torch.testing.assert_close(x @ matrix.outputs_first.T, expected.data)
         assert torch.equal(matrix.as_stored(matrix.outputs_first), matrix.module.weight)
@@ -257,8 +250,7 @@ def test_a_files_texts_are_in_the_form_that_the_family_reads_or_refused_with_the
     for text, said in CASES["wrong"]:
         path = written(tmp_path, text, "texts.jsonl")
         refusal = refused(RequestError, texts.of_file, path, "encoder-only", 5)
-        assert str(path) in refusal
-        assert said in refusal
+        assert (str(path) in refusal, said in refusal) == (True, True), (said, refusal)
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
     for name in ("none.txt", "bytes.txt", ""):
         refusal = refused(RequestError, texts.of_file, tmp_path / name, "encoder-only", 5)
@@ -297,13 +289,11 @@ def test_a_decoder_reads_what_it_reads_in_training_or_starts_with_padding(archit
     of, entered = started(architecture), []
     targets = [{"source": "5 6", "target": "7 8 9"}, {"source": "5", "target": "6"}]
     (batch,) = made(of, architecture, "text-to-text", 16, targets)
-    of.get_decoder().register_forward_pre_hook(
-        lambda _, args, kwargs: entered.append(kwargs["input_ids"]), with_kwargs=True
-    )
+    of.get_decoder().register_forward_pre_hook(lambda *x: entered.append(x[2]), with_kwargs=True)
     labels = torch.tensor([[7, 8, 9, 1], [6, 1, encoding.IGNORED, encoding.IGNORED]])
     of(batch["input_ids"], batch["attention_mask"], labels=labels)
     of(**batch)
-    assert torch.equal(*entered)
+    assert torch.equal(*(kwargs["input_ids"] for kwargs in entered))
     (batch,) = made(started(architecture, None), architecture, "text-to-text", 16, targets[:1])
     assert batch["decoder_input_ids"].tolist() == [[0, 7, 8, 9]]
 
@@ -340,11 +330,10 @@ def test_the_model_is_its_own_class_in_single_precision_and_runs(tmp_path, archi
     family = naming.family(naming.weights(calibrations.model(architecture).state_dict()).values())
     calibration = loaded.calibration_of(folder, family, str(path), 0)
     of = calibration.load()
-    assert type(of).__name__ == architectures.ARCHITECTURES[architecture][0]
-    assert (of.dtype, of.training) == (torch.float32, False)
+    own_class = architectures.ARCHITECTURES[architecture][0]
+    assert (type(of).__name__, of.dtype, of.training) == (own_class, torch.float32, False)
     (batch,) = calibration.batches(of)
-    assert len(batch["input_ids"]) == 2
-    assert of(**batch).logits.isfinite().all()
+    assert (len(batch["input_ids"]), of(**batch).logits.isfinite().all()) == (2, True)
 
 
 def test_texts_go_by_the_seed_and_are_cut_to_the_models_positions(tmp_path, monkeypatch):
@@ -357,9 +346,9 @@ def test_texts_go_by_the_seed_and_are_cut_to_the_models_positions(tmp_path, monk
         return [row for batch in run_on for row in batch["input_ids"].tolist()]
 
     assert ids("sentiment", 1) == ids("sentiment", 1) != ids("sentiment", 2)
-    assert len(ids("sentiment")) == loaded.EXAMPLES
     (row,) = ids(str(written(tmp_path, "the food was good " * 20)))
-    assert len(row) == architectures.ENCODER["max_position_embeddings"]
+    expected = loaded.EXAMPLES, architectures.ENCODER["max_position_embeddings"]
+    assert (len(ids("sentiment")), len(row)) == expected
     monkeypatch.chdir(tmp_path)
     written(tmp_path, "the food was good", "sentiment")
     assert len(ids("sentiment")) == 1

@@ -43,9 +43,8 @@ def every_call(
     bert, gpt2, far, own = asked.models
     dense = Variant("dense", "tiny-bert", "sentiment", seed, checkpoint, weights, 9, 9, 1.0)
     pruned = replace(dense, kind="pruned", method="magnitude", protocol="one-shot")
-    levels = [
-        replace(pruned, name=f"{s}", sparsity=s, masks=masks + f"{s}") for s in asked.sparsities
-    ]
+    own_masks = [(s, f"{masks}{s}") for s in asked.sparsities]
+    levels = [replace(pruned, name=f"{s}", sparsity=s, masks=of) for s, of in own_masks]
     read = {"training": {"object": training}, "data": {"object": training}, "labels": 2}
     known = {"data": {"object": test}}
     data = Data(task, known, read if training else None)
@@ -99,11 +98,8 @@ def test_a_key_changes_with_what_the_step_uses_and_no_more(table):
 
 def test_a_key_changes_with_the_code_and_the_libraries_that_the_step_runs(monkeypatch):
     keys_before()
-    facts, version, own = (
-        code._facts,
-        memo._version,
-        (ROOT / "analysis" / "execution").glob("[a-z]*.py"),
-    )
+    facts, version = code._facts, memo._version
+    own = (ROOT / "analysis" / "execution").glob("[a-z]*.py")
     running = {f"analysis.execution.{path.stem}": "timed measure_replica" for path in own}
     assert len(running) > 5  # how models run counts for timings alone
     for module, names in (TABLES["edits"] | running).items():
@@ -124,10 +120,8 @@ def test_a_key_changes_with_the_code_and_the_libraries_that_the_step_runs(monkey
 
 def test_every_step_can_be_called_with_what_goes_into_it():
     asked = rehearsed(chosen(), "true")
-    more = [
-        make(asked, "sst2") for make in (data_calls.test_examples, data_calls.training_examples)
-    ]
-    more.insert(0, model_calls.base(asked, asked.models[2], 0, {}))
+    of_data = data_calls.test_examples, data_calls.training_examples
+    more = [model_calls.base(asked, asked.models[2], 0, {}), *(f(asked, "sst2") for f in of_data)]
     assert [c.step for c in more] == ["make_replica", "stand_in_test", "stand_in_training"]
     for call in (*every_call().values(), *more):
         module, name = call.function.split(":")

@@ -24,26 +24,6 @@ MIDDLE = "import analysis.deep as deep\n\n\ndef scale(x):\n    return deep.FACTO
 HELPER = "def helper(x):\n    return x\n"
 FILES = {"__init__": "", "step": STEP, "middle": MIDDLE, "tools/__init__": HELPER}
 FILES |= {"deep": "FACTOR = 2\n", "unrelated": "VALUE = 1\n"}
-
-
-@pytest.fixture
-def digest(tmp_path_factory):
-    """Writes a package `analysis`, some of its files changed, and gives the digest of its step.
-
-    step -> middle -> deep, step -> tools.helper; unrelated stands apart.
-    """
-
-    def write(**changed):
-        root = tmp_path_factory.mktemp("package")
-        for name, text in (FILES | changed).items():
-            path = root / "analysis" / f"{name}.py"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        return code.digest(["analysis.step"], root=root)
-
-    return write
-
-
 ANOTHER = [
     *(("+ helper", "- helper"), ("def step(x)", "def step(x, y=1)"), ("return", "yield")),
     *(("    return", "    x = -x\n    return"), ("def step", "@staticmethod\ndef step")),
@@ -58,6 +38,33 @@ REWORDED = [
     ("middle.scale(x) + helper(x)", "(\n        middle.scale( x )\n+helper(x,))"),
     (STEP, f"#!/usr/bin/env python\n# -*- coding: utf-8 -*-\n{STEP}\n# the end\n"),
 ]
+IMPORTS = """import analysis.unrelated
+import analysis.unrelated as u
+from analysis import unrelated
+from analysis.unrelated import VALUE
+from analysis.unrelated import *
+def f(): from analysis.unrelated import VALUE
+class A: import analysis.unrelated
+import os, analysis.unrelated
+if False: from analysis import middle, unrelated
+import numpy.linalg
+from collections import abc
+import analysis_of_others.unrelated"""
+
+
+@pytest.fixture
+def digest(tmp_path_factory):
+    """Writes a package, some files changed; digests step -> middle -> deep and tools.helper."""
+
+    def write(**changed):
+        root = tmp_path_factory.mktemp("package")
+        for name, text in (FILES | changed).items():
+            path = root / "analysis" / f"{name}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return code.digest(["analysis.step"], root=root)
+
+    return write
 
 
 def test_another_program_has_another_digest_and_other_words_have_not(digest):
@@ -77,20 +84,6 @@ def test_what_is_imported_counts_and_its_words_and_what_is_not_do_not(digest):
     assert digest(**{"tools/__init__": HELPER.replace("x\n", "-x\n")}) != same
     assert digest(deep="# why\nFACTOR = 2  # because\n") == same
     assert digest(unrelated="VALUE = 2\n") == same
-
-
-IMPORTS = """import analysis.unrelated
-import analysis.unrelated as u
-from analysis import unrelated
-from analysis.unrelated import VALUE
-from analysis.unrelated import *
-def f(): from analysis.unrelated import VALUE
-class A: import analysis.unrelated
-import os, analysis.unrelated
-if False: from analysis import middle, unrelated
-import numpy.linalg
-from collections import abc
-import analysis_of_others.unrelated"""
 
 
 def test_every_way_to_import_is_followed_inside_the_package(digest):

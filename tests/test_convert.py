@@ -1,6 +1,7 @@
 """A model made sparse answers, scores and generates as before; made dense again it is as it was."""
 
 import copy
+import functools
 
 import architectures
 import pytest
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
 
 TOKENS = (2, 12, 60)
 TILED = always(TILED_CSR)
+close = functools.partial(torch.testing.assert_close, atol=1e-5, rtol=1e-4)
 
 
 def prune_linears(of):
@@ -33,10 +35,6 @@ def prune_linears(of):
 
 def pruned(architecture, form=None, **changes):
     return prune_linears(random_model(architecture, form, **changes))
-
-
-def close(one, other):
-    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 def linears(model):
@@ -148,9 +146,8 @@ def test_what_is_no_plain_linear_layer_of_one_place_is_left_alone():
         model = nn.Sequential(layer)
         names = list(model.state_dict())
         assert sparsify(model, TILED) == []
-        assert model[0] is layer
-        assert list(model.state_dict()) == names
-    alone, shared = prune_linears(nn.Linear(16, 16)), prune_linears(nn.Linear(16, 16))
+        assert (model[0], list(model.state_dict())) == (layer, names)
+    alone, shared = (prune_linears(nn.Linear(16, 16)) for _ in range(2))
     assert sparsify(alone, TILED) == []  # a whole model cannot be replaced within it
     assert not list(alone.children())
     model = nn.ModuleDict({"one": shared, "other": shared, "own": alone})

@@ -11,12 +11,9 @@ PAIR = ("sentence1", "sentence2", "label")
 CARD = b"""---
 configs:
 - config_name: sst2
-  data_files:
-  - {split: train, path: sst2/train-*}
-  - {split: validation, path: sst2/validation-*}
+  data_files: [{split: train, path: sst2/train-*}, {split: validation, path: sst2/validation-*}]
 - config_name: mrpc
-  data_files:
-  - {split: test, path: mrpc/test-*}
+  data_files: [{split: test, path: mrpc/test-*}]
 ---
 """
 TRAIN = [{"sentence": f"t{i}", "label": i % 2} for i in range(6)]
@@ -54,15 +51,11 @@ def offline(client, *sources, **more):
     return client.read(*sources, HF_HUB_OFFLINE="1", **more)
 
 
-# ---------------------------------------------------------------- what is read
-
-
 def test_a_split_of_a_configuration_comes_alone_and_is_not_asked_for_again(server, client):
     (found,) = client.read(SST2)
-    assert found["rows"] == VALIDATION
-    assert found["revision"] == server.commit(DATA)
+    told = {"rows": VALIDATION, "revision": server.commit(DATA), "said": ""}
+    assert told.items() <= found.items()
     assert server.fetched() == ["README.md", *SHARDS]
-    assert not found["said"]
     server.requests.clear()
     pinned = {**SST2, "revision": server.commit(DATA)}
     assert [found["rows"] for found in client.read(SST2, pinned)] == [VALIDATION] * 2
@@ -70,18 +63,14 @@ def test_a_split_of_a_configuration_comes_alone_and_is_not_asked_for_again(serve
 
 
 def test_every_split_and_configuration_has_its_own_rows_of_the_fields_asked_for(client):
-    train, pairs, again = client.each(
-        ("read", ({**SST2, "split": "train"}, ("sentence",))),
-        ("read", (MRPC, PAIR)),
-        ("read", (SST2, ("label", "sentence"))),
-    )
+    asked = ({**SST2, "split": "train"}, ("sentence",)), (MRPC, PAIR), (SST2, ("label", "sentence"))
+    train, pairs, again = client.each(*(("read", each) for each in asked))
     assert train["rows"] == [{"sentence": row["sentence"]} for row in TRAIN]
     assert (pairs["rows"], again["rows"]) == (PAIRS, VALIDATION)
 
 
 def test_branches_tags_and_commits_are_pinned_and_a_moved_branch_is_followed(server, client):
-    old = server.commit(DATA)
-    one = {SHARDS[0]: parquet([{"sentence": "x", "label": 0}])}
+    old, one = server.commit(DATA), {SHARDS[0]: parquet([{"sentence": "x", "label": 0}])}
     tagged = server.publish(DATA, "v1", FILES | one)
     asked = [{**SST2, "revision": revision} for revision in ("v1", tagged, old, "main")]
     found = client.read(*asked)
@@ -105,9 +94,6 @@ def test_json_lines_without_a_card_and_nested_columns(server, client):
     one_line(refused, "RequestError", "column", "'fr'", "de, en")
 
 
-# ---------------------------------------------------------------- without the server
-
-
 def test_without_the_server_the_cache_does_and_says_so(server, client):
     pinned = {**SST2, "revision": server.commit(DATA)}
     client.read(SST2)
@@ -115,8 +101,7 @@ def test_without_the_server_the_cache_does_and_says_so(server, client):
         for found in client.read(SST2, pinned, **unreachable):
             assert (found["rows"], found["revision"]) == (VALIDATION, pinned["revision"])
             (line,) = found["said"].splitlines()  # of the branch; a commit is not asked for
-            assert why in line
-            assert f"org/glue from the cache, commit {pinned['revision']}" in line
+            plain(line, why, f"org/glue from the cache, commit {pinned['revision']}")
     other = server.publish(DATA, "v1", FILES | {SHARDS[1]: parquet(PAIRS)})
     asked = [{**SST2, "split": "train"}, {**SST2, "revision": other}, {**SST2, "revision": "v1"}]
     for where, result in zip(asked, offline(client, *asked), strict=True):  # not taken for another
@@ -133,9 +118,8 @@ datasets.load_dataset("org/glue", "sst2")
     train, validation = offline(client, {**SST2, "split": "train"}, SST2)
     assert (train["rows"], validation["rows"]) == (TRAIN, VALIDATION)
     client.home.rename(client.home.with_name("old"))
-    client.execute(
-        "import huggingface_hub as h; h.snapshot_download('org/glue', repo_type='dataset')"
-    )
+    download = "snapshot_download('org/glue', repo_type='dataset')"
+    client.execute(f"import huggingface_hub as h; h.{download}")
     found, pairs, refused = offline(client, SST2, MRPC, source("org/glue", "cola"))
     assert found["rows"] == VALIDATION
     assert pairs.get("error") == "RequestError"  # it has no column `sentence`
@@ -164,21 +148,17 @@ filelock.FileLock.acquire = filelock.SoftFileLock.acquire = acquire
     one_line(result, "RunError", str(table.parent), "damaged; remove it")
 
 
-# ---------------------------------------------------------------- what fails
-
-
 def test_a_download_that_was_cut_is_taken_up_with_the_files_that_came_whole(server, client):
     server.faults.cuts[SHARDS[1]] = 99
     (broken,) = client.read(SST2)
     one_line(broken, "RunError", "broke", "run this again")
     server.faults.cuts.clear()
     server.requests.clear()
-    (found,) = client.read(SST2)
-    assert found["rows"] == VALIDATION
+    assert [found["rows"] for found in client.read(SST2)] == [VALIDATION]
     assert server.fetched() == [SHARDS[1]]
 
 
-INFO = b"dataset_info:\n- config_name: sst2\n  splits:\n  - {name: validation, num_examples: 9}\n"
+INFO = b"---\ndataset_info:\n- config_name: sst2\n  splits: [{name: validation, num_examples: 9}]"
 SMALL = "import shutil, types; shutil.disk_usage = lambda _: types.SimpleNamespace(free=99)"
 FULL = """
 import errno, datasets.arrow_writer as writer
@@ -187,12 +167,10 @@ writer.ArrowWriter.write_table = write
 """
 FAILURES = [  # the server's faults, its changed files, what the client ran before, words
     ({"files": {SHARDS[0]: 503}}, {}, "", "503 / run this again"),
-    ({"listings": 503}, {}, "",
-     "answers 503 / not cached / hf download org/glue --revision main"),
+    ({"listings": 503}, {}, "", "answers 503 / not cached / hf download org/glue --revision main"),
     ({"portal": True}, {}, "", "not answer as a hub does / proxy"),
     ({}, {SHARDS[0]: b"no parquet"}, "", "org/glue / validation / damaged"),
-    ({}, {"README.md": CARD.replace(b"---\n", b"---\n" + INFO, 1)}, "",
-     "validation has 4 rows / says 9"),
+    ({}, {"README.md": CARD.replace(b"---", INFO, 1)}, "", "validation has 4 rows / says 9"),
     ({}, {}, SMALL, "0.0 MB / HF_HOME"),
     ({}, {}, FULL, "no room left / HF_HOME"),
 ]  # fmt: skip
@@ -242,8 +220,6 @@ def test_data_sets_that_need_a_token(server, client):
     assert [r["rows"] for r in client.read(*asked[:2], HF_TOKEN=TOKEN)] == [VALIDATION] * 2
 
 
-# ---------------------------------------------------------------- what is missing before a run
-
 FETCH_MODEL = "hf download org/tiny --revision main"
 FETCH_DATA = "hf download org/data --revision main --repo-type dataset"
 PLAIN = {"README.md": b"", "validation.jsonl": lines(VALIDATION[1:2])}
@@ -256,11 +232,9 @@ def ask(server, client):
     server.publish("datasets/org/data", "main", PLAIN)
 
     def asked(*wanted, **more):
-        calls = [
-            ("missing_model", each) if isinstance(each, tuple) else ("missing_data", (each,))
-            for each in wanted
-        ]
-        return [found["missing"] for found in client.each(*calls, **more)]
+        calls = (("model", x) if isinstance(x, tuple) else ("data", (x,)) for x in wanted)
+        found = client.each(*((f"missing_{kind}", given) for kind, given in calls), **more)
+        return [each["missing"] for each in found]
 
     return asked
 
@@ -289,8 +263,7 @@ def test_what_is_not_cached_and_cannot_be_asked_for_is_said_with_what_fetches_it
     run += "\ntry:\n    __import__('huggingface_hub.cli.hf', fromlist=['main']).main()"
     run += "\nexcept SystemExit as ended: assert not ended.code"
     client.execute(run)
-    (found,) = offline(client, WANTED[1])
-    assert found["rows"] == VALIDATION[1:2]
+    assert [found["rows"] for found in offline(client, WANTED[1])] == [VALIDATION[1:2]]
     server.faults.listings = 503
     model, other = ask(WANTED[0], SST2)
     plain(model, "org/tiny is not cached", "answers 503", FETCH_MODEL)

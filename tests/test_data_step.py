@@ -13,6 +13,7 @@ from analysis.memo import Memo
 from analysis.steps import data as step
 from analysis.steps.stored_examples import read_examples
 
+OFF = {"fine_tune": None}  # nothing is learnt
 ROWS = [{"sentence": f"sentence number {n}", "label": int(n % 3 == 0)} for n in range(30)]
 
 
@@ -22,7 +23,7 @@ def data(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     write(folder / "test.jsonl", ROWS)
-    write(folder / "train.jsonl", [{**row, "label": row["label"]} for row in reversed(ROWS)])
+    write(folder / "train.jsonl", ROWS[::-1])
     return folder
 
 
@@ -55,17 +56,12 @@ def stored(memo, record, what="training"):
     return read_examples(memo.objects, record[what]["object"])
 
 
-# ---------------------------------------------------------------- records
-
-
 def test_all_examples_of_a_file_are_stored_with_their_chance(memo, data):
     record = of_test(memo, chosen(data))
     assert stored(memo, record, "data") == ROWS
-    assert record["examples"] == 30
-    assert record["sample"] == ROWS[:3]
+    assert (record["examples"], record["sample"], len(record["revision"])) == (30, ROWS[:3], 12)
     assert record["chance"] == {"accuracy": pytest.approx(20 / 30)}  # the more frequent label
     assert record["best"] == {"accuracy": 1.0}
-    assert len(record["revision"]) == 12
 
 
 def test_so_many_as_the_study_asks_for_the_same_each_time(memo, data):
@@ -82,9 +78,8 @@ def test_so_many_as_the_study_asks_for_the_same_each_time(memo, data):
 def test_training_examples_are_kept_as_the_task_and_as_models_have_them(memo, data):
     record = of_training(memo, chosen(data))
     assert stored(memo, record, "data") == ROWS[::-1]
-    assert stored(memo, record) == [
-        {"first": row["sentence"], "label": row["label"]} for row in ROWS[::-1]
-    ]
+    kept = [{"first": row["sentence"], "label": row["label"]} for row in ROWS[::-1]]
+    assert stored(memo, record) == kept
     assert (record["labels"], record["examples"]) == (2, 30)
     few = chosen(data, model={"fine_tuning": {"examples": 5}})  # no more than are learnt from
     assert data_calls.training_examples(few, "sst2").arguments["count"] == 4096
@@ -95,10 +90,8 @@ def test_training_examples_are_kept_as_the_task_and_as_models_have_them(memo, da
 def test_training_texts_pairs_and_labels_of_a_users_own_task(memo, data):
     loaded = chosen(data, "sst2-text", model={"family": "encoder-decoder"})
     record = of_training(memo, loaded, "sst2-text")
-    first = stored(memo, record)[0]
-    assert first["source"] == "sst2 sentence: sentence number 29"
-    assert first["target"] == "negative"
-    assert record["labels"] is None
+    asked = {"source": "sst2 sentence: sentence number 29", "target": "negative"}
+    assert (stored(memo, record)[0], record["labels"]) == (asked, None)
     pairs = [{"sentence1": f"a {n}", "sentence2": f"b {n}", "label": n % 2} for n in range(4)]
     write(data / "train.jsonl", pairs)
     record = of_training(memo, chosen(data, "mrpc"), "mrpc")
@@ -115,15 +108,11 @@ def test_columns_have_the_names_that_the_study_gives(memo, data):
     assert of_test(memo, loaded)["sample"] == ROWS[:3]
 
 
-OFF = {"fine_tune": None}  # nothing is learnt
-
-
 def test_parts_of_one_file_share_nothing_and_leave_nothing_out(memo, data):
     loaded = chosen(data, train="test.jsonl", test_part=[0.8, 1.0], train_part=[0.0, 0.8])
     test, training = of_test(memo, loaded), of_training(memo, loaded)
-    whole = [stored(memo, record, "data") for record in (training, test)]
-    assert whole[0] + whole[1] == ROWS
-    assert len(whole[1]) == 6
+    learnt, held = (stored(memo, record, "data") for record in (training, test))
+    assert (learnt + held, len(held)) == (ROWS, 6)
 
 
 def test_stand_ins_are_stored_in_the_same_way(memo):
@@ -131,9 +120,6 @@ def test_stand_ins_are_stored_in_the_same_way(memo):
     test = step.stand_in_test(memo.objects, task_name="mrpc", count=6, seed=0)
     assert (record["revision"], record["labels"], test["examples"]) == ("stand-in", 2, 6)
     assert stored(memo, record, "data") != stored(memo, test, "data")
-
-
-# ---------------------------------------------------------------- keys
 
 
 def key(folder, **changes):
@@ -160,21 +146,17 @@ def test_a_copy_is_read_again_and_is_the_same_data(memo, data, tmp_path):
 
 
 def test_what_is_asked_of_the_file_is_in_the_key(data):
-    keys = {
-        key(data),
-        key(data, count=5),
-        key(data, test_part=[0.0, 0.5]),
-        key(data, test="train.jsonl", train=None, model=OFF),
-        key(data, columns={"sentence": "text"}),
-    }
+    keys = {key(data), key(data, count=5), key(data, test_part=[0.0, 0.5])}
+    keys.add(key(data, test="train.jsonl", train=None, model=OFF))
+    keys.add(key(data, columns={"sentence": "text"}))
     assert len(keys) == 5
 
 
 def test_the_folder_of_data_can_be_moved_by_the_environment(data, tmp_path, monkeypatch):
     loaded = chosen(data)
     monkeypatch.setenv(data_calls.FOLDER_VARIABLE, str(tmp_path / "there"))
-    where = data_calls.source(loaded, "sst2", "train")
-    assert where["path"] == str(tmp_path / "there" / "train.jsonl")
+    found = data_calls.source(loaded, "sst2", "train")["path"]
+    assert found == str(tmp_path / "there" / "train.jsonl")
 
 
 def test_a_hub_data_sets_key_has_its_commit():
@@ -182,31 +164,25 @@ def test_a_hub_data_sets_key_has_its_commit():
     own = {"name": "m", "family": "encoder-only", "source": "hub", "id": "o/m", "tasks": ["sst2"]}
     loaded = study.Study(**studies.tree(models=[own], examples={}), name="x")
     call = data_calls.test_examples(loaded, "sst2")
-    assert hub.revision in call.key
-    assert hub.path in call.key
+    assert (hub.revision in call.key, hub.path in call.key) == (True, True)
 
 
-# ---------------------------------------------------------------- what cannot be read
+WRONG = [
+    ([{"sentence": "x", "label": -1}], ["row 1", "label", "hidden"]),
+    ([*ROWS, {"sentence": "", "label": 0}], ["row 31", "sentence is empty"]),
+    ([{"sentence": None, "label": 0}, *ROWS], ["row 1", "sentence"]),
+    ([{"text": "x", "label": 0}], ["sentence", "text"]),
+    ([], ["test.jsonl", "empty"]),
+]
 
 
-@pytest.mark.parametrize(
-    ("rows", "says"),
-    [
-        ([{"sentence": "x", "label": -1}], ["row 1", "label", "hidden"]),
-        ([*ROWS, {"sentence": "", "label": 0}], ["row 31", "sentence is empty"]),
-        ([{"sentence": None, "label": 0}, *ROWS], ["row 1", "sentence"]),
-        ([{"text": "x", "label": 0}], ["sentence", "text"]),
-        ([], ["test.jsonl", "empty"]),
-    ],
-)
+@pytest.mark.parametrize(("rows", "says"), WRONG)
 def test_a_wrong_row_is_named_in_one_line(memo, data, rows, says):
     write(data / "test.jsonl", rows)
     with pytest.raises(RequestError) as caught:
         of_test(memo, chosen(data))
     message = str(caught.value)
-    assert "\n" not in message
-    for part in says:
-        assert part in message
+    assert [part for part in (*says, "\n") if part in message] == says, message
 
 
 def test_a_file_that_is_gone(data):

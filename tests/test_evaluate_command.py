@@ -14,19 +14,16 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from analysis import display, language, tasks
 
 COUNT = 40
-PAIRS = [
-    {key: pair[key] for key in ("sentence1", "sentence2", "label")}
-    for pair in language.paraphrase(COUNT, 3)
-]
+FIELDS = ("sentence1", "sentence2", "label")
+PAIRS = [{key: pair[key] for key in FIELDS} for pair in language.paraphrase(COUNT, 3)]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A folder with a tiny random classifier, a file of pairs and one that is none."""
     folder = tmp_path_factory.mktemp("evaluated")
-    shutil.copytree(
-        families.folder("google-bert/bert-base-uncased", "classification"), folder / "model"
-    )
+    model = families.folder("google-bert/bert-base-uncased", "classification")
+    shutil.copytree(model, folder / "model")
     (folder / "empty").mkdir()
     (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
     (folder / "halved.jsonl").write_text('{"sentence1": "a", "sentence2": "", "label": 1}')
@@ -54,10 +51,8 @@ def test_scores_are_those_of_scikit_learn_on_what_the_model_says_of_each_pair(pr
         for pair in PAIRS:
             read = tokenizer(pair["sentence1"], pair["sentence2"], return_tensors="pt")
             said.append(int(model(**read).logits.argmax()))
-    expected = {
-        "accuracy": sklearn.metrics.accuracy_score(labels, said),
-        "f1": sklearn.metrics.f1_score(labels, said, zero_division=0.0),
-    }
+    expected = {"accuracy": sklearn.metrics.accuracy_score(labels, said)}
+    expected["f1"] = sklearn.metrics.f1_score(labels, said, zero_division=0.0)
     metrics = found["metrics"]
     for metric, value in expected.items():
         assert metrics[metric]["value"] == pytest.approx(value, abs=1e-12)
@@ -71,8 +66,7 @@ def test_it_is_remembered_and_fewer_examples_are_another_question(project, monke
     """And progress goes to stderr: a script that reads the object is not disturbed by it."""
     monkeypatch.setattr(display, "_SECONDS_BEFORE_FIRST", 0.0)
     once, again = (asked(project, "model", "mrpc", "pairs", "--examples", "7") for _ in range(2))
-    assert json.loads(once.stdout)["examples"] == 7
-    assert again.stdout == once.stdout
+    assert (json.loads(once.stdout)["examples"], again.stdout) == (7, once.stdout)
     assert "model: evaluating 0 of" in once.stderr
     assert "evaluating" not in again.stderr
 
@@ -98,8 +92,7 @@ def test_what_does_not_fit_is_one_line_with_exit_status_2(project):
         line = one_line(done.stderr)
         assert all(part in line for part in says.split("|")), line
     done = request("evaluate", "model", folder=project)
-    assert done.returncode == 2
-    assert "--task" in one_line(done.stderr)
+    assert (done.returncode, "--task" in one_line(done.stderr)) == (2, True), done.stderr
 
 
 def test_tasks_are_listed_one_a_line(tmp_path):

@@ -1,5 +1,4 @@
-"""The step of evaluation: models are loaded whole, by form and type, and pruned in memory; what is
-remembered between variants changes no answer."""
+"""Models are loaded whole and pruned in memory; what is remembered changes no evaluation."""
 
 import functools
 import itertools
@@ -89,11 +88,6 @@ def evaluated(objects, kind, masks=None, **other):
     return {key: value for key, value in record.items() if key != "evaluate_seconds"}
 
 
-def alone(objects, kind, masks):
-    """With nothing remembered: nobody has asked for so much memory before."""
-    return evaluated(objects, kind, masks, memory_bytes=next(other_memory))
-
-
 def by_hand(objects, kind, masks):
     """The variant as a checkpoint of its own: the weights as pruning left them, saved."""
     folder = objects.open(checkpoint_of(objects, kind))
@@ -109,7 +103,8 @@ def by_hand(objects, kind, masks):
 @every_kind
 def test_variants_in_any_order_are_as_each_alone_and_as_pruning_left_them(objects, kind, loads):
     masks = [None, *(masks_of(objects, kind, seed, seed % 2) for seed in range(3))]
-    expected = [alone(objects, kind, one) for one in masks]
+    # with nothing remembered: nobody has asked for so much memory before
+    expected = [evaluated(objects, kind, one, memory_bytes=next(other_memory)) for one in masks]
     assert len(loads) == len(masks)
     for one, found in zip(masks[1:3], expected[1:3], strict=True):
         assert evaluated(objects, kind, checkpoint=by_hand(objects, kind, one)) == found
@@ -130,11 +125,10 @@ def size_of(objects, kind):
 def test_what_is_remembered_is_bounded_and_the_longest_unused_goes(objects, loads, monkeypatch):
     bounded = type(evaluation._remembered)(int(2.5 * size_of(objects, "bert")))
     monkeypatch.setattr(evaluation, "_remembered", bounded)
-    counted = []
-    for batch_size in (1, 2, 1, 3, 1, 2):  # 1 and 2, then 1 and 3, then 1 and 2
+    # 1 and 2, then 1 and 3, then 1 and 2
+    for batch_size, count in zip((1, 2, 1, 3, 1, 2), (1, 2, 2, 3, 3, 4), strict=True):
         evaluated(objects, "bert", batch_size=batch_size)
-        counted.append(len(loads))
-    assert counted == [1, 2, 2, 3, 3, 4]
+        assert len(loads) == count
 
 
 @every_kind
@@ -186,8 +180,7 @@ def test_only_answers_that_should_differ_are_called_collapsed(objects, kind):
     example = dict.fromkeys(described(KINDS[kind][0]).inputs, "the film")
     line = json.dumps(example | {"label": 0, "summary": "a"}) + "\n"
     record = evaluated(objects, kind, data=objects.put_bytes(line.encode() * 5))
-    assert record["collapsed"] == (kind != "gpt2")
-    assert record["examples"] == 5
+    assert (record["collapsed"], record["examples"]) == (kind != "gpt2", 5)
     assert not evaluated(objects, kind)["collapsed"]
 
 
@@ -227,10 +220,8 @@ def test_a_classifier_is_told_how_its_batches_are_padded(tmp_path, monkeypatch):
 
 
 def test_what_is_pruned_may_have_the_names_of_the_bare_model(tmp_path):
-    for case, prefix, matrix in (
-        ("gpt2", "transformer.", "h.0.attn.c_attn.weight"),
-        ("bart", "model.", "shared.weight"),
-    ):
+    of = {"gpt2": ("transformer.", "h.0.attn.c_attn.weight"), "bart": ("model.", "shared.weight")}
+    for case, (prefix, matrix) in of.items():
         path = saved(tmp_path / case, case) / FILE
         bare = {name.removeprefix(prefix): array for name, array in load_file(path).items()}
         save_file(bare, path, metadata={"format": "pt"})
@@ -278,8 +269,7 @@ def test_a_model_is_spread_over_gpus_with_whole_blocks_if_it_fits(tmp_path, monk
     folder, says = saved(tmp_path, "gpt2"), "does not fit into the memory of 2 GPUs"
     require_one_line(RunError, says, load_model, folder, "causal", "cuda")
     model, _ = load_model(folder, "causal", "cpu")
-    assert model.device.type == "cpu"
-    assert not plans
+    assert (model.device.type, plans) == ("cpu", [])
     size = sum(parameter.nbytes for parameter in model.parameters())
     memory.update({0: size // 2 + 6000, 1: size})
     load_model(folder, "causal", "cuda")

@@ -97,17 +97,14 @@ def test_its_file_is_understood_and_holds_each_parameter_once(model):
     with Reader(checkpoint) as reader:
         found = parameters(checkpoint, reader)
     assert not any(what.tied_to for what in found.weights.values())
-    own = {name_in(opened, state, name) for name in found.counted}
+    missing = {name for name, _ in opened.named_parameters()}
+    missing -= {name_in(opened, state, name) for name in found.counted}
     sines = {f"model.{stack}.embed_positions.weight" for stack in ("encoder", "decoder")}
-    missing = {name for name, _ in opened.named_parameters()} - own
     assert missing <= (sines if "pegasus" in model else set())
-
     record = profile(checkpoint)
-    assert record["not_understood"] == []
-    assert record["family"] == shape(model)["family"]
+    assert (record["not_understood"], record["family"]) == ([], shape(model)["family"])
     counted = record["scopes"]["model"]["statistics"]["parameters"]
     assert counted == sum(array.size for array in weights.values())
-
     config, shapes = shape(model)["config"], {name: a.shape for name, a in weights.items()}
     if config.get("is_gated_act"):
         with pytest.raises(RequestError, match="gated"):
@@ -129,8 +126,7 @@ def test_masks_a_file_and_non_zeros_answer_the_same(model, form, tmp_path):
     stored = families.folder(model, form)
     write_in_place_of(stored, tmp_path / "whole", applied(read_weights(stored), pruned))
     whole, _ = families.opened(tmp_path / "whole", form)
-    before = families.answers(opened, tokenizer, form)
-    exactly = {"rtol": 0, "atol": 0}
+    before, exactly = families.answers(opened, tokenizer, form), {"rtol": 0, "atol": 0}
     torch.testing.assert_close(families.answers(whole, tokenizer, form), before, **exactly)
     sparse = copy.deepcopy(opened)
     assert len(sparsify(sparse, always(TILED_CSR))) >= len(masks)
@@ -185,7 +181,6 @@ def test_sparsegpt_halves_every_matrix_and_heads_and_neurons_go(model, tmp_path)
         assert mask.sum() == pytest.approx(mask.size / 2, abs=mask.shape[0])
         assert np.isfinite(found.values[name]).all()
         assert not found.values[name][~mask].any()
-
     config = json.loads((families.folder(model) / "config.json").read_text())
     moments = moments_of(calibration, projections(naming.weights(weights)))
     smaller = remove_units(weights, config, moments, 0.3)

@@ -1,5 +1,4 @@
-"""Each claim of the paper flips with the results, at the border of its rule, and says nothing where
-a study cannot tell: findings.yml has the cases."""
+"""Each claim flips with the results, or says nothing where none can tell: see findings.yml."""
 
 import re
 from pathlib import Path
@@ -124,8 +123,6 @@ def collapsed(variant, **conditions):
     one = put("quality", {"collapsed": True}, variant=variant, **conditions)
     return both(put("quality", {"collapsed": False}), one)
 
-
-# ---------------------------------------------------------------- claims
 
 CONTESTED = {  # claim: the two series, whether the first is to be better, what it takes
     "inputs-help": ("wanda", "magnitude-row", True, ["wanda/one-shot", "magnitude-row/"]),

@@ -39,8 +39,7 @@ def test_a_study_has_the_models_benchmarks_and_levels_of_the_homework(name):
     for task, count in loaded.examples.items():  # no more than the data sets have
         assert count <= MOST.get(task, WMT)
     for model in loaded.models:
-        assert model.source == "hub"
-        assert not model.remote_code
+        assert (model.source, model.remote_code) == ("hub", False)
         tuning = model.fine_tuning or loaded.fine_tuning
         assert 1e-6 <= tuning.learning_rate <= 2e-4  # such models bear no more
         assert (tuning.epochs, tuning.examples) == (3, "all")
@@ -82,10 +81,8 @@ def test_an_optional_model_is_off_and_turned_on_by_what_stands_there(tmp_path):
         path = studies.to_file(tmp_path, text("medium").replace(off, off.replace("false", "true")))
         if name == "pangu-2.6b":
             studies.refused_saying(path, ["remote_code", "40 digits", "revision"])
-            before, pinned = (
-                Path(path).read_text(encoding="utf-8"),
-                f"revision: {'1a' * 20}  # pinned",
-            )
+            before = Path(path).read_text(encoding="utf-8")
+            pinned = f"revision: {'1a' * 20}  # pinned"
             assert before.count("revision: main      # pin it") == 1
             studies.to_file(tmp_path, before.replace("revision: main      # pin it", pinned))
         loaded = study.load(path)

@@ -33,17 +33,15 @@ def test_nothing_fails(finished):
 def test_every_benchmark_of_every_model_has_scores_at_each_level(finished):
     chosen, tables = finished
     merged = tables["quality"].merge(tables["variants"], on="variant", suffixes=("", "_variant"))
-    found = {
-        (row.model, row.task, row.protocol, row.sparsity, row.metric) for row in merged.itertuples()
-    }
+    fields = ["model", "task", "protocol", "sparsity", "metric"]
+    found = {*merged[fields].itertuples(index=False, name=None)}
     protocols = [("", 0.0), *((protocol, 0.5) for protocol in chosen.protocols)]
-    assert found == {
-        (model.name, task, protocol, sparsity, metric)
-        for model in chosen.models
-        for task in model.tasks
-        for protocol, sparsity in protocols
-        for metric in tasks.task(task).metrics
-    }
+    expected = {
+        (model.name, task, *protocol, metric)
+        for model in chosen.models for task in model.tasks
+        for protocol in protocols for metric in tasks.task(task).metrics
+    }  # fmt: skip
+    assert found == expected
     assert merged["examples"].gt(0).all()
 
 
@@ -52,8 +50,7 @@ def test_every_model_has_a_profile_and_histograms(finished):
     names = [model.name for model in chosen.models]
     for table in ("models", "profile", "profile_scopes"):
         assert list(dict.fromkeys(tables[table]["model"])) == names
-    shown = {variant.split("/")[0] for variant in tables["histogram"]["variant"]}
-    assert shown == set(names)
+    assert {variant.split("/")[0] for variant in tables["histogram"]["variant"]} == set(names)
     assert set(tables["models"]["source"]) == {"replica"}
 
 
@@ -78,8 +75,7 @@ def test_masks_are_kept_in_training(finished):
         return
     kept = recovery[recovery["masks_kept"].astype(bool)]
     assert (kept["zeros"] >= kept["removed"]).all()
-    assert len(kept) == 6
-    assert len(recovery) == 7  # once without masks
+    assert (len(kept), len(recovery)) == (6, 7)  # once without masks
 
 
 def test_published_scores_are_those_of_its_models(finished):
@@ -88,9 +84,5 @@ def test_published_scores_are_those_of_its_models(finished):
     for row in tables["published"].itertuples():
         known = tasks.task(row.task).published[ids[row.model]][row.metric]
         assert (row.value, row.source) == (known.value, known.source)
-    expected = sum(
-        len(tasks.task(task).published.get(model.id, {}))
-        for model in chosen.models
-        for task in model.tasks
-    )
-    assert len(tables["published"]) == expected
+    of = [(tasks.task(task), model.id) for model in chosen.models for task in model.tasks]
+    assert len(tables["published"]) == sum(len(task.published.get(id_, {})) for task, id_ in of)

@@ -24,7 +24,6 @@ from analysis.models.weights import weights_sha256
 from analysis.steps.quantised import quantise_checkpoint
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("error")]
-
 NAME = "encoder.layer.0.output.dense.weight"
 # matrices of heads that are not tied to an embedding
 HEADS = {"Llama": "lm_head.weight", "Roberta": "lm_head.dense.weight"}
@@ -74,8 +73,7 @@ def test_codes_are_the_weights_rounded_to_their_channels_scale(weight):
         assert coded == [round(value / float(scale)) for value in row]
     assert facts == {"output_axis": {NAME: 0}}
     back = int8.plain(tensors, facts)
-    assert [*back] == [NAME]
-    assert back[NAME].dtype == np.float32
+    assert {name: array.dtype for name, array in back.items()} == {NAME: np.float32}
     error = np.abs(back[NAME].astype(np.float64) - weight)
     # half a scale, and float32's own rounding
     assert (error <= scales[:, None].astype(np.float64) * (0.5 + 127 * 2**-23)).all()
@@ -106,10 +104,9 @@ def test_a_head_that_alone_holds_the_tied_matrix_stays():
     block = {"model.layers.0.mlp.up_proj.weight": np.ones((2, 2), np.float32)}
     head = {"lm_head.weight": np.ones((5, 2), np.float32)}
     other, same = ({"model.embed_tokens.weight": np.full((5, 2), n, np.float32)} for n in (0, 1))
-    assert int8.quantisable(block | head) == [*block]
-    assert int8.quantisable(block | head | other) == ["lm_head.weight", *block]
-    assert int8.quantisable(block | head | same) == [*block]
-    assert int8.quantisable(head | same) == []
+    given = block | head, block | head | other, block | head | same, head | same
+    expected = [[*block], ["lm_head.weight", *block], [*block], []]
+    assert [int8.quantisable(weights) for weights in given] == expected
 
 
 @pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)
@@ -143,8 +140,7 @@ def test_a_quantised_model_runs_its_files_codes_nearly_as_the_float_one(objects,
     assert not loaded.training
     head, embedding = loaded.get_output_embeddings(), loaded.get_input_embeddings()
     if architecture not in ("Llama", "DebertaV2"):  # tied, it stays so, and float
-        assert type(head) is torch.nn.Linear
-        assert head.weight is embedding.weight
+        assert (type(head), head.weight is embedding.weight) == (torch.nn.Linear, True)
         assert torch.equal(embedding.weight, whole.get_input_embeddings().weight)
     for beams in (1, 3) if "MaskedLM" not in type(whole).__name__ else ():
         asked = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False, "num_beams": beams}
@@ -170,8 +166,7 @@ def test_the_base_models_prefix_does_not_matter(objects, tmp_path):
     tensors["score.weight"] = whole.score.weight.detach().numpy()
     save_file(tensors, tmp_path / "model.safetensors")
     loaded = opened(tmp_path, whole)
-    assert len(layers(loaded)) == 8
-    assert type(loaded.score) is torch.nn.Linear
+    assert (len(layers(loaded)), type(loaded.score)) == (8, torch.nn.Linear)
 
 
 def test_a_second_quantising_and_another_device_are_refused(objects):

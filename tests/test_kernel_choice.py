@@ -32,15 +32,12 @@ def measured(monkeypatch):
 
 def test_the_fastest_is_chosen_unless_dense_is_hardly_slower(measured):
     for seconds, chosen in (
-        (FAST, TILED_CSR),
-        ({**FAST, TORCH_CSR: 0.5}, TORCH_CSR),
+        (FAST, TILED_CSR), ({**FAST, TORCH_CSR: 0.5}, TORCH_CSR),
         ({DENSE: 1.0, TORCH_CSR: 2.0, TILED_CSR: 3.0}, DENSE),
-        ({DENSE: 1.0, TILED_CSR: 0.79}, TILED_CSR),
-        ({DENSE: 1.0, TILED_CSR: 0.8}, DENSE),
+        ({DENSE: 1.0, TILED_CSR: 0.79}, TILED_CSR), ({DENSE: 1.0, TILED_CSR: 0.8}, DENSE),
         ({DENSE: 1.0, TILED_CSR: 0.99, TORCH_CSR: 0.98}, DENSE),
-        ({DENSE: 1.0}, DENSE),
-        ({DENSE: 0.0, TILED_CSR: 0.0}, DENSE),
-    ):
+        ({DENSE: 1.0}, DENSE), ({DENSE: 0.0, TILED_CSR: 0.0}, DENSE),
+    ):  # fmt: skip
         measured.seconds = seconds
         assert Chooser()(MATRIX, None, 4) == chosen, seconds
 
@@ -80,10 +77,8 @@ def test_what_decides_the_time_is_another_measurement(measured, monkeypatch):
     assert len(measured.calls) == len(asked)
     threads = torch.get_num_threads()
     for place, name, value in (
+        *((module, "__version__", "0.0") for module in (torch, choice.numba, choice.llvmlite)),
         (torch, "get_num_threads", lambda: threads + 1),
-        (torch, "__version__", "0.0"),
-        (choice.numba, "__version__", "0.0"),
-        (choice.llvmlite, "__version__", "0.0"),
         (choice.pool, "kind", lambda: "others"),
         (choice.machine, "identity", lambda: {"processor": "another"}),
         (choice.code, "digest", lambda modules: "another"),
@@ -115,24 +110,17 @@ def test_what_was_measured_is_remembered_beyond_the_process(measured, tmp_path):
 def test_a_damaged_memory_is_replaced_and_one_that_cannot_be_written_done_without(
     measured, tmp_path
 ):
-    memory = tmp_path / "kernels.json"
-    for content in (
-        b"", b"{", b"null", b"[]", b"3", b'"text"', b"\xff\xfe\x00", b"\0" * 100, b"[" * 100_000,
-    ):  # fmt: skip
+    memory, odd = tmp_path / "kernels.json", (b"\xff\xfe\x00", b"\0" * 100, b"[" * 100_000)
+    for content in (b"", b"{", b"null", b"[]", b"3", b'"text"', *odd):
         memory.write_bytes(content)
         measured.calls.clear()
-        for _ in range(2):
-            assert Chooser(memory)(MATRIX, None, 4) == TILED_CSR
+        assert [Chooser(memory)(MATRIX, None, 4) for _ in range(2)] == [TILED_CSR] * 2
         assert len(measured.calls) == 1, content[:8]
     for place in (tmp_path, memory / "kernels.json"):  # a folder, and in no folder
         chooser = Chooser(place)
         assert chooser(MATRIX, None, 4) == chooser(MATRIX, None, 4) == TILED_CSR
     assert len(measured.calls) == 3
-
-
-def test_a_damaged_entry_is_measured_again(measured, tmp_path):
-    memory = tmp_path / "kernels.json"
-    Chooser(memory)(MATRIX, None, 4)
+    # and a damaged entry is measured again
     (key,) = json.loads(memory.read_text())
     for seconds in (
         *(None, 3, "fast", [], {}, {TILED_CSR: 1.0}, {DENSE: None}, {DENSE: "1"}),

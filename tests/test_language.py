@@ -36,12 +36,9 @@ for name in {list(FIELDS)}:
 
 
 def test_generators_do_not_depend_on_the_process():
-    one, other = (
-        subprocess.check_output(
-            [sys.executable, "-c", DIGESTS], env={**os.environ, "PYTHONHASHSEED": seed}
-        ).splitlines()
-        for seed in ("1", "2")
-    )
+    command = [sys.executable, "-c", DIGESTS]
+    environments = ({**os.environ, "PYTHONHASHSEED": seed} for seed in ("1", "2"))
+    one, other = (subprocess.check_output(command, env=env).splitlines() for env in environments)
     assert one == other
     assert len(set(one)) == 8
 
@@ -87,14 +84,12 @@ def test_lexicon_is_consistent_and_makes_many_words_and_short_texts():
 
 
 # "the old dog barks" has two derivations, one of them through an adjective inside the noun.
-AMBIGUOUS = Grammar(
-    {
-        "s": lambda: [(3, (("noun",), "barks", ".")), (1, ("the old", ("noun",), "."))],
-        "noun": lambda: [(1, ("the old dog",)), (1, ("the", ("old",), "dog")), (2, ("dog",))],
-        "old": lambda: [(1, ("old",)), (1, ("young",))],
-    },
-    ("s",),
-)
+RULES = {
+    "s": lambda: [(3, (("noun",), "barks", ".")), (1, ("the old", ("noun",), "."))],
+    "noun": lambda: [(1, ("the old dog",)), (1, ("the", ("old",), "dog")), (2, ("dog",))],
+    "old": lambda: [(1, ("old",)), (1, ("young",))],
+}
+AMBIGUOUS = Grammar(RULES, ("s",))
 
 
 def derivations(grammar: Grammar, parts: Parts):
@@ -188,16 +183,12 @@ NOUN = r"(?:the )?(?:(?P<{0}_adjective>[a-z]+) )?(?P<{0}>{1})"
 
 def meaning(text: str) -> tuple:
     """Who did what to whom, where, when: the first of all synonyms, whatever the word order."""
-    found = filter(None, (meaning_in(topic, text) for topic in TOPICS.values()))
-    return next(found)
+    return next(filter(None, (meaning_in(topic, text) for topic in TOPICS.values())))
 
 
 def meaning_in(topic: Topic, text: str) -> tuple | None:
-    names = {
-        name: entry.names[0]
-        for entry in (*topic.people.values(), *topic.things.values())
-        for name in entry.names
-    }
+    entries = (*topic.people.values(), *topic.things.values())
+    names = {name: entry.names[0] for entry in entries for name in entry.names}
     statement = text.rstrip(".")
     if statement.split()[0] not in names:
         statement = statement[0].lower() + statement[1:]
@@ -238,9 +229,7 @@ def test_paraphrases_mean_the_same_and_the_others_do_not():
 
 def headline_by_reading(document: str) -> str:
     """The headline, made from the article's sentences alone."""
-    sentences = [
-        s for s in re.findall(r"[^.]+\.", document) if not s.strip().startswith("Last year")
-    ]
+    sentences = (s for s in re.findall(r"[^.]+\.", document) if s.strip()[:9] != "Last year")
     town, lead = next((t, s.strip()) for s in sentences for t in TOWNS if re.search(rf"\b{t}\b", s))
     lead = lead.replace(f" of {town}", "").replace(f"In {town}, ", "")
     topic, who, verb, whom, _, _, negated, _, when = meaning(lead)
@@ -267,6 +256,7 @@ def ending_by_reading(document: str, topic: str, when: str) -> str:
 
 def test_headlines_follow_from_the_articles():
     for example in language.headline(1000, 14):
-        assert headline_by_reading(example["document"]) == example["summary"], example
-        assert 5 <= len(example["summary"].split()) <= 10
-        assert 1 <= example["document"].count(".") <= 4
+        document, summary = example["document"], example["summary"]
+        assert headline_by_reading(document) == summary, example
+        assert 5 <= len(summary.split()) <= 10
+        assert 1 <= document.count(".") <= 4

@@ -30,8 +30,7 @@ MB = 1 << 20
 
 
 def test_the_identity_is_plain_and_the_same_each_time():
-    identity = machine.identity()
-    assert identity == machine.identity()
+    assert (identity := machine.identity()) == machine.identity()
     assert identity.keys() == {"processor", "cores", "architecture", "accelerator"}
     assert all(isinstance(value, str | int) and value for value in identity.values())
     assert identity["cores"] == os.cpu_count()
@@ -41,7 +40,6 @@ def test_the_identity_is_plain_and_the_same_each_time():
 
 
 def hold(megabytes):
-    """Touch that much memory, hold it for a moment, and let it go."""
     arrays = kept(megabytes)
     time.sleep(0.1)
     return len(arrays)
@@ -55,25 +53,20 @@ def test_the_peak_is_what_was_held_at_most():
     ballast = kept(128)  # does not count
     freed = kept(32, 8192)[::512]  # what lay between is there to be used again, and counts if it is
     for what, expected, function, prepare in (
-        ("nothing", 0, lambda: 1, None),
-        ("little", 16, lambda: hold(16), None),
-        ("much", 200, lambda: hold(200), None),
+        ("nothing", 0, lambda: 1, None), ("little", 16, lambda: hold(16), None),
+        ("much", 200, lambda: hold(200), None), ("the result", 32, lambda: kept(32), None),
         ("two in turn", 64, lambda: hold(64) * hold(32), None),
-        ("the result", 32, lambda: kept(32), None),
         ("small blocks", 33, lambda: len(kept(32, 8192)) // 8192, None),
         # what was prepared counts, its making does not
         ("prepared", 48, lambda held: hold(16) * held[0][-1], lambda: kept(32 * hold(96))),
-    ):
+    ):  # fmt: skip
         result, peak = peak_of(function, prepare)
         assert np.all(np.asarray(result) == 1), what
-        assert peak == pytest.approx(expected * MB, abs=6 * MB), what
-        assert peak >= 0
+        assert 0 <= peak == pytest.approx(expected * MB, abs=6 * MB), what
     assert ballast[0][0] == freed[0][0] == 1
 
 
-class StrangeError(Exception):
-    """An error that cannot be made again from its arguments alone, as those of some libraries."""
-
+class StrangeError(Exception):  # cannot be made again from its arguments alone
     def __init__(self, place, what):
         super().__init__(f"{place}: {what}")
 
@@ -105,36 +98,30 @@ def hold_lock(lock, entered, seconds=0.0):
 
 
 def enters(lock):
-    """Tells that a thread has the lock for which it waits."""
-    entered = threading.Event()
-    threading.Thread(target=hold_lock, args=(lock, entered), daemon=True).start()
-    return entered
+    threading.Thread(target=hold_lock, args=(lock, it := threading.Event()), daemon=True).start()
+    return it
 
 
 def test_a_timing_and_anything_else_wait_for_each_other_and_ordinary_steps_do_not():
     for first, second in ((alone, alone), (alone, beside_others), (beside_others, alone)):
         with first():
-            entered = enters(second)
-            assert not entered.wait(0.1)
+            assert not (entered := enters(second)).wait(0.1)
         assert entered.wait(60)
     with beside_others():
         assert enters(beside_others).wait(60)
     with pytest.raises(ValueError, match="failed"), alone():
         raise ValueError("failed")
     assert enters(alone).wait(60)  # a failing step lets the machine go, and so does a killed one
-    fork = multiprocessing.get_context("fork")
-    held = fork.Event()
+    held = (fork := multiprocessing.get_context("fork")).Event()
     child = fork.Process(target=hold_lock, args=(alone, held, 600))
     child.start()
     assert held.wait(60)
-    entered = enters(alone)
-    assert not entered.wait(0.1)
+    assert not (entered := enters(alone)).wait(0.1)
     child.kill()
     assert entered.wait(60)
 
 
 def gauged(megabytes):
-    """The peak of a gauge while so much was held, and let go again."""
     gauge = Gauge()
     kept(megabytes)
     return gauge.peak().memory_bytes
@@ -155,8 +142,8 @@ def test_a_gauge_sees_what_was_held_since_it_was_made_here_or_by_a_child():
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), max_size=8))
 def test_the_largest_peak_and_the_first_that_had_it_are_kept(peaks):
     noted = Needs()
-    for number, (memory, gpu) in enumerate(peaks):
-        noted.note(str(number), Peak(memory, gpu))
+    for number, peak in enumerate(peaks):
+        noted.note(str(number), Peak(*peak))
     found = noted.described(5, 1.25)
     assert (found["disk_bytes"], found["seconds"]) == (5, 1.2)
     for kind, values in (("memory", [m for m, _ in peaks]), ("gpu", [g for _, g in peaks])):
@@ -227,17 +214,16 @@ def test_a_rehearsal_has_a_whole_batch_of_every_training():
     own = {"id": "org/own", "tasks": ["sst2"], "fine_tune": ["sst2"]}
     for size in (8, 64, 200):
         batch = {"batch_size": size}
-        assert data_calls.rehearsed_count(chosen(own, fine_tuning=batch)) == max(64, size)
-        assert data_calls.rehearsed_count(chosen(own | {"fine_tuning": batch})) == max(64, size)
+        found = [chosen(own, fine_tuning=batch), chosen(own | {"fine_tuning": batch})]
         for what in ("training", "gradual"):
             recovery = {"tasks": ["sst2"], "sparsities": [0.5], what: batch}
-            study_of = chosen(own, protocols=["one-shot", "fine-tuned"], recovery=recovery)
-            assert data_calls.rehearsed_count(study_of) == max(64, size), what
+            found.append(chosen(own, protocols=["one-shot", "fine-tuned"], recovery=recovery))
+        assert [data_calls.rehearsed_count(each) for each in found] == [max(64, size)] * 4
 
 
 def test_published_scores_do_not_stand_beside_those_on_own_files(tmp_path):
     model = {"id": "openai-community/gpt2", "tasks": ["wikitext2"]}
     own = {"data": {"wikitext2": {"test": str(tmp_path / "own.txt")}}}
-    for more, expected in (({}, True), (own, False)):
-        task = tasks.task("wikitext2")
-        assert bool(rows._published(chosen(model, **more), "wikitext2", task)) == expected
+    task = "wikitext2", tasks.task("wikitext2")
+    assert rows._published(chosen(model), *task)
+    assert not rows._published(chosen(model, **own), *task)

@@ -24,9 +24,8 @@ from analysis.storage.reading import opened
 
 LEVELS = [0.10, 0.50, 0.90, 0.95, 0.99]
 SHA = "0123456789abcdef" * 4
-floats32 = st.one_of(
-    st.floats(width=32, allow_nan=False, allow_infinity=False),
-    st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, 2e-45, 3.4e38, 0.5]),  # ties, neighbours
+floats32 = st.floats(width=32, allow_nan=False, allow_infinity=False) | st.sampled_from(
+    [0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, 2e-45, 3.4e38, 0.5]  # ties, neighbours
 )
 
 
@@ -53,8 +52,7 @@ def assert_as_by_sorting(weights, levels):
     for sparsity, found in zip(levels, smallest_magnitudes(weights, levels), strict=True):
         masks, threshold = by_sorting(weights, sparsity)
         assert (found.sparsity, found.threshold) == (sparsity, threshold)
-        assert list(found.masks) == sorted(weights)
-        assert len(found.masks) == len(weights)
+        assert (list(found.masks), len(found.masks)) == (sorted(weights), len(weights))
         for name, mask in masks.items():
             np.testing.assert_array_equal(found.masks[name], mask, strict=True)
 
@@ -64,9 +62,7 @@ def assert_as_by_sorting(weights, levels):
     weights=st.dictionaries(
         st.text(min_size=1, max_size=3), arrays(np.float32, (0, 3), 5, floats32), min_size=1
     ),
-    levels=st.lists(
-        st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=4
-    ),
+    levels=st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=4),
 )
 def test_selection_is_that_of_a_stable_sort_at_each_level(weights, levels):
     """So exactly round(s·N) go, and among equals the first by name and position."""
@@ -95,8 +91,9 @@ def test_masks_are_those_of_torch_where_nothing_is_tied():
         parts = [(model, name) for name in weights]
         prune.global_unstructured(parts, prune.L1Unstructured, amount=found.sparsity)
         for name, mask in model.named_buffers():
-            expected = mask.numpy() == 1
-            np.testing.assert_array_equal(found.masks[name.removesuffix("_mask")], expected)
+            np.testing.assert_array_equal(
+                found.masks[name.removesuffix("_mask")], mask.numpy() == 1
+            )
 
 
 def test_halves_round_to_even_and_other_types_than_float32_are_refused():
@@ -128,11 +125,7 @@ def grouped_by_sorting(saliency, pattern):
     return keep
 
 
-@given(
-    saliency=arrays(np.float32, (2, 2), 20, floats32),
-    kept=st.integers(1, 8),
-    more=st.integers(1, 8),
-)
+@given(arrays(np.float32, (2, 2), 20, floats32), st.integers(1, 8), st.integers(1, 8))
 def test_groups_keep_what_sorting_keeps(saliency, kept, more):
     """Exactly N of each whole group, and all of what is left over at the end of a row."""
     pattern = Pattern(kept, kept + more)
@@ -147,8 +140,7 @@ def test_views_are_taken_like_their_copies_and_pieces_are_all_rows_once_and_in_o
         np.testing.assert_array_equal(keep, grouped_by_sorting(view, Pattern(2, 4)))
         assert_as_by_sorting({"x": view}, LEVELS)
     for rows in range(200):
-        found = [row for piece in pieces(rows) for row in range(rows)[piece]]
-        assert found == list(range(rows))
+        assert [n for piece in pieces(rows) for n in range(rows)[piece]] == list(range(rows))
 
 
 def test_groups_lie_along_the_inputs_whichever_way_a_matrix_is_stored():
@@ -157,11 +149,10 @@ def test_groups_lie_along_the_inputs_whichever_way_a_matrix_is_stored():
     stack = np.random.default_rng(1).standard_normal((3, 5, 8)).astype(np.float32)
     scope = Scope({"linear": weight, "conv": weight.T, "experts": stack}, frozenset({"conv"}))
     for pattern in (Pattern(2, 4), Pattern(4, 8), Pattern(1, 4)):
+        own, experts = (grouped_by_sorting(array, pattern) for array in (weight, stack))
         masks = keep_largest_by_group(scope, pattern)
-        expected = grouped_by_sorting(weight, pattern)
-        np.testing.assert_array_equal(masks["linear"], expected)
-        np.testing.assert_array_equal(masks["conv"], expected.T)
-        np.testing.assert_array_equal(masks["experts"], grouped_by_sorting(stack, pattern))
+        for name, expected in (("linear", own), ("conv", own.T), ("experts", experts)):
+            np.testing.assert_array_equal(masks[name], expected)
 
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)
@@ -178,9 +169,8 @@ def test_masks_and_the_values_they_keep_come_back(tmp_path_factory, masks, dtype
     path = tmp_path_factory.getbasetemp() / "valued"
     choices = np.array([0.0, -0.0, np.nan, 1.5], dtype)
     generator = np.random.default_rng(seed)
-    values = {name: generator.choice(choices, mask.shape) for name, mask in masks.items()}
-    if seed % 2:  # the last mask has no values
-        values = dict(list(values.items())[:-1])
+    valued = list(masks)[: -1 if seed % 2 else None]  # the last mask may have no values
+    values = {name: generator.choice(choices, masks[name].shape) for name in valued}
     values["bias:"] = generator.choice(choices, 5)
     made = set()
     for _ in range(2):  # a file's digest is part of what is remembered of a variant
@@ -191,12 +181,10 @@ def test_masks_and_the_values_they_keep_come_back(tmp_path_factory, masks, dtype
     with opened(path) as stored:
         assert stored.metadata["weights_sha256"] == SHA
     back = read_pruned(path)
-    assert list(back.masks) == sorted(masks)
-    assert len(back.masks) == len(masks)
+    assert (list(back.masks), len(back.masks)) == (sorted(masks), len(masks))
     for name, mask in masks.items():
         np.testing.assert_array_equal(back.masks[name], mask, strict=True)
-    assert back.values.keys() == values.keys()
-    assert len(back.values) == len(values)
+    assert (back.values.keys(), len(back.values)) == (values.keys(), len(values))
     for name, value in values.items():
         kept = np.where(masks[name], value, dtype(0)) if name in masks else value
         assert back.values[name].shape == value.shape
@@ -218,11 +206,8 @@ def test_files_and_what_is_read_take_a_bit_a_weight_and_what_is_kept(tmp_path):
     values = np.ones((1000, 800), np.float32)
     write_pruned(path, Pruned({"a": mask}, {"a": values, "b": values[0]}), SHA)
     tracemalloc.start()
-    try:
-        back = read_pruned(path)
-        held, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    back, (held, _) = read_pruned(path), tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     assert held < mask.size / 8 + 4 * mask.sum() + 4 * 800 + 50_000
     assert ["a" in back.masks, "b" in back.masks] == [True, False]
     assert number_kept(path) == {"a": mask.sum(), "b": 800}
@@ -244,8 +229,7 @@ def test_applying_keeps_every_bit_of_what_is_kept_and_type_shape_and_inputs():
         assert weights["a"].tobytes() == values.astype(dtype).tobytes()
         changed = {"a": np.arange(6, dtype=dtype).reshape(2, 3), "b": np.full(2, 3, dtype)}
         left = applied(weights, Pruned({"a": mask}, changed))
-        np.testing.assert_array_equal(left["a"], [[0, 1, 2], [0, 0, 5]])
-        np.testing.assert_array_equal(left["b"], [3, 3])
+        assert (left["a"].tolist(), left["b"].tolist()) == ([[0, 1, 2], [0, 0, 5]], [3, 3])
 
 
 def test_what_fits_no_tensor_is_refused_by_name():
@@ -279,10 +263,9 @@ def test_inputs_that_no_kept_weight_reads_are_counted_along_the_right_axis():
     mask = np.ones((4, 6), bool)
     mask[:, :3] = False  # three of the inputs of a matrix [out, in], none of one [in, out]
     assert unheard_inputs({"bert.encoder.layer.0.intermediate.dense.weight": mask}) == 0.5
-    by_input = {"h.0.mlp.c_fc.weight": mask, "h.0.attn.c_proj.weight": mask[:2]}
-    assert unheard_inputs(by_input) == 0.0
-    by_input["h.0.mlp.c_fc.weight"] = np.zeros((4, 6), bool)
-    assert unheard_inputs(by_input) == 0.5
+    for own, expected in ((mask, 0.0), (np.zeros((4, 6), bool), 0.5)):
+        by_input = {"h.0.mlp.c_fc.weight": own, "h.0.attn.c_proj.weight": mask[:2]}
+        assert unheard_inputs(by_input) == expected
     assert unheard_inputs({"bert.embeddings.word_embeddings.weight": mask}) is None
 
 
@@ -296,9 +279,8 @@ totals = st.floats(0, MOST)
 
 def problems(names, most, **sizes):
     """Numbers of weights and measured losses, by group."""
-    grouped = st.dictionaries(
-        st.sampled_from(names), st.tuples(st.integers(1, most), curves), **sizes
-    )
+    pairs = st.tuples(st.integers(1, most), curves)
+    grouped = st.dictionaries(st.sampled_from(names), pairs, **sizes)
     return grouped.map(lambda g: [{name: pair[i] for name, pair in g.items()} for i in (0, 1)])
 
 
@@ -307,11 +289,8 @@ def under(points):
     known = [(0.0, 0.0), *sorted(points)]
     rise = known[-1][1] / known[-1][0]
     known.append((MOST, known[-1][1] + BEYOND * max(rise, FLAT) * (MOST - known[-1][0])))
-    return lambda x: min(
-        a[1] + (b[1] - a[1]) * (x - a[0]) / (b[0] - a[0])
-        for a, b in itertools.combinations(known, 2)
-        if a[0] <= x <= b[0]
-    )
+    lines = [(*a, *b) for a, b in itertools.combinations(known, 2)]
+    return lambda x: min(y + (v - y) * (x - t) / (u - t) for t, y, u, v in lines if t <= x <= u)
 
 
 def predicted(losses, shares):
@@ -330,9 +309,8 @@ def test_shares_make_exactly_the_total_and_lose_no_more_than_the_same_for_all(pr
     sizes, losses = problem
     for sparsity in pair:
         shares = allocate(sizes, losses, sparsity)
-        assert shares.keys() == sizes.keys()
         total = sum(sizes[name] * shares[name] for name in sizes) / sum(sizes.values())
-        assert total == pytest.approx(sparsity, abs=1e-9)
+        assert (shares.keys(), total) == (sizes.keys(), pytest.approx(sparsity, abs=1e-9))
         assert all(0 <= share <= MOST + 1e-12 for share in shares.values())
         assert predicted(losses, shares) <= predicted(losses, dict.fromkeys(sizes, sparsity)) + NEAR
         assert_exact(counts(sizes, shares, sparsity), sizes, sparsity)
@@ -370,10 +348,8 @@ def test_a_total_that_cannot_be_is_refused():
 
 
 @given(
-    tensors=st.lists(
-        st.tuples(st.one_of(st.integers(1, 5), st.integers(1, 5000)), st.floats(0, 1)), min_size=1
-    ),
-    sparsity=st.floats(0, 1),
+    st.lists(st.tuples(st.integers(1, 5) | st.integers(1, 5000), st.floats(0, 1)), min_size=1),
+    st.floats(0, 1),
 )
 def test_counts_are_exact_and_within_one_of_the_share_where_all_share_alike(tensors, sparsity):
     sizes = {f"{i:02d}": size for i, (size, _) in enumerate(tensors)}

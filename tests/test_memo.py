@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import functools
 import itertools
 import json
 import multiprocessing
@@ -25,6 +26,12 @@ from analysis.memo import Call, Memo, objects_in
 
 ROOT = Path(__file__).parents[1]
 FORK = multiprocessing.get_context("fork")
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+RECORDS = st.recursive(PLAIN, lambda x: st.lists(x, max_size=3)
+                       | st.dictionaries(st.text(), x, max_size=3), max_leaves=8)  # fmt: skip
+# nothing, and pickles of None, a list, a number, bytes and a word
+NO_RECORDS = [b"", b"N.", b"\x80\x04]\x94.", b"\x80\x04K\x01.", b"\x80\x04C\x03a\nb."]
+NO_RECORDS += [b"\x80\x04\x8c\x05hello."]
 
 
 @pytest.fixture
@@ -52,8 +59,7 @@ def times_computed(log):
 def test_a_step_is_computed_once_and_then_remembered_with_its_seconds(cache, log, monkeypatch):
     monkeypatch.delitem(sys.modules, "tests.steps_for_tests", raising=False)
     sleeping = call("double", log, {"seconds": 0.05}, x=4)
-    assert cache.lookup(sleeping) is None
-    assert not cache.has_entry(sleeping)
+    assert (cache.lookup(sleeping), cache.has_entry(sleeping)) == (None, False)
     assert "tests.steps_for_tests" not in sys.modules  # nor is anything computed
     first, second = cache.run(sleeping), cache.run(sleeping)
     assert (first.how, second.how) == ("computed", "remembered")
@@ -68,13 +74,7 @@ def test_a_step_is_computed_once_and_then_remembered_with_its_seconds(cache, log
 
 
 @settings(max_examples=15)
-@given(
-    record=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-        max_leaves=8,
-    )
-)
+@given(record=RECORDS)
 def test_every_plain_record_comes_back_as_it_was(tmp_path_factory, record):
     opened = Memo(tmp_path_factory.mktemp("cache"))
     some = Call("tests.steps_for_tests:double", {})
@@ -88,12 +88,9 @@ def test_the_key_is_canonical_json_of_what_decides_the_result_and_nothing_else(l
     methods, libraries = ("analysis.pruning.methods.magnitude",), ("numpy", "none-such")
     plain = call("double", log, **arguments)
     plain = dataclasses.replace(plain, code=methods, libraries=libraries)
-    parts = {
-        "function": "tests.steps_for_tests:double",
-        "arguments": arguments,
-        "code": code.digest(["tests.steps_for_tests", *methods]),
-        "libraries": {"none-such": "absent", "numpy": version("numpy")},
-    }
+    parts = {"function": "tests.steps_for_tests:double", "arguments": arguments}
+    parts |= {"code": code.digest(["tests.steps_for_tests", *methods])}
+    parts |= {"libraries": {"none-such": "absent", "numpy": version("numpy")}}
     others = {"carried": {"log": "elsewhere"}, "label": "what a person calls it", "fresh": True}
     timed = parts | {"machine": machine.identity()}
     for changes, expected in (({}, parts), (others, parts), ({"timing": True}, timed)):
@@ -118,12 +115,6 @@ def test_two_keys_live_beside_each_other(cache, log):
             assert cache.run(edited).how == how
 
 
-NO_RECORDS = [
-    *(b"", b"N.", b"\x80\x04]\x94.", b"\x80\x04K\x01.", b"\x80\x04C\x03a\nb."),
-    b"\x80\x04\x8c\x05hello.",
-]  # nothing, and pickles of None, a list, a number, bytes and a word
-
-
 def test_a_damaged_record_is_computed_again_and_said_to_be_repaired(cache, log, capfd):
     doubling = call("double", log, x=4)
     cache.run(doubling)
@@ -133,8 +124,7 @@ def test_a_damaged_record_is_computed_again_and_said_to_be_repaired(cache, log, 
     cut = [damage.cut(content, place) for place in (0.5, 1.0)]
     for count, damaged in enumerate([*NO_RECORDS, *cut, content[::-1], wrong_checksum], 2):
         path.write_bytes(damaged)
-        assert cache.lookup(doubling) is None, damaged
-        assert cache.has_entry(doubling), damaged
+        assert (cache.lookup(doubling), cache.has_entry(doubling)) == (None, True), damaged
         mended = cache.run(doubling)
         assert (mended.how, mended.record) == ("repaired", {"twice": 8}), damaged
         assert cache.run(doubling).how == "remembered", damaged
@@ -152,11 +142,8 @@ def test_a_missing_or_damaged_object_is_made_again(cache, log):
     storing = call("store", log, text="content")
     digest = cache.run(storing).record["files"][0]["object"]
     path = cache.objects.path(digest)
-    for hurt in (
-        path.unlink,
-        lambda: damage.hurt(path, lambda content: damage.flipped(content, 0.5, 5)),
-        lambda: shutil.rmtree(path.parent),
-    ):
+    flip = functools.partial(damage.hurt, path, lambda content: damage.flipped(content, 0.5, 5))
+    for hurt in (path.unlink, flip, lambda: shutil.rmtree(path.parent)):
         hurt()
         assert cache.lookup(storing) is None
         assert cache.run(storing).how == "repaired"

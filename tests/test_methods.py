@@ -30,15 +30,12 @@ SPARSITIES = [0.50, 0.90, 0.99]
 PATTERNS = [Pattern(2, 4), Pattern(4, 8), Pattern(1, 4)]
 ALL = list(architectures.ARCHITECTURES)
 GLOBAL = ["magnitude", "magnitude-all"]  # one threshold over all tensors
-ROWS = ["magnitude-row", "wanda"]  # the same sparsity in every output row
-LAYERS = ["magnitude-layer", "sparsegpt"]  # the same in every matrix
 NESTED = [*GLOBAL, "magnitude-layer", "magnitude-row", "random"]  # higher levels remove more
 CALIBRATED = [name for name in pruning.names() if pruning.kind(name) == "calibrated"]
 WEIGHTS = [name for name in pruning.names() if pruning.kind(name) == "weights"]
 UNSTRUCTURED = WEIGHTS + CALIBRATED  # decide weight by weight
 every_unstructured = pytest.mark.parametrize("name", UNSTRUCTURED)
 every_calibrated = pytest.mark.parametrize("name", CALIBRATED)
-every_family = pytest.mark.parametrize("architecture", ["Bert", "GPT2", "Bart"])
 
 
 def levels_of(name):
@@ -46,7 +43,6 @@ def levels_of(name):
 
 
 def parameters(model):
-    """A model's parameters, each tied one once, as numpy has them."""
     return {name: p.detach().float().numpy().copy() for name, p in model.named_parameters()}
 
 
@@ -83,19 +79,16 @@ def select(name, architecture, levels, weights=None):
 @functools.cache
 def selected(name, architecture):
     """Levels and selections, once for all tests, which only look at them."""
-    levels = levels_of(name)
-    return list(zip(levels, select(name, architecture, levels), strict=True))
+    return list(zip(levels_of(name), select(name, architecture, levels_of(name)), strict=True))
 
 
 def prune(name, model):
     """Prune a model by a calibrated method on its batches, to its first level."""
-    batches, found = calibrations.batches(model), calibrations.found(model)
-    level, module = levels_of(name)[0], pruning.method(name)
-    return calibrated.prune_in_place(module, model, batches, found, level)
+    on = (model, calibrations.batches(model), calibrations.found(model))
+    return calibrated.prune_in_place(pruning.method(name), *on, levels_of(name)[0])
 
 
-def outputs_first(architecture, stored):
-    """By the module, not by the name: GPT-2's Conv1D is stored [in, out]."""
+def outputs_first(architecture, stored):  # by the module: GPT-2's Conv1D is stored [in, out]
     return stored.T if architecture == "GPT2" else stored
 
 
@@ -132,11 +125,9 @@ def test_methods_say_what_they_are_called_what_they_do_and_where_they_come_from(
         assert re.search(rf"^@\w+\{{{module.CITATION},", bibliography, re.MULTILINE), name
         assert module.KIND in ("weights", "calibrated", "structured", "trained"), name
         assert (pruning.kind(name), pruning.title(name)) == (module.KIND, module.TITLE)
-        by_patterns = getattr(module, "LEVELS", "sparsities") == "patterns"
-        assert pruning.takes_patterns(name) == by_patterns
+        assert pruning.takes_patterns(name) == (getattr(module, "LEVELS", "") == "patterns")
         first = inspect.getdoc(module).splitlines()[0]
-        assert first.strip().endswith("."), name
-        assert len(first) <= 100, name
+        assert (first.strip()[-1], len(first) <= 100) == (".", True), name
         titles.add(module.TITLE.strip())
         firsts.add(first)
     assert len(titles - {""}) == len(firsts) == len(pruning.names())
@@ -181,7 +172,7 @@ def test_exactly_as_many_weights_go_as_were_asked_for(name, architecture):
 
 
 @every_unstructured
-@every_family
+@pytest.mark.parametrize("architecture", ["Bert", "GPT2", "Bart"])
 def test_levels_are_decided_alone_in_the_given_order_and_the_same_each_time(name, architecture):
     """Each from the dense weights on, whatever was removed before."""
     backwards = select(name, architecture, levels_of(name)[::-1])
@@ -192,18 +183,15 @@ def test_levels_are_decided_alone_in_the_given_order_and_the_same_each_time(name
 
 
 def test_rows_and_layers_lose_alike_and_as_groups_and_all_together_their_smallest():
-    for level, _, keep in each_mask(*ROWS):
+    for level, _, keep in each_mask("magnitude-row", "wanda"):
         whole = int(keep.shape[1] * level)
         assert set((~keep).sum(axis=1).tolist()) <= {whole, whole + 1}
-    for level, _, keep in each_mask(*LAYERS):
+    for level, _, keep in each_mask("magnitude-layer", "sparsegpt"):
         assert abs((~keep).sum() - level * keep.size) <= 1
-
-    for _, magnitude, keep in each_mask("magnitude-row"):
-        assert_lowest_gone(magnitude, keep, magnitude.shape[1])
-    for _, magnitude, keep in each_mask("magnitude-layer"):
-        assert_lowest_gone(magnitude, keep, magnitude.size)
-    for pattern, magnitude, keep in each_mask("nm-magnitude"):
-        assert_lowest_gone(magnitude, keep, pattern.group)
+    for name in ("magnitude-row", "magnitude-layer", "nm-magnitude"):
+        for level, magnitude, keep in each_mask(name):
+            widths = {"magnitude-row": keep.shape[1], "magnitude-layer": keep.size}
+            assert_lowest_gone(magnitude, keep, widths.get(name) or level.group)
     for name, architecture in itertools.product(GLOBAL, ALL):
         for _, selection in selected(name, architecture):
             flat = [(dense(architecture)[n].ravel(), m.ravel()) for n, m in selection.masks.items()]
@@ -263,8 +251,7 @@ def test_a_method_decides_by_the_inputs_of_the_blocks_already_pruned(name, archi
             kept = module.prune_matrix(weight, inputs, quotas[matrix.name])
             now = weight if kept.weight is None else kept.weight
             weight.copy_(now * torch.from_numpy(kept.mask))
-    model = calibrations.model(architecture)
-    prune(name, model)
+    prune(name, model := calibrations.model(architecture))
     for tensor, array in parameters(plain).items():
         np.testing.assert_allclose(parameters(model)[tensor], array, rtol=1e-3, atol=1e-5)
 
@@ -316,8 +303,7 @@ def test_quotas_of_rows_and_blocks_add_up_and_are_within_one_of_their_share(name
     total = sum(out * width for out, width in shapes)
     assert sum(int(quota.sum()) for quota in quotas.values()) == round(sparsity * total)
     for tensor, (out, width) in named.items():
-        starts = np.arange(0, width, second_order.BLOCK)
-        blocks = np.minimum(second_order.BLOCK, width - starts)
+        blocks = np.minimum(second_order.BLOCK, width - np.arange(0, width, second_order.BLOCK))
         sizes = np.full(out, width) if name == "wanda" else out * blocks
         assert quotas[tensor].shape == sizes.shape
         assert ((quotas[tensor] >= 0) & (quotas[tensor] <= sizes)).all()

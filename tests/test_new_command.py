@@ -21,7 +21,6 @@ BERT, GPT2 = "google-bert/bert-base-uncased", "openai-community/gpt2"
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty project."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -67,17 +66,13 @@ def refused(here, says, name, *models):
 def test_a_study_of_a_built_in_a_saved_and_a_published_model_is_written_and_not_again(here, saved):
     done = analysis(here, "new", "mine", "--model", "tiny-bert", "--model", str(saved), "-m", BERT)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
-        *("wrote studies/mine.yml", "wrote _quarto-mine.yml", "wrote _environment-mine"),
-        "see what it takes: python -m analysis plan --study mine",
-    ]
+    wrote = "wrote studies/mine.yml\nwrote _quarto-mine.yml\nwrote _environment-mine\n"
+    assert done.stdout == wrote + "see what it takes: python -m analysis plan --study mine\n"
     loaded = study.load("mine")
-    assert [(m.name, m.source, m.family) for m in loaded.models] == [
-        ("tiny-bert", "builtin", "encoder-only"),
-        ("my-model", "local", "decoder-only"),
-        ("bert-base-uncased", "hub", "encoder-only"),
-    ]
-    _, local, hub = loaded.models
+    tiny, local, hub = loaded.models
+    assert (tiny.name, tiny.source, tiny.family) == ("tiny-bert", "builtin", "encoder-only")
+    assert (local.name, local.source, local.family) == ("my-model", "local", "decoder-only")
+    assert (hub.name, hub.source, hub.family) == ("bert-base-uncased", "hub", "encoder-only")
     assert (local.path, local.tasks) == (str(saved), ("wikitext2", "lambada"))
     assert local.fine_tune is None
     assert (hub.id, hub.tasks, hub.fine_tune) == (BERT, ("mrpc", "sst2"), ("mrpc", "sst2"))
@@ -86,11 +81,10 @@ def test_a_study_of_a_built_in_a_saved_and_a_published_model_is_written_and_not_
     profile = yaml.safe_load((here / "_quarto-mine.yml").read_text(encoding="utf-8"))
     assert profile == {"project": {"output-dir": "_output/mine"}}
     assert (here / "_environment-mine").read_text() == f"{study.VARIABLE}=mine\n"
-    text = loaded.text
     for part in ("plan --study mine", "--list-methods", "--list-tasks", "# data:", "fraction"):
-        assert part in text
-    assert max(len(line) for line in text.splitlines()) <= 100
-    assert "the others" not in text  # BERT is tuned for both of its tasks
+        assert part in loaded.text
+    assert max(len(line) for line in loaded.text.splitlines()) <= 100
+    assert "the others" not in loaded.text  # BERT is tuned for both of its tasks
     refused(here, ["studies/mine.yml is there already"], "mine", "tiny-bert")
 
 
@@ -123,8 +117,7 @@ def test_models_of_one_name_are_told_apart(here, saved):
 
 def test_names_that_yaml_would_read_as_something_else(here, saved):
     for name in ("2024", "on", "null", "1e5", "0x1F", "2024-01-01", "1.0", "no"):
-        (model,) = made(moved(saved, "own", name))
-        assert model.name == name
+        assert [model.name for model in made(moved(saved, "own", name))] == [name]
     odd = moved(saved, 'a: "b" #c')
     assert made(odd)[0].path == odd
 

@@ -70,9 +70,6 @@ def rows(name):
     return cells(paper.table(name))
 
 
-# ---------------------------------------------------------------- all of it, for any study
-
-
 def require_words(data, but=()):
     """Every sentence, value, table and claim is there, and no table has a hole."""
     for what in ("prose", "value"):
@@ -82,18 +79,16 @@ def require_words(data, but=()):
             assert not re.search(f"{HOLES}|{BARE}", said), (name, said)
     for make in VALUES:
         said = make(data)
-        assert isinstance(said, str), make
-        assert said
+        assert said > "", make  # a string, and not empty
         assert not re.search(rf"{HOLES}|\d{{6}}", said), (make, said)
     for name in {*asked("table")} - {*but}:
         require_table(name, shown("table", name))
     verdicts = {name: supported(data, name) for name in asked("claim")}
     found = claims.by_verdict(data)
     assert {name: key for key, names in found.items() for name in names} == verdicts
-    overview = str(paper.claims_overview())
-    assert not re.search(HOLES, overview)
-    assert len(cells(overview)) == len(claims.CLAIMS)
-    line = f"claims: {len(found[True])} of {len(claims.CLAIMS)} supported"
+    overview, claimed = str(paper.claims_overview()), len(claims.CLAIMS)
+    assert (re.search(HOLES, overview), len(cells(overview))) == (None, claimed)
+    line = f"claims: {len(found[True])} of {claimed} supported"
     line += f"; not supported: {', '.join(found[False])}" if found[False] else ""
     line += f"; {len(found[None])} cannot be checked" if found[None] else ""
     assert paper.claims_line() == line
@@ -119,8 +114,7 @@ def require_figure(name, figure, draw):
     assert all(a.lines or a.collections or a.images or a.texts for a in panels), name
     if draw:
         figure.draw_without_rendering()
-        width = figure.get_figwidth() * figure.dpi
-        boxes = [axis.get_tightbbox() for axis in panels]
+        width, boxes = figure.get_figwidth() * figure.dpi, [axis.get_tightbbox() for axis in panels]
         boxes += [legend.get_window_extent() for legend in figure.legends]
         for box in boxes:
             assert box is None or (box.x0 > -2 and box.x1 < width + 2), (name, box, width)
@@ -170,13 +164,10 @@ def test_the_paper_of_results_that_lack_something_is_whole(of, name):
 
 def test_the_report_names_all_that_there_is():
     assert {what for what, _ in NAMED} == {"figure", "table", "value", "prose", "claim"}
-    assert asked("claim") == sorted(claims.CLAIMS)
-    for what in ("figure", "table"):
-        assert asked(what) == sorted(MADE[what])
+    known = {"claim": claims.CLAIMS, "figure": MADE["figure"], "table": MADE["table"]}
+    assert {what: asked(what) for what in known} == {what: sorted(known[what]) for what in known}
     assert sorted([*asked("prose"), "verdict_counts"]) == sorted(MADE["prose"])
 
-
-# ---------------------------------------------------------------- names that would do harm if let
 
 SHORT = r" $\frac$|**b**"
 HOSTILE = r"_x$\frac$ | **b** <i> `c` {{< d >}}"
@@ -198,8 +189,7 @@ def hostile(data):
     found["replicas"]["architecture"] = HOSTILE
     found["sensitivity"]["group"] = found["sensitivity"]["group"] + SHORT
     found["sensitivity"]["part"] = HOSTILE
-    settings = found["variants"]["settings"]
-    quoted = json.dumps("decoder 0" + SHORT)
+    settings, quoted = found["variants"]["settings"], json.dumps("decoder 0" + SHORT)
     found["variants"]["settings"] = settings.str.replace('"decoder 0"', quoted, regex=False)
     more = {"title": HOSTILE, "study": HOSTILE, "notes": [HOSTILE], "versions": {HOSTILE: HOSTILE}}
     return Data(found, data.environment | more)
@@ -209,9 +199,7 @@ def hostile(data):
 def test_a_hostile_name_stays_a_name(of, chosen):
     data = of(hostile(fake.data(chosen)))
     for what, name in sorted(NAMED):
-        if what == "figure":
-            continue
-        said = shown(what, name)
+        said = shown(what, name) if what != "figure" else ""
         assert not re.search(r"\$\\frac|\*\*b\*\*|<i>|`c`|\{\{<", said), name
         if what == "table":
             require_table(name, said)
@@ -225,15 +213,11 @@ def test_a_hostile_name_stays_a_name(of, chosen):
     assert HOSTILE in data.models
 
 
-# ---------------------------------------------------------------- what some studies are
-
-
 def test_failed_cells_are_named_in_every_table_of_quality(of):
     of("xl")
     for name in ("quality", "baseline", "winners"):
-        lost = [row for row in rows(name) if row[0] == "t5-xl"]
-        assert len(lost) == 2, name
-        assert all("*failed*" in row for row in lost), name
+        lost = ["*failed*" in row for row in rows(name) if row[0] == "t5-xl"]
+        assert lost == [True, True], name
     assert {row[3] for row in rows("failures")} == {"out of memory", "no time"}
     of("glue")
     row = next(c for c in rows("quality") if "MRPC" in c[1] and "roberta" in c[0])
@@ -244,8 +228,7 @@ def test_failed_cells_are_named_in_every_table_of_quality(of):
 
 
 def test_void_benchmarks_are_said_to_be_and_left_out_of_means(of):
-    data = of("classic")
-    cell = ("pegasus-cnn", "cnn-dailymail")
+    data, cell = of("classic"), ("pegasus-cnn", "cnn-dailymail")
     assert data.void == {cell}
     assert cell not in data.retained("magnitude", 0.5)
     row = next(row for row in rows("winners") if row[0] == "pegasus-cnn")
@@ -253,14 +236,10 @@ def test_void_benchmarks_are_said_to_be_and_left_out_of_means(of):
     assert "‡" in next(row for row in rows("baseline") if row[0] == "pegasus-cnn")[3]
     for name in ("cliff", "threshold", "lowest-level-free"):
         assert "pegasus-cnn" not in plain(claims.verdict(data, name).evidence)
-
-
-def test_published_scores_stand_beside_measured_ones(of):
-    of("classic")
+    # published scores stand beside measured ones
     found = {(row[0].split(":")[0], row[1]): row[3] for row in rows("published")}
-    assert found["gpt2", "perplexity per word"] == "29.4"
-    assert found["gpt2", "accuracy"] == "46.0"
-    assert found["pegasus-xsum", "ROUGE-1"] == "47.2"
+    known = ("gpt2", "perplexity per word"), ("gpt2", "accuracy"), ("pegasus-xsum", "ROUGE-1")
+    assert [found[key] for key in known] == ["29.4", "46.0", "47.2"]
 
 
 def test_sentences_are_those_that_are_true_of_the_study(of):
@@ -271,11 +250,7 @@ def test_sentences_are_those_that_are_true_of_the_study(of):
             for part in parts:
                 there = part.removeprefix("not ") in shown("prose", name)
                 assert there is not part.startswith("not "), (chosen, name, part)
-
-
-def test_an_encoders_perplexity_is_said_to_be_none(of):
-    data = fake.data("mixed")
-    of(put("tasks", {"metric": "pseudo_perplexity"}, metric="perplexity")(data))
+    of(put("tasks", {"metric": "pseudo_perplexity"}, metric="perplexity")(fake.data("mixed")))
     assert "no match for a decoder's" in shown("prose", "metrics")
 
 
@@ -288,12 +263,8 @@ def test_a_rehearsal_is_marked_everywhere(of):
     for part in ("{=html}", paper.MARK, "<rehearsal>"):
         assert part in str(paper.banner())
     of("classic")
-    assert str(paper.banner()) == ""
+    assert (str(paper.banner()), paper.figure("speedups").get_suptitle()) == ("", "")
     assert "REHEARSAL" not in shown("table", "models")
-    assert not paper.figure("speedups").get_suptitle()
-
-
-# ---------------------------------------------------------------- results, and what they lack
 
 
 def test_unknown_names_are_refused_with_the_nearest(of):
@@ -346,11 +317,9 @@ def test_missing_results_are_computed_by_a_child_process(tmp_path, monkeypatch):
 
 def test_what_is_left_after_pruning_shrinks_with_the_level():
     data = fake.data("tiny")
-    shown = weights.leading_variants(data, "tiny-bert")
-    assert list(shown["method"]) == ["dense", *["magnitude"] * len(data.levels)]
-    assert list(shown["sparsity"]) == [0, *data.levels]
+    shown = weights.leading_variants(data, "tiny-bert")[["method", "sparsity"]].to_numpy().tolist()
+    assert shown == [["dense", 0], *(["magnitude", level] for level in data.levels)]
     for axis in weight_figures.histogram_after_pruning(data).axes:
         areas = [np.nansum(line.get_ydata()) for line in axis.lines]
-        assert len(areas) == 1 + len(data.levels)
-        assert areas == sorted(areas, reverse=True)
+        assert (len(areas), areas) == (1 + len(data.levels), sorted(areas, reverse=True))
         assert areas[-1] < areas[0] / 2

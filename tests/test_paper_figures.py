@@ -60,16 +60,12 @@ def test_a_figure_says_so_where_a_study_did_nothing():
         assert texts(figure(name, fake.data(chosen)).axes[0].texts) == [why]
 
 
-# ---------------------------------------------------------------- methods
-
-
 def test_each_series_has_a_line_or_mark_and_lines_end_where_the_method_does(data):
     shown = figure("retained_curves", data)
     for axis, cell in zip(shown.axes, data.benchmarks, strict=True):
         curves = [c for c in axis.lines if len(c.get_xdata()) and c.get_marker() != "None"]
         leading = [data.find(*cell, "magnitude", level)["retained"] for level in data.levels]
-        assert list(curves[0].get_xdata()) == [0, 1, 2, 3, 4, 5]
-        assert list(curves[0].get_ydata()) == [1, *leading]
+        assert curves[0].get_xydata().tolist() == [[0, 1], *map(list, enumerate(leading, 1))]
         ends = sorted(max(line.get_xdata()) for line in curves)
         structured = 4 if cell[0] == "tiny-gpt2" else 3  # as far as it reaches
         assert ends == sorted([5] * len(data.methods) + [structured] + [2] * 6)
@@ -95,35 +91,25 @@ def test_the_map_has_a_cell_for_each_group_and_level_with_its_number(data):
         part = data["sensitivity"][data["sensitivity"]["model"] == model]
         groups = list(dict.fromkeys(part["group"]))
         assert texts(axis.get_yticklabels()) == groups
-        places = zip(
-            part["sparsity"].map([0.5, 0.9].index), part["group"].map(groups.index), strict=True
-        )
-        expected = dict(zip(places, part["retained"].map("{:.2f}".format), strict=True))
+        told = part[["sparsity", "group", "retained"]].itertuples(index=False)
+        expected = {([0.5, 0.9].index(x), groups.index(g)): f"{kept:.2f}" for x, g, kept in told}
         assert {text.get_position(): text.get_text() for text in axis.texts} == expected
     void = put("sensitivity", {"retained": np.nan}, task="language-modelling")
     first, second, *_ = panels("sensitivity_map", void(fake.data("other")))
     assert ticks(first) == ["40", "90"]  # in order
-    assert not first.texts
-    assert len(first.get_yticklabels()) == 2
-    assert len(second.texts) == 4
-
-
-# ---------------------------------------------------------------- bytes and speed
+    assert [len(x) for x in (first.texts, first.get_yticklabels(), second.texts)] == [0, 2, 4]
 
 
 def test_bytes_have_a_line_a_format_and_one_for_the_bound(data):
     formats = fake.load("tiny").formats
     for axis, model in zip(panels("bytes_by_level", data), data.models, strict=True):
         rows, found = data.sizes_of(model).sort_values("sparsity"), lines(axis)
-        assert axis.get_title() == model
-        assert list(found) == [*formats, "entropy bound"]
+        assert (axis.get_title(), list(found)) == (model, [*formats, "entropy bound"])
         for name in formats:
             part = rows[rows["format"] == name]
-            assert found[name][0] == [0, 1, 2, 3, 4, 5]
-            assert found[name][1] == pytest.approx(list(part["bytes"] / 1e6))
+            assert found[name] == ([0, 1, 2, 3, 4, 5], pytest.approx(list(part["bytes"] / 1e6)))
         assert found["entropy bound"][1] == pytest.approx(list(part["bound_bytes"] / 1e6))
-        assert axis.get_ylim()[0] == 0
-        assert ticks(axis) == ["0", *LEVELS]
+        assert (axis.get_ylim()[0], ticks(axis)) == (0, ["0", *LEVELS])
 
 
 def test_speedups_stand_at_their_level_kernel_batch_and_model(data):
@@ -131,8 +117,7 @@ def test_speedups_stand_at_their_level_kernel_batch_and_model(data):
     keys, levels = ["model", "batch", "kernel", "series", "sparsity"], [0.0, *data.levels]
     speeds = data.runtime[data.runtime["operation"] == "forward"].set_index(keys)["speedup"]
     for axis, (batch, model) in zip(figure("speedups", data).axes, places, strict=True):
-        assert axis.get_title() == f"{model}, batch {batch}"
-        assert ticks(axis) == ["0", *LEVELS]
+        assert (axis.get_title(), ticks(axis)) == (f"{model}, batch {batch}", ["0", *LEVELS])
         found = lines(axis)
         assert list(found) == [DENSE, TORCH_CSR, TILED_CSR, AUTO]
         for kernel, (xs, ys) in found.items():
@@ -160,35 +145,26 @@ def test_true_size_shows_speed_and_memory_by_kernel(data):
     assert ticks(speed) == ticks(memory) == LEVELS
     assert list(lines(speed)) == list(lines(memory)) == [DENSE, TORCH_CSR, TILED_CSR]
     table = data["replicas"].set_index(["kernel", "sparsity"])
-    for kernel, (xs, ys) in lines(speed).items():
-        assert xs == list(range(5))
-        assert ys == list(table.loc[kernel]["speedup"].loc[data.levels])
+    for kernel, found in lines(speed).items():
+        assert found == (list(range(5)), list(table.loc[kernel]["speedup"].loc[data.levels]))
     assert lines(memory)[DENSE][1] == [1.0] * 5
     assert lines(memory)[TILED_CSR][1] == pytest.approx([1.35, 0.75, 0.15, 0.075, 0.015])
 
 
-# ---------------------------------------------------------------- the map of what is traded
-
-
-def points(axis, label):
-    """The marks of one group in a panel."""
-    (found,) = [c for c in axis.collections if c.get_label() == label]
-    return sorted(map(tuple, np.round(np.asarray(found.get_offsets()), 9).tolist()))
-
-
 def test_the_map_has_a_mark_for_each_variant_and_a_ring_for_the_best(data):
-    shown, table = figure("tradeoff_map", data), tradeoff.table(data)
+    drawn, table = figure("tradeoff_map", data), tradeoff.table(data)
     table["retained"] = table["retained"].clip(lower=0)
     sides = [(model, side) for model in data.models for side in ("bytes_share", "p50_ms_share")]
-    for axis, (model, side) in zip(shown.axes, sides, strict=True):
+    for axis, (model, side) in zip(drawn.axes, sides, strict=True):
         own = table[table["model"] == model]
         marks = {group: own[own["group"] == group] for group in tradeoff.GROUPS}
         for label, part in (marks | {"Pareto set": own[own["best"]]}).items():
-            expected = sorted(map(tuple, part[[side, "retained"]].round(9).to_numpy().tolist()))
-            assert points(axis, label) == expected
+            (shown,) = [c.get_offsets() for c in axis.collections if c.get_label() == label]
+            places = part[[side, "retained"]].to_numpy()
+            assert sorted(np.round(shown, 9).tolist()) == sorted(np.round(places, 9).tolist())
         assert axis.get_title() == model
-    marks = [c for c in shown.axes[0].collections if c.get_label() != "Pareto set"]
+    marks = [c for c in drawn.axes[0].collections if c.get_label() != "Pareto set"]
     looks = {(tuple(c.get_facecolor()[0]), c.get_paths()[0].vertices.tobytes()) for c in marks}
     assert len(looks) == len(marks) == len(tradeoff.GROUPS)  # told apart
-    (legend,) = shown.legends
+    (legend,) = drawn.legends
     assert texts(legend.get_texts()) == [*tradeoff.GROUPS, "Pareto set"]

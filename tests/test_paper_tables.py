@@ -27,22 +27,20 @@ def by_name(name, data):
 
 def test_a_series_is_named_by_what_its_method_does_not_say():
     moe, allocated = '{"run": 4, "experts": 16, "router": "%s"}', '{"allocation": {"encoder 0": 1}}'
-    for told, name in {
-        ("wanda", "one-shot", "{}"): "wanda",
+    named = {
+        ("wanda", "one-shot", "{}"): "wanda", ("gradual", "fine-tuned", "{}"): "gradual",
         ("nm-wanda", "one-shot", '{"pattern": "2:4"}'): "nm-wanda 2:4",
-        ("magnitude", "fine-tuned", "{}"): "magnitude, fine-tuned",
         ("nm-wanda", "distilled", '{"pattern": "2:4"}'): "nm-wanda 2:4, distilled",
-        ("gradual", "fine-tuned", "{}"): "gradual",
-        ("dense", float("nan"), "{}"): "dense",
-        ("dense", "", None): "dense",
+        ("magnitude", "fine-tuned", "{}"): "magnitude, fine-tuned",
+        ("my-method", "fine-tuned", "{}"): "my-method, fine-tuned",
+        ("dense", float("nan"), "{}"): "dense", ("dense", "", None): "dense",
         ("structured", "one-shot", '{"kept": {}}'): "structured",
-        ("int8", "", '{"quantised_weights": 9}'): "int8",
         ("student", "distilled", '{"layers": {"kept": 2, "of": 4}}'): "student",
+        ("int8", "", '{"quantised_weights": 9}'): "int8",
         ("moe", "", moe % "learned"): "moe 4 of 16",
         ("moe", "", moe % "oracle"): "moe 4 of 16, oracle",
-        ("my-method", "fine-tuned", "{}"): "my-method, fine-tuned",
-        ("magnitude-layer", "one-shot", allocated): "magnitude-layer, by sensitivity",
-    }.items():
+        ("magnitude-layer", "one-shot", allocated): "magnitude-layer, by sensitivity"}  # fmt: skip
+    for told, name in named.items():
         assert series.name(*told) == name
 
 
@@ -70,11 +68,7 @@ def test_a_method_out_of_reach_in_one_model_only_does_not_lead_and_is_shown_wher
     shown = zip(found.cells(), structured[-1], strict=True)
     missing = [cell for cell, word in shown if word == "*out of reach*"]
     assert missing == [cell for cell in found.cells() if cell[0] == "tiny-bert"]
-    far = by_name("means", fake.data("far"))
-    assert far["structured"] == ["*out of reach*"] * 2
-
-
-# ---------------------------------------------------------------- scores and methods
+    assert by_name("means", fake.data("far"))["structured"] == ["*out of reach*"] * 2
 
 
 def test_baselines_and_means_are_those_of_the_results(data):
@@ -91,9 +85,8 @@ def test_baselines_and_means_are_those_of_the_results(data):
 
 def test_means_are_bold_where_they_are_the_best_of_their_level_and_nowhere_else(data):
     level = (kept(0.5, variant=f"/{name}/one-shot/") for name in data.methods)
-    high = [kept(0.7, variant="/wanda/one-shot/0.5$")]
-    high.append(kept(0.6, variant="/(random|sparsegpt)/one-shot/0.9$"))
-    found = after(data, *level, *high)
+    high = kept(0.6, variant="/(random|sparsegpt)/one-shot/0.9$")
+    found = after(data, *level, kept(0.7, variant="/wanda/one-shot/0.5$"), high)
     body = by_name("means", found)
     for i, at in enumerate(found.levels):
         kept_by = {name: found.retained(name, at).values() for name in found.entrants}
@@ -163,13 +156,9 @@ def test_allocation_shows_what_each_group_was_given(data):
     assert len(listed) == 6
     bert = next(row for row in listed if row[0].startswith("tiny-bert") and row[1] == "90 %")
     shares = [float(share) for share in re.findall(r": ([0-9.]+)", bert[5])]
-    assert len(shares) == 4
-    assert shares == sorted(shares)
+    assert (len(shares), shares) == (4, sorted(shares))
     assert np.mean(shares) == pytest.approx(90, abs=1)
     assert bert[4].startswith("+")
-
-
-# ---------------------------------------------------------------- files and times
 
 
 def test_sizes_are_shares_of_the_dense_file_by_format_and_then_the_bound(data):
@@ -233,17 +222,11 @@ def test_true_size_has_a_row_a_level_and_kernel(data):
     assert row[6:] == ["3.51 ×", "51.00 MB"]
 
 
-# ---------------------------------------------------------------- alternatives and advice
-
-
 def test_alternatives_stand_beside_training_and_removed_units(data):
     named = by_name("alternatives", kept(0.5, variant="tiny-bart/sentiment/int8$")(data))
     pruned = {name.rsplit(" ", 2)[0]: row[0] for name, row in named.items() if name[-1] == "%"}
-    assert pruned == {
-        "structured": "units removed",
-        "magnitude": "weights removed",
-        "magnitude, fine-tuned": "weights removed, then trained",
-    }
+    expected = {"structured": "units removed", "magnitude": "weights removed"}
+    assert pruned == expected | {"magnitude, fine-tuned": "weights removed, then trained"}
     assert named["int8"] == ["quantised to eight bits", "0.5 to 1", "30.0 %", "1.43 ×", "3"]
     assert named["moe 8 of 16"][0] == "cut into experts"
     assert named["student"][3] == "1.82 ×"
@@ -282,17 +265,12 @@ def test_advice_has_a_row_for_each_model_and_loss(data):
         own = variants[variants["model"] == row[0]]
         chosen = tradeoff.recommended(own, losses[row[1]])
         at = f" {plain(text.level(chosen['sparsity']))}" if chosen["sparsity"] else ""
-        assert row[2:] == [
-            chosen["series"] + at, text.number(chosen["retained"], 2),
-            plain(text.percent(chosen["bytes_share"])), chosen["format"],
-            plain(text.times(1 / chosen["p50_ms_share"])), chosen["kernel"],
-        ]  # fmt: skip
+        size, speed = text.percent(chosen["bytes_share"]), text.times(1 / chosen["p50_ms_share"])
+        expected = [chosen["series"] + at, text.number(chosen["retained"], 2), plain(size)]
+        assert row[2:] == [*expected, chosen["format"], plain(speed), chosen["kernel"]]
     better = kept(0.96, 0.95, 1.0, variant="/sparsegpt/one-shot/0.99$")(data)
     advised = {(row[1], row[2] == "sparsegpt 99 %") for row in rows("recommended", better)}
     assert advised == {("1 %", False), ("5 %", True), ("10 %", True)}
-
-
-# ---------------------------------------------------------------- numbers in sentences
 
 
 def test_shares_of_files_at_the_highest_level_are_ranges_over_models(data):
@@ -308,20 +286,17 @@ def test_shares_of_files_at_the_highest_level_are_ranges_over_models(data):
 
 def test_sentences_on_true_size_are_of_the_fastest_sparse_kernel(data):
     for speeds, *expected in (
-        ({0.5: 0.9, 0.9: 2.5}, "2.50 ×", "25.0 %", "gains from 90 % on"),
-        ({0.5: 0.9}, "0.90 ×", "120.0 %", "gains at no level"),  # of dense ones, which are smaller
         ({}, text.MISSING, text.MISSING, "gains at no level"),
+        ({0.5: 0.9}, "0.90 ×", "120.0 %", "gains at no level"),  # of dense ones, which are smaller
+        ({0.5: 0.9, 0.9: 2.5}, "2.50 ×", "25.0 %", "gains from 90 % on"),
         ({0.5: 0.9, 0.8: 1.1, 0.9: 2.0}, "2.00 ×", "25.0 %", "gains from 80 % on"),
-        # from there on, not first
-        ({0.5: 1.2, 0.8: 1.09, 0.9: 2.0}, "2.00 ×", "25.0 %", "gains from 90 % on"),
+        ({0.5: 1.2, 0.8: 1.09, 0.9: 2.0}, "2.00 ×", "25.0 %", "gains from 90 % on"),  # on: not 50 %
         ({0.5: 1.2, 0.8: 1.5, 0.9: 2.0}, "2.00 ×", "25.0 %", "gains from 50 % on"),
         ({0.5: 1.2, 0.8: 1.5, 0.9: 0.9}, "0.90 ×", "25.0 %", "gains at no level"),
     ):
-        listed = [
-            (level, TILED_CSR, v, 1200 if level == 0.5 else 250) for level, v in speeds.items()
-        ]
-        for level in speeds:
-            listed += [(level, DENSE, 1.0, 1000), (level, TORCH_CSR, 0.5, 220)]
+        listed = [(x, TILED_CSR, v, 1200 if x == 0.5 else 250) for x, v in speeds.items()]
+        for x in speeds:
+            listed += [(x, DENSE, 1.0, 1000), (x, TORCH_CSR, 0.5, 220)]
         columns = ["sparsity", "kernel", "speedup", "linear_bytes"]
         found = data.tables | {"replicas": pd.DataFrame(listed, columns=columns)}
         names = ("replica_speedup", "replica_memory", "crossover")

@@ -15,6 +15,7 @@ from paper_changes import plain
 from analysis.paper import text
 
 HOSTILE = json.loads(Path(__file__).with_name("hostile.json").read_text(encoding="utf-8"))
+MARKS = st.sampled_from("*_`#$@<>[]{}()|\\:-+.=~^\"'&!%1a \n")
 
 
 def cleaned(string):
@@ -55,25 +56,18 @@ def test_a_hostile_string_stays_in_its_place_in_tables_sentences_and_lists():
     assert cells[1::2] == [str(i) for i in range(len(HOSTILE))]
     tags = {"table", "colgroup", "col", "thead", "tbody", "tr", "th", "td"}
     assert set(re.findall(r"<(\w+)", page)) <= tags
-
     page = to_html("\n\n".join(f"before {text.escape(s)} after" for s in HOSTILE))
     lines = page.strip().split("\n")
     assert [visible_text(line) for line in lines] == [f"before {s} after" for s in seen]
     assert set(re.findall(r"<(\w+)", page)) == {"p"}
-
     page = to_html("\n".join(f"- {text.escape(s)}" for s in HOSTILE))
     items = re.findall(r"<li>(.*?)</li>", page, re.DOTALL)
     assert [visible_text(item) for item in items] == seen
     assert set(re.findall(r"<(\w+)", page)) == {"ul", "li"}
 
 
-MARKS = st.sampled_from("*_`#$@<>[]{}()|\\:-+.=~^\"'&!%1a \n")
-
-
 @settings(max_examples=8)
-@given(
-    st.lists(st.text(st.one_of(MARKS, st.characters())).filter(cleaned), min_size=20, max_size=20)
-)
+@given(st.lists(st.text(MARKS | st.characters()).filter(cleaned), min_size=20, max_size=20))
 def test_any_string_is_plain_text(strings):
     require_plain_paragraphs(strings)
 
@@ -96,9 +90,6 @@ def test_what_is_long_breaks_or_is_cut_and_what_is_nothing_is_missing():
     assert [plain(text.escape(other)) for other in (None, 0.5)] == ["None", "0.5"]
 
 
-# ---------------------------------------------------------------- numbers
-
-
 def test_an_empty_cell_is_a_dash_in_every_format():
     formats = [text.count, text.number, text.percent, text.megabytes, text.milliseconds, text.times]
     formats += [text.fixed, lambda x: text.score(x, "%"), lambda x: text.score(x, ""),
@@ -109,18 +100,6 @@ def test_an_empty_cell_is_a_dash_in_every_format():
         assert text.computed(missing, "%") == "infinite"
     for value in (0, 0.0, False, "x", -1):
         assert not text.is_missing(value)
-
-
-def of_score(unit):
-    return lambda value: text.score(value, unit)
-
-
-def of_difference(unit):
-    return lambda value: text.signed(value, unit)
-
-
-def ranges(values):
-    return text.between(values, text.percent)
 
 
 SHOWN = [
@@ -136,14 +115,17 @@ SHOWN = [
     (text.level, {0.1: "10 %", 0.29: "29 %", 0.57: "57 %", 0.995: "99.5 %", 0: "0 %"}),
     (text.megabytes, {1_500_000: "1.50 MB"}), (text.milliseconds, {12.345: "12.3 ms"}),
     (text.times, {1.0449: "1.04 ×"}),
-    (of_score("%"), {0.934: "93.4", -0.0004: "0.0", -1e-9: "0.0"}), (of_score(""), {23.46: "23.5"}),
-    (of_difference("%"), {0.934: "+93.4", -0.05: "−5.0", 0.0: "+0.0"}),
-    (of_difference(""), {2.5: "+2.5", -2.5: "−2.5", -123456: "−123,000", 123456: "+123,000"}),
+    (lambda value: text.score(value, "%"), {0.934: "93.4", -0.0004: "0.0", -1e-9: "0.0"}),
+    (lambda value: text.score(value, ""), {23.46: "23.5"}),
+    (lambda value: text.signed(value, "%"), {0.934: "+93.4", -0.05: "−5.0", 0.0: "+0.0"}),
+    (lambda value: text.signed(value, ""), {
+        2.5: "+2.5", -2.5: "−2.5", -123456: "−123,000", 123456: "+123,000"}),
     (text.spelled, {0: "no", 1: "one", 3: "three", 10: "ten", 11: "11", 1234: "1,234"}),
     (lambda count: text.counted(count, "task"), {0: "no tasks", 1: "one task", 12: "12 tasks"}),
     (text.listing, {(): "none", ("a",): "a", ("a", "b"): "a and b", ("a", "b", "c"): "a, b and c"}),
-    (ranges, {(0.03, 0.09, 0.05): "3.0 % to 9.0 %", (0.031, 0.0312): "3.1 %", (None, 0.5): "50.0 %",
-              (): text.MISSING, (None, float("nan")): text.MISSING}),
+    (lambda values: text.between(values, text.percent), {
+        (0.03, 0.09, 0.05): "3.0 % to 9.0 %", (0.031, 0.0312): "3.1 %", (None, 0.5): "50.0 %",
+        (): text.MISSING, (None, float("nan")): text.MISSING}),
     (text.millions, {
         (4_000_000, 21_000_000): "4 to 21 million", (4_440_000,): "4.4 million",
         (124_439_808,): "124 million", (999e6, 1e9): "999 million to 1 billion",
@@ -163,9 +145,6 @@ def test_a_number_is_shown_to_its_digits(value):
     back = float(shown.replace("−", "-").replace(",", ""))
     assert back == pytest.approx(value, rel=0.00501, abs=1e-320)
     assert ("e" in shown) is (value != 0 and not 1e-4 <= abs(value) < 1e6)
-
-
-# ---------------------------------------------------------------- tables
 
 
 def test_a_table_is_a_pipe_table_with_its_alignment_and_widths():

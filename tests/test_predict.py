@@ -48,7 +48,6 @@ def answers(case, examples, batch_size=4, task=None):
 
 
 def scores_after(case, ids, place=-1):
-    """Logits at a place of one row."""
     return opened(case)[0](torch.tensor([ids])).logits[0, place]
 
 
@@ -56,8 +55,9 @@ def label(case, example, most):
     model, tokenizer, task = opened(case)
     texts = [example[field] for field in task.inputs]
     texts = ["\n".join(texts)] if case.startswith("gpt2") else texts  # it frames no pairs
-    columns = [[text] for text in texts]
-    read = tokenizer(*columns, truncation=True, max_length=most, return_tensors="pt")
+    read = tokenizer(
+        *([text] for text in texts), truncation=True, max_length=most, return_tensors="pt"
+    )
     if not read["input_ids"].numel():
         read = {"input_ids": torch.tensor([[0]])}
     return int(model(**read).logits.argmax())
@@ -93,10 +93,9 @@ def pseudo_log_likelihood(case, example, most):
         last = min(start + most - 2, len(ids))
         ends = [i for i in range(start + 1, last + 1) if words[i - 1] != [*words, None][i]]
         end = max(ends, default=last)
-        for i in range(start, end):
-            hidden = [
-                MASK if j >= i and words[j] == words[i] else ids[j] for j in range(start, end)
-            ]
+        part = range(start, end)
+        for i in part:
+            hidden = [MASK if j >= i and words[j] == words[i] else ids[j] for j in part]
             logits = scores_after(case, [2, *hidden, 3], i - start + 1)
             total += float(logits.double().log_softmax(-1)[ids[i]])
         start = end
@@ -184,14 +183,12 @@ def test_padding_is_on_the_right_and_masked():
     assert batch["attention_mask"].tolist() == [[1, 0], [1, 1]]
 
 
-def fitting(case, more, tokens=20):
-    """How many rows fit into so many bytes beside the weights."""
-    model, _, task = opened(case)
-    weights = sum(weight.nbytes for weight in model.parameters())
-    return rows_that_fit(model, task, weights + more)(tokens)
-
-
 def test_more_memory_takes_more_rows_and_none_takes_one():
+    def fitting(case, more, tokens=20):  # into so many bytes beside the weights
+        model, _, task = opened(case)
+        weights = sum(weight.nbytes for weight in model.parameters())
+        return rows_that_fit(model, task, weights + more)(tokens)
+
     for case in CASES:
         assert fitting(case, -(10**9)) == fitting(case, 10**10, 10**5) == 1, case
         assert 1 <= fitting(case, 10**5) < fitting(case, 10**6) <= fitting(case, 10**10) == 256
@@ -214,10 +211,8 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does():
 
     halving = Halving(answer)
     assert halving(list(range(10))) == [-i for i in range(10)]
-    assert tried == [10, 5, 3, 2, 5, 3, 2]
-    tried.clear()
     assert halving([7, 8, 9, 10]) == [-7, -8, -9, -10]
-    assert tried == [3, 1]  # it is remembered what fits
+    assert tried == [10, 5, 3, 2, 5, 3, 2, 3, 1]  # it is remembered what fits
     most = 0
     with pytest.raises(RunError, match="one example alone") as caught:
         Halving(answer)([0, 1, 2])
@@ -235,8 +230,7 @@ def test_windows_score_each_token_once_and_after_half_a_window(length, size):
                 scored.append(label)
                 assert i >= min(size // 2, label - 100)
                 assert row["input_ids"][: i + 1] == ids[label - 100 - i : label - 99]
-    assert scored == ids[1:]
-    assert (len(rows) == 1) == (length <= size)
+    assert (scored, len(rows) == 1) == (ids[1:], length <= size)
 
 
 def test_calibration_reads_texts_whole_with_nothing_hidden():
@@ -247,16 +241,13 @@ def test_calibration_reads_texts_whole_with_nothing_hidden():
     one, other = (read("cloze", form, texts) for form in ("causal", "cloze"))
     assert [b["input_ids"].tolist() for b in one] == [b["input_ids"].tolist() for b in other]
     (batch,) = read("masked-bert", "masked", ["a abcd"])
-    assert batch["input_ids"].tolist() == [[2, 5, 5, 7, 8, 3]]
-    assert "labels" not in batch
+    assert (batch["input_ids"].tolist(), "labels" in batch) == ([[2, 5, 5, 7, 8, 3]], False)
 
 
 def test_tokens_per_word_counts_no_framing():
-    for tokenizer, task, texts, expected in [
-        (mini.tokenizer("Bert"), ONE, ["the film", "the"], 1.0),
-        (mini.tokenizer("Bert"), ONE, [""], 0.0),
-        (in_pieces(), MASKED, ["abcd e", "a"], 5 / 3),
-    ]:
+    bert, pieces = (mini.tokenizer("Bert"), ONE), (in_pieces(), MASKED)
+    told = (bert, ["the film", "the"], 1.0), (bert, [""], 0.0), (pieces, ["abcd e", "a"], 5 / 3)
+    for (tokenizer, task), texts, expected in told:
         examples = [{"text": text, "label": 0} for text in texts]
         assert tokens_per_word(tokenizer, task, examples) == pytest.approx(expected)
 

@@ -41,11 +41,7 @@ elements = st.one_of(
     st.sampled_from([v for edge in edges for v in neighbourhood(edge)]),
     st.sampled_from([0.0, -0.0, LARGEST, -LARGEST, 3e38, np.nan, -np.nan, np.inf, -np.inf]),
 )
-
-
 arrays = hnp.arrays(np.float32, st.integers(0, 60), elements=elements)  # some values many times
-
-
 # weights as a layer may have them: two scales, exact zeros, outliers
 TRAINED = np.concatenate([normal(30_000), normal(3_000, 0.3, seed=1), normal(9, 5, seed=2)])
 TRAINED[::7] = 0
@@ -69,7 +65,6 @@ DISTRIBUTIONS = [
 
 
 def finite_of(values):
-    """The finite ones, exactly, as float64."""
     return values[np.isfinite(values)].astype(np.float64)
 
 
@@ -244,10 +239,8 @@ def test_quantiles_and_shares_of_a_large_scope_are_near_the_truth():
 @settings(max_examples=40)
 @given(st.tuples(arrays, arrays))
 def test_a_distance_is_the_largest_difference_at_the_edges_of_bins(pair):
-    counts, magnitudes = (
-        [scope(measured(v)).counts for v in pair],
-        [abs(finite_of(v)) for v in pair],
-    )
+    counts = [scope(measured(v)).counts for v in pair]
+    magnitudes = [abs(finite_of(v)) for v in pair]
     found = distance(*counts)
     assert found == distance(*counts[::-1])
     if not all(magnitude.size for magnitude in magnitudes):

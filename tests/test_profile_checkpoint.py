@@ -40,8 +40,7 @@ def some_weights(size=30):
 def saved(folder, tensors):
     """A checkpoint of torch's tensors (or arrays) in a safetensors file."""
     folder.mkdir(exist_ok=True)
-    held = {name: torch.as_tensor(tensor) for name, tensor in tensors.items()}
-    save_file(held, folder / SAFETENSORS)
+    save_file({n: torch.as_tensor(tensor) for n, tensor in tensors.items()}, folder / SAFETENSORS)
     return open_checkpoint(folder)
 
 
@@ -71,8 +70,7 @@ def nearly(expected):
 
 
 def test_leaves_hold_all_tensors_of_their_key_in_order():
-    weights = some_weights()
-    record = profile(in_memory(weights))
+    record = profile(in_memory(weights := some_weights()))
     keys = [(row["part"], row["layer"], row["kind"]) for row in record["leaves"]]
     assert len(keys) == len(NAMES) - 1  # two biases are one leaf
     assert set(keys) == {(w.part, w.layer, w.kind) for w in map(naming.weight, NAMES)}
@@ -98,14 +96,13 @@ def test_scopes_are_the_model_its_parts_layers_kinds_and_prunable_weights():
     for name, inside in members.items():
         own = flat(*(weights[member] for member in inside))
         exact, row = statistics(own), scopes[name]["statistics"]
-        for column in SUMS:
-            assert row[column] == pytest.approx(exact[column]), (name, column)
+        assert {c: row[c] for c in SUMS} == pytest.approx({c: exact[c] for c in SUMS}), name
         for scale, count in {"linear": own.size, "log10": np.count_nonzero(own)}.items():
-            histogram = [r["count"] for r in scopes[name]["histogram"] if r["scale"] == scale]
-            assert sum(histogram) == count
+            assert count == sum(
+                r["count"] for r in scopes[name]["histogram"] if r["scale"] == scale
+            )
         for point in scopes[name]["cdf"]:
-            below = np.sum(np.abs(own.astype(np.float64)) < point["left"])
-            assert point["fraction"] == below / own.size
+            assert point["fraction"] == (np.abs(own.astype(float)) < point["left"]).sum() / own.size
     assert scopes["model"]["statistics"]["ks_distance"] == 0
     others = 1 - 305 / sum(array.size for array in weights.values())
     farthest = scopes["layer:encoder:1"]["statistics"]["ks_distance"]
@@ -133,10 +130,8 @@ def test_weights_of_every_type_are_those_of_torch(tmp_path, dtype):
         assert row["mean_abs"] == pytest.approx((np.float32(0.1) + 1.0) / 3, rel=1e-12)
     if dtype not in SMALL:
         return
-    codes = np.arange(1 << 8 * dtype.itemsize).astype(
-        f"i{dtype.itemsize}"
-    )  # NaN and infinities too
-    stored = torch.from_numpy(codes).view(dtype)
+    codes = np.arange(1 << 8 * dtype.itemsize).astype(f"i{dtype.itemsize}")
+    stored = torch.from_numpy(codes).view(dtype)  # NaN and infinities too
     expected, checkpoint = stored.float().numpy(), saved(tmp_path, {QUERY: stored})
     assert leaf_of(profile(checkpoint), QUERY) == statistics(expected)
     # counts of a whole could hide two codes that change places
@@ -165,8 +160,7 @@ def test_integers_are_left_out_and_scales_are_not_applied_and_both_are_named(tmp
     ]
     assert record["scaled"] == [f"{query.format(i)}.weight" for i in range(3)]
     odd = [f"{query.format(2)}.scale", f"{query.format(3)}.weight_other"]
-    assert record["not_understood"] == odd
-    assert of_model(record)["parameters"] == 4 + 4 * 5 + 2
+    assert (record["not_understood"], of_model(record)["parameters"]) == (odd, 4 + 4 * 5 + 2)
 
 
 def test_a_tied_head_stored_twice_is_counted_once_and_only_if_it_is_the_same(tmp_path, monkeypatch):
@@ -175,13 +169,11 @@ def test_a_tied_head_stored_twice_is_counted_once_and_only_if_it_is_the_same(tmp
         heads[place] = wte.copy()
         heads[place][place] = np.nextafter(wte[place], np.float32(1))
     record = profile(in_memory({WTE: wte, LM_HEAD: wte.copy()}))
-    assert record["tied"] == {LM_HEAD: WTE}
-    assert of_model(record)["parameters"] == 101
+    assert (record["tied"], of_model(record)["parameters"]) == ({LM_HEAD: WTE}, 101)
     assert [row["kind"] for row in record["leaves"]] == ["token embedding"]
     for head in (*heads.values(), wte.astype(np.float16), wte.reshape(101, 1)):
         record = profile(in_memory({WTE: wte, LM_HEAD: head}))
-        assert record["tied"] == {}
-        assert of_model(record)["parameters"] == 202
+        assert (record["tied"], of_model(record)["parameters"]) == ({}, 202)
         assert [row["kind"] for row in record["leaves"]] == ["token embedding", "head"]
     monkeypatch.setattr("analysis.models.parameters._BLOCK", 64)  # compared in pieces, all of them
     for head, tied in ((wte.copy(), {LM_HEAD: WTE}), (heads[0], {}), (heads[100], {})):
@@ -198,9 +190,8 @@ def test_unknown_names_are_leaves_of_their_own_and_listed():
     assert leaf_of(record, "puzzle") == statistics(weights["puzzle"])
     # what is not understood is no scope of its own: there may be thousands
     sizes = {name: scope["statistics"]["parameters"] for name, scope in record["scopes"].items()}
-    assert sizes["part:other"] == 7 + 8 + 9
     own = {"part:encoder", "layer:encoder:0", "kind:attention query", "prunable"}
-    assert sizes.keys() == {"model", "part:other", *own}
+    assert (sizes["part:other"], {*sizes}) == (7 + 8 + 9, {"model", "part:other", *own})
 
 
 def test_what_is_not_finite_is_named_and_what_is_empty_is_counted_for_what_it_is(tmp_path):
@@ -224,8 +215,7 @@ def test_neither_buffers_nor_the_number_of_threads_matter(tmp_path, monkeypatch)
     weights = some_weights(130)
     weights[EMBEDDING][5] = np.nan
     weights[CLASSIFIER] = weights[CLASSIFIER].astype(np.float16)
-    checkpoint = saved(tmp_path, weights)
-    whole = profile(checkpoint)
+    whole = profile(checkpoint := saved(tmp_path, weights))
     for number in (1, 2, 7):
         monkeypatch.setattr(threads, "count", lambda number=number: number)
         assert profile(checkpoint) == whole
@@ -244,9 +234,8 @@ def test_memory_a_file_and_a_torch_file_have_the_same_record(tmp_path):
     tensors |= {QUERY_BIAS: tensors[QUERY_BIAS].bfloat16(), KEY_BIAS: tensors[KEY_BIAS].half()}
     tensors[EMBEDDING] = torch.from_numpy(normal(60)).reshape(6, 10).t()  # not contiguous
     torch.save(tensors, tmp_path / "pytorch_model.bin")
-    record = profile(open_checkpoint(tmp_path))
     safe = saved(tmp_path / "safe", {name: t.contiguous() for name, t in tensors.items()})
-    assert record == profile(safe)
+    assert (record := profile(open_checkpoint(tmp_path))) == profile(safe)
     both = [tensors[name].float().numpy() for name in (KEY_BIAS, QUERY_BIAS)]  # of two types
     assert leaf_of(record, KEY_BIAS) == nearly(statistics(flat(*both)))
 

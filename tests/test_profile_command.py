@@ -32,10 +32,8 @@ OF_LAYERS = {"layer_cdfs", "layer_distances", "kind_heat_map", "encoder_and_deco
 
 
 def saved(architecture, folder):
-    """A tiny model of random weights, saved to the folder."""
     torch.manual_seed(0)
-    model = architectures.model(architecture)
-    model.save_pretrained(folder)
+    (model := architectures.model(architecture)).save_pretrained(folder)
     return model
 
 
@@ -49,7 +47,6 @@ def summary_of(folder):
 
 
 def profiled(folder, model="model"):
-    """What the command says of a model, and its summary."""
     done = request("profile", model, "--out", "out", folder=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout, summary_of(folder)
@@ -91,8 +88,7 @@ def test_the_command_writes_tables_figures_and_a_summary(of_hub):
         assert path.suffix != ".png" or path.read_bytes().startswith(b"\x89PNG")
     for table in TABLES:
         read = pd.read_csv(files[f"{table}.csv"])
-        assert len(read)
-        assert not read.duplicated(results.KEYS[table]).any()
+        assert len(read) == len(read.drop_duplicates(results.KEYS[table])) > 0, table
     summary = summary_of(folder)
     assert (summary["source"], summary["revision"]) == ("hub", commit)
     first, far, *_, last = (li for li in done.stdout.splitlines() if not li.startswith("  "))
@@ -122,11 +118,8 @@ def test_summary_and_tables_say_what_the_model_is(tmp_path, name, coarse):
     parameters = dict(model.named_parameters())  # each tied one once
     total = sum(p.numel() for p in parameters.values())
     heads = sum(p.numel() for n, p in parameters.items() if n.startswith("cls."))
-    matrices = [
-        p for n, p in parameters.items()
-        if p.ndim == 2 and re.search(r"\.(h|block|layer)\.\d", n) and "relative" not in n
-    ]  # fmt: skip
-    prunable = sum(p.numel() for p in matrices)
+    blocks = {n: p for n, p in parameters.items() if re.search(r"\.(h|block|layer)\.\d", n)}
+    prunable = sum(p.numel() for n, p in blocks.items() if p.ndim == 2 and "relative" not in n)
     flat = np.concatenate([p.detach().double().numpy().ravel() for p in parameters.values()])
     zeros, held = int((flat == 0).sum()), read_weights(tmp_path / name)
     far, changing = summary.pop("far_from_zero"), summary.pop("differs_more_with_depth")
@@ -159,10 +152,9 @@ def test_summary_and_tables_say_what_the_model_is(tmp_path, name, coarse):
     dense = counts[counts["variant"] == f"{name}/dense"].groupby("scale")["count"].sum()
     assert dense.to_dict() == {"linear": total, "log10": total - zeros}
     pruned = counts[counts["variant"] != f"{name}/dense"].groupby("variant")["count"].sum()
-    assert pruned.to_dict() == {  # what would be left
-        f"{name}/magnitude/one-shot/{level:g}": total - zeros - round(level * prunable)
-        for level in (0.1, 0.5, 0.9, 0.95, 0.99)
-    }
+    levels = {f"{name}/magnitude/one-shot/{s:g}": s for s in (0.1, 0.5, 0.9, 0.95, 0.99)}
+    left = {variant: total - zeros - round(s * prunable) for variant, s in levels.items()}
+    assert pruned.to_dict() == left  # what would be left
 
 
 def test_what_is_odd_in_a_model_is_said(tmp_path, coarse):
@@ -203,8 +195,7 @@ def test_what_is_odd_in_a_model_is_said(tmp_path, coarse):
 def test_an_unknown_architecture_is_profiled_by_tensor_with_a_warning(tmp_path, coarse):
     generator = np.random.default_rng(0)
     names = ["foo.bar", "foo.baz", 'odd,"name"', "<b>x</b>.$y_{$", "z"]
-    held = {name: generator.standard_normal((6, 5)).astype(np.float32) for name in names}
-    put(tmp_path / "model", held)
+    put(tmp_path / "model", {n: generator.standard_normal((6, 5)).astype("f4") for n in names})
     said, summary = profiled(tmp_path)
     assert (summary["parameters"], summary["prunable_parameters"]) == (150, 0)
     assert summary["family"] is summary["differs_most"] is None
@@ -218,20 +209,16 @@ def test_an_unknown_architecture_is_profiled_by_tensor_with_a_warning(tmp_path, 
 
 def test_a_model_of_one_value_or_with_a_block_of_nan_has_a_profile(tmp_path, coarse, monkeypatch):
     """No deviation, no norm, or nothing at all to draw."""
-    names, maps, draw = (
-        [f"h.{i}.mlp.c_fc.weight" for i in range(4)],
-        [],
-        weight_figures.kind_heat_map,
-    )
+    names = [f"h.{i}.mlp.c_fc.weight" for i in range(4)]
+    maps, draw = [], weight_figures.kind_heat_map
     kept = lambda data: maps.append(draw(data)) or maps[-1]  # noqa: E731
     monkeypatch.setattr(weight_figures, "kind_heat_map", kept)
     for value in (np.nan, 0, 3):
         put(tmp_path / str(value), {n: np.full((3, 3), value, np.float32) for n in names})
         said, summary = profiled(tmp_path, f"./{value}")
         assert "decoder-only, 36 parameters, 36 of them prunable" in said
-        assert len(summary["not_finite"]) == (4 if value != value else 0)
-        assert summary["zeros"] == (0 if value else 36)
-        assert ("far from zero" in said) is (value == value)
+        found = (len(summary["not_finite"]), summary["zeros"], "far from zero" in said)
+        assert found == {0: (0, 36, True), 3: (0, 0, True)}.get(value, (4, 0, False))
     held = {name: np.eye(3, dtype=np.float32) * i for i, name in enumerate(names, 1)}
     put(tmp_path / "model", held | {names[1]: held[names[1]] * np.float32(np.nan)})
     profiled(tmp_path)  # the block of NaN keeps its place in the heat map

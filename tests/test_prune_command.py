@@ -30,7 +30,7 @@ TEXTS = """the food was not bad at all\na slow film , and the end of it never ca
 nobody here would call the room clean\nthe service was good and the staff was kind\n"""
 FOLDERS = tempfile.TemporaryDirectory()
 OLD = {"pytorch_model.bin", "model.safetensors.index.json"}  # weights that nobody reads
-FFN = "bert.encoder.layer.0.output.dense.weight"
+FFN, HEAD = "bert.encoder.layer.0.output.dense.weight", "lm_head.weight"
 
 
 @pytest.fixture
@@ -43,7 +43,6 @@ def here(tmp_path, monkeypatch, one_thread):
 
 @functools.cache
 def model(name, dtype=torch.float32):
-    """A tiny model of random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return architectures.model(name).to(dtype)
@@ -111,8 +110,7 @@ def test_the_pruned_model_opens_and_is_as_sparse_as_it_says(here, name):
             "scope_weights": size, "achieved": round(level * size) / size,
             "parameters": found.num_parameters(), "whole_model": whole / found.num_parameters(),
         }  # fmt: skip
-        assert {key: said[key] for key in facts} == facts
-        assert zeros == round(level * size)
+        assert ({key: said[key] for key in facts}, zeros) == (facts, round(level * size))
         there = {path.name for path in saved(name).iterdir() if path.is_file()} - OLD
         assert {path.name for path in out.iterdir()} == there | {"pruning.json"}
         for tensor, value in before.items():
@@ -143,11 +141,10 @@ def test_what_is_tied_is_pruned_once_and_stays_tied(here):
     tied = refilled(here / "tied", saved("GPT2"), both)
     for method in ("magnitude-all", "wanda", "sparsegpt"):
         said, after, before = pruned(tied, here / method, method, 0.5)
-        assert torch.equal(after["lm_head.weight"], after["transformer.wte.weight"])
-        untouched = torch.equal(after["lm_head.weight"], before["lm_head.weight"])
-        assert untouched is (method != "magnitude-all")
-        assert said["tied"] == {"lm_head.weight": "transformer.wte.weight"}
-        assert "lm_head.weight" not in said["tensors"]
+        assert torch.equal(after[HEAD], after["transformer.wte.weight"])
+        assert torch.equal(after[HEAD], before[HEAD]) is (method != "magnitude-all")
+        assert said["tied"] == {HEAD: "transformer.wte.weight"}
+        assert HEAD not in said["tensors"]
     said, _, _ = pruned(tied, here / "out", "structured", 0.3)
     left = open_model(here / "out", type(model("GPT2"))).num_parameters() / dense.num_parameters()
     assert (said["parameters"], said["now"]) == (dense.num_parameters(), "gone")
@@ -174,11 +171,11 @@ def test_include_and_exclude_choose_the_tensors(here):
         given = {"include": tuple(include), "exclude": tuple(exclude)}
         said, _, before = pruned(saved(name), here / str(include), method, **given)
         assert (said["include"], said["exclude"]) == (include, exclude)
-        own, left = include or ["*.layer.*.dense.weight"], set(before)
-        for glob in exclude:
-            left -= {*fnmatch.filter(before, glob)}
-        expected = {tensor for glob in own for tensor in fnmatch.filter(left, glob)}
-        assert {*said["tensors"]} == expected != set()
+        own, gone = (
+            {tensor for glob in globs for tensor in fnmatch.filter(before, glob)}
+            for globs in (include or ["*.layer.*.dense.weight"], exclude)
+        )
+        assert {*said["tensors"]} == own - gone != set()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -226,11 +223,11 @@ def test_a_mistake_is_one_line_and_writes_nothing(here):
         assert sorted(here.rglob("*")) == before, words
 
 
-def refused(error, words, folder, method, **more):
+def refused(error, words, folder, method):
     """The method is refused in these words, and nothing is written."""
     before = {*os.listdir(), "cache"}
     with pytest.raises(error, match=words) as caught:
-        pruned(folder, Path("out"), method, 0.3, **more)
+        pruned(folder, Path("out"), method, 0.3)
     assert "\n" not in str(caught.value)
     assert {*os.listdir(), "cache"} == before
 

@@ -34,12 +34,8 @@ def test_there_is_a_name_with_hyphens_for_every_file_and_no_other(what):
     for name in names:
         found = registry.module(package, what, name).__name__
         assert found == registry.module_name(package, name) == f"{package}.{name.replace('-', '_')}"
-    for wrong in (
-        "",
-        " ",
-        f"{names[0]}.py",
-        *["__init__", "--init--", "../errors", "errors", "os", "."],
-    ):
+    odd = ("__init__", "--init--", "../errors", "errors", "os", ".", "", " ")
+    for wrong in (f"{names[0]}.py", *odd):
         with pytest.raises(RequestError) as caught:
             registry.module(package, what, wrong)
         assert f"unknown {what} {wrong!r}" in str(caught.value)
@@ -58,8 +54,7 @@ def test_methods_and_tasks_are_found_through_it_and_near_names_suggested():
 
 def test_constants_are_the_modules_own_and_nobody_changes_them_for_others():
     for name in pruning.names():
-        found = registry.constants(pruning.PACKAGE, name)
-        module = pruning.method(name)
+        found, module = registry.constants(pruning.PACKAGE, name), pruning.method(name)
         assert found.items() <= vars(module).items()
         assert found["KIND"] == module.KIND
         found["KIND"] = "other"

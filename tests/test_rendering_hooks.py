@@ -30,7 +30,6 @@ def project(tmp_path):
 
 
 def hook(project, name, python=sys.executable, **environment):
-    """Exit status, stdout, stderr."""
     environment = {**os.environ, "SPARSITY_STUDY": "tiny", "QUARTO_PROFILE": "", **environment}
     command = [python, str(Path("analysis", "rendering", f"{name}.py"))]
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
@@ -38,10 +37,9 @@ def hook(project, name, python=sys.executable, **environment):
 
 
 def test_pre_render_runs_the_study_and_hands_on_its_exit_status(project):
-    ran = "ran ['run'] tiny\n"
-    assert hook(project, "pre_render") == (0, ran, "")
-    for status in (1, 2):
-        assert hook(project, "pre_render", FAIL=str(status)) == (status, ran, "")
+    for status in (0, 1, 2):
+        said = (status, "ran ['run'] tiny\n", "")
+        assert hook(project, "pre_render", FAIL=str(status)) == said
 
 
 def test_a_mistyped_profile_is_refused_with_the_nearest(project):
@@ -55,19 +53,15 @@ def test_a_mistyped_profile_is_refused_with_the_nearest(project):
 def test_the_projects_venv_is_found_and_without_it_the_hook_says_what_to_do(project):
     bare = project / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    files, python = {"QUARTO_PROJECT_OUTPUT_FILES": "report.html"}, str(bare / "bin" / "python")
     for name in ("pre_render", "post_render"):
-        status, _, said = hook(
-            project, name, str(bare / "bin" / "python"), QUARTO_PROJECT_OUTPUT_FILES="report.html"
-        )
-        assert status == 2
-        assert said.count("\n") == 1
-        assert "run `make setup`" in said
+        status, _, said = hook(project, name, python, **files)
+        assert (status, said.count("\n"), "run `make setup`" in said) == (2, 1, True), said
     link = project / ".venv" / "bin" / "python"
     link.parent.mkdir(parents=True)
     link.write_text(f'#!/bin/sh\necho venv\nexec {sys.executable} "$@"\n')
     link.chmod(0o755)
-    status, said, _ = hook(project, "pre_render", str(bare / "bin" / "python"))
-    assert (status, said) == (0, "venv\nran ['run'] tiny\n")
+    assert hook(project, "pre_render", python)[:2] == (0, "venv\nran ['run'] tiny\n")
 
 
 def test_post_render_searches_the_files_quarto_names(project):
@@ -76,8 +70,7 @@ def test_post_render_searches_the_files_quarto_names(project):
     (project / "bad.txt").write_text("TODO")
     for listed in ("", "good.html\nbad.txt"):
         assert hook(project, "post_render", QUARTO_PROJECT_OUTPUT_FILES=listed) == (0, "", "")
-    status, _, said = hook(
-        project, "post_render", QUARTO_PROJECT_OUTPUT_FILES="good.html\nbad.html"
-    )
+    files = {"QUARTO_PROJECT_OUTPUT_FILES": "good.html\nbad.html"}
+    status, _, said = hook(project, "post_render", **files)
     assert status == 1
     assert said.startswith("bad.html: '?@fig-x' is a reference that nothing answers")

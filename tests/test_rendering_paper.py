@@ -50,13 +50,11 @@ def pdf(made):
 
 @pytest.fixture(scope="module")
 def pages(pdf):
-    """The text of each page of the PDF."""
     return [INVISIBLE.sub("", page.extract_text()) for page in pdf.pages]
 
 
 @pytest.fixture(scope="module")
 def flat(pages):
-    """The text of the PDF in one line."""
     return " ".join("\n".join(pages).replace("\xa0", " ").split())
 
 
@@ -96,8 +94,7 @@ def test_title_block(page, pdf, flat):
     assert page.get("lang") == "en-GB"
     assert page.findtext(".//title").startswith(title)
     assert pdf.metadata.title == f"{title} that shows everything"
-    assert "Ada Lovelace" in pdf.metadata.author
-    assert "Bob Roe" in pdf.metadata.author
+    assert re.search("Ada Lovelace.*Bob Roe", pdf.metadata.author)
     assert "a & b" in pdf.metadata["/Keywords"]
     assert pdf.root_object["/Lang"].startswith("en")
     # values are computed before every chunk
@@ -126,16 +123,20 @@ def test_sections_figures_tables_and_equations_are_numbered(page, flat):
     for caption in ("Figure 3: A heat map", "Table 6: A table longer", "Table 7: Wide again",
                     "(a) The first panel", "(1)"):  # fmt: skip
         assert caption in flat
+    rows = page.xpath("//div[@id='tbl-small']//tr")
+    assert [listed(row) for row in rows] == [
+        ["method", "kept", "bytes"], ["magnitude", "0.97", "1,024"], ["wanda", "–", "12"],
+    ]  # fmt: skip
+    assert [c.get("scope") for c in rows[0]] == ["col"] * 3
+    styles = [c.get("style") for c in page.xpath("//div[@id='tbl-long']//col")]
+    assert [re.sub(r"[ ;]", "", style) for style in styles] == [f"width:{n}%" for n in (10, 60, 30)]
 
 
 def test_references_and_citations_name_their_targets_and_lead_to_them(page, flat):
     paragraph = words(page.xpath("//section[@id='sec-intro']/p")[0])
     panels = "both panels Figure 2 (a) and Figure 2 (b), 1 alone"
-    for text in (paragraph, flat):
-        assert REFERENCES in text
-        assert panels in text
-        assert "(Knuth 1984, 7)" in text
-        assert "Lamport (1994)" in text
+    for said in (REFERENCES, panels, "(Knuth 1984, 7)", "Lamport (1994)"):
+        assert (said in paragraph, said in flat) == (True, True), said
     assert f"see also Appendix A, {panels}, and Figs. 1." in paragraph
     ids = {e.get("id") for e in page.xpath("//*[@id]")}
     links = {a.get("href") for a in page.xpath("//main//a[starts-with(@href,'#')]")}
@@ -171,16 +172,11 @@ def test_code_is_folded_shown_or_hidden_as_asked_and_absent_from_the_pdf(page, f
     assert "minipaper.curve()" not in flat
     for shown in ("plain output", "43"):
         assert shown in flat
-
-
-def test_tables_cell_by_cell_and_their_widths(page):
-    rows = page.xpath("//div[@id='tbl-small']//tr")
-    assert [listed(row) for row in rows] == [
-        ["method", "kept", "bytes"], ["magnitude", "0.97", "1,024"], ["wanda", "–", "12"],
-    ]  # fmt: skip
-    assert [c.get("scope") for c in rows[0]] == ["col"] * 3
-    styles = [c.get("style") for c in page.xpath("//div[@id='tbl-long']//col")]
-    assert [re.sub(r"[ ;]", "", style) for style in styles] == [f"width:{n}%" for n in (10, 60, 30)]
+    main = page.get_element_by_id("quarto-document-content").text_content()
+    for shown in ("Only in HTML.", "Raw HTML."):
+        assert (shown in main, shown in flat) == (True, False), shown
+    for shown in ("Only in the PDF.", "Hidden from HTML.", "Raw Typst."):
+        assert (shown in main, shown in flat) == (False, True), shown
 
 
 def test_hostile_strings_are_exact_and_inert(page, flat):
@@ -192,8 +188,8 @@ def test_hostile_strings_are_exact_and_inert(page, flat):
         assert wanted in inline
         assert compact.count(squeezed(string)) >= 2, string
     assert page.xpath("//td//script | //td//img | //td//a | //td//math | //td//em") == []
-    assert page.xpath("//*[@onerror] | //a[starts-with(@href,'javascript')]") == []
-    assert page.xpath("//main//script") == []
+    live = "//*[@onerror] | //a[starts-with(@href,'javascript')] | //main//script"
+    assert page.xpath(live) == []
 
 
 def test_callouts_tabs_panels_and_notes(page, flat):
@@ -214,22 +210,11 @@ def test_callouts_tabs_panels_and_notes(page, flat):
         assert printed in flat
 
 
-def test_conditional_content(page, flat):
-    main = page.get_element_by_id("quarto-document-content").text_content()
-    for shown in ("Only in HTML.", "Raw HTML."):
-        assert shown in main
-        assert shown not in flat
-    for shown in ("Only in the PDF.", "Hidden from HTML.", "Raw Typst."):
-        assert shown not in main
-        assert shown in flat
-
-
 def test_page_loads_nothing_and_can_be_found_one_s_way_in(page):
     loading = page.xpath("//script/@src | //link/@href | //img/@src | //iframe/@src")
     assert [x for x in loading if not x.startswith("data:")] == []
     styles = "".join(style.text or "" for style in page.iter("style"))
-    assert "url(" not in styles
-    assert "@import" not in styles
+    assert not re.search(r"url\(|@import", styles)
     entries = listed(page.get_element_by_id("TOC").iter("a"))
     assert entries[:3] == ["1 Introduction", "1.1 Methods", "1.1.1 Loss"]
     assert "Appendix A: Environment" in entries
@@ -253,35 +238,27 @@ def test_both_schemes_follow_the_reader_and_text_stands_out(page):
     assert ".quarto-dark" not in dark
 
 
-def contrast(one, other):
+def contrast(*colours):
     """WCAG's contrast ratio of two hex colours."""
-    bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (bright + 0.05) / (dark + 0.05)
+    luminances = []
+    for digits in (colour.lstrip("#") for colour in colours):
+        pairs = [2 * d for d in digits] if len(digits) == 3 else re.findall("..", digits)
+        shares = [int(pair, 16) / 255 for pair in pairs]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
+        luminances.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(luminances) + 0.05) / (min(luminances) + 0.05)
 
 
-def luminance(colour):
-    digits = colour.lstrip("#")
-    digits = "".join(2 * d for d in digits) if len(digits) == 3 else digits
-    shares = [int(digits[start : start + 2], 16) / 255 for start in (0, 2, 4)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def test_pages_of_the_pdf(pdf, pages):
+def test_the_pdf_has_contents_tags_and_embedded_fonts(pdf, pages, flat):
     sizes = [(round(p.mediabox.width), round(p.mediabox.height)) for p in pdf.pages]
-    assert sizes[0] == (595, 842)
-    assert sizes.count((842, 595)) == 1
+    assert (sizes[0], sizes.count((842, 595))) == ((595, 842), 1)
     assert pages[0].count("Sparse is enough") == 1
     assert all("Sparse is enough" in text for text in pages[1:])
     assert all(re.search(rf"\b{n}\b", text) for n, text in enumerate(pages, 1))
     held = [text for text in pages if re.search(r"layer\.\d+\.attention", text)]
     assert len(held) >= 2
     assert all("mean" in text for text in held)  # the header is repeated
-
-
-def test_the_pdf_has_contents_tags_and_embedded_fonts(pdf, flat):
-    assert "Contents" in flat
-    assert "Keywords" in flat
+    assert [word for word in ("Contents", "Keywords") if word not in flat] == []
     titles = [entry["/Title"] for entry in pdf.outline if isinstance(entry, dict)]
     assert any("Introduction" in title for title in titles)
     assert pdf.root_object["/MarkInfo"]["/Marked"]
@@ -305,8 +282,6 @@ def test_quarto_renders_the_same_paper(tmp_path):
 
 
 def test_importing_the_package_loads_no_engine():
-    code = (
-        "import sys, analysis.rendering\n"
-        "print([m for m in ('nbclient', 'typst', 'sass', 'lxml', 'yaml') if m in sys.modules])"
-    )
+    code = "import sys, analysis.rendering; print([m for m in "
+    code += "('nbclient', 'typst', 'sass', 'lxml', 'yaml') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "[]\n"

@@ -19,7 +19,6 @@ TABLES = yaml.safe_load(Path(__file__).with_name("tables.yml").read_text(encodin
 
 
 def row(table, **values):
-    """A row of the table, every cell a word, some given."""
     return {column: f"{column} x" for column in COLUMNS[table]} | values
 
 
@@ -33,7 +32,6 @@ def words_of(folder):
 
 
 def back(folder, table, rows):
-    """The table as it is read back."""
     write(build({table: rows}), {}, folder / "results")
     return read(folder / "results")[0][table]
 

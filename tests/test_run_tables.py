@@ -32,14 +32,12 @@ def test_run_writes_every_table_with_unique_keys(finished):
     for name, table in found.items():
         assert len(table) or name in ("failures", "published"), name
         assert not table.duplicated(results.KEYS[name]).any(), name
-    expected = {f"{stem}/{name}" for stem, names in STEMS.items() for name in names.split()}
-    expected |= {f"{stem}/dense" for stem in STEMS}
+    expected = {f"{stem}/{name}" for stem in STEMS for name in ["dense", *STEMS[stem].split()]}
     expected |= {"tiny-bert/dense", "tiny-bart/dense"}  # two models have a base of their own
     assert set(found["variants"]["variant"]) == expected
 
 
 def variants_of(finished, **columns):
-    """The rows of table `variants` with these values, by name."""
     found = tables(finished[0])["variants"]
     for column, value in columns.items():
         found = found[found[column] == value]
@@ -68,37 +66,25 @@ def test_a_smaller_model_has_fewer_parameters_and_bytes(finished):
         whole = dense.loc[name.replace("structured/one-shot/0.5", "dense"), "parameters"]
         assert row["parameters"] == whole - round(row["whole_model"] * whole)
         assert row["achieved"] == pytest.approx(0.5, abs=0.02)
-        assert size.loc[(name, "dense"), "ratio"] == pytest.approx(
-            row["parameters"] / whole, abs=0.01
-        )
+        left = pytest.approx(row["parameters"] / whole, abs=0.01)
+        assert size.loc[(name, "dense"), "ratio"] == left
         assert set(json.loads(row["settings"])["kept"]) == {"heads", "neurons"}
-
-
-def test_a_pattern_is_at_its_sparsity_and_named(finished):
-    found = variants_of(finished, method="nm-sparsegpt")
-    assert len(found) == len(STEMS)
-    assert (found["achieved"] == 0.5).all()
-    assert (found["sparsity"] == 0.5).all()
-    assert [json.loads(text)["pattern"] for text in found["settings"]] == ["2:4"] * 3
 
 
 def test_trained_models_keep_their_masks_and_without_them_zeros_vanish(finished):
     recovery = tables(finished[0])["recovery"]
     kept = recovery[recovery["masks_kept"]]
     trained = [f"tiny-bert/paraphrase/wanda/{p}/0.5" for p in ("fine-tuned", "distilled")]
-    assert sorted(zip(kept["variant"], kept["epoch"], strict=True)) == sorted(
-        (name, epoch) for name in trained for epoch in (1, 2)
-    )
+    epochs = sorted(itertools.product(trained, (1, 2)))
+    assert sorted(zip(kept["variant"], kept["epoch"], strict=True)) == epochs
     assert (kept["zeros"] == kept["removed"]).all()
     lost = recovery[~recovery["masks_kept"]]
     assert list(lost["epoch"]) == [1, 2]
     assert set(lost["variant"]) == {"tiny-bert/paraphrase/wanda/one-shot/0.5"}
     assert (lost["zeros"] < lost["removed"] / 10).all()
     seconds = variants_of(finished, model="tiny-bert", kind="pruned")["train_seconds"]
-    assert {name for name, spent in seconds.items() if spent > 0} == {
-        *trained,
-        *(f"tiny-bert/paraphrase/gradual/fine-tuned/{level}" for level in (0.5, 0.99)),
-    }
+    trained += [f"tiny-bert/paraphrase/gradual/fine-tuned/{level}" for level in (0.5, 0.99)]
+    assert {name for name, spent in seconds.items() if spent > 0} == {*trained}
 
 
 def test_every_layer_is_pruned_alone_and_given_a_share(finished):
@@ -115,22 +101,15 @@ def test_every_layer_is_pruned_alone_and_given_a_share(finished):
 def test_each_two_variants_of_a_level_are_compared(finished):
     found = tables(finished[0])
     pairs = set(zip(found["contests"]["variant"], found["contests"]["other"], strict=True))
-    reached = found["variants"][
-        (found["variants"]["kind"] != "dense") & (found["variants"]["status"] == "ok")
-    ]
-    expected = {
-        frozenset(pair)
-        for _, group in reached.groupby(["model", "task", "sparsity"], dropna=False)
-        for pair in itertools.combinations(group["variant"], 2)
-    }
-    assert {frozenset(pair) for pair in pairs} == expected
-    assert len(pairs) == len(expected)
+    levels = found["variants"].query("kind != 'dense' and status == 'ok'")
+    levels = levels.groupby(["model", "task", "sparsity"], dropna=False)["variant"]
+    expected = {frozenset(p) for _, names in levels for p in itertools.combinations(names, 2)}
+    assert ({*map(frozenset, pairs)}, len(pairs)) == (expected, len(expected))
 
 
 def timed(finished, operation):
     """Which kernels each variant of table `runtime` was timed with."""
-    table = tables(finished[0])["runtime"]
-    table = table[table["operation"] == operation]
+    table = tables(finished[0])["runtime"].query("operation == @operation")
     return table.groupby("variant")["kernel"].agg(set).to_dict()
 
 
@@ -149,15 +128,12 @@ def test_all_that_can_be_run_has_a_latency_and_the_leading_method_each_kernels(f
 
 def test_writing_and_training_are_timed_where_they_are_done(finished):
     both = {"torch dense", "auto"}
+    half, most = (f"magnitude/one-shot/{level}" for level in (0.5, 0.99))
+    written = {"dense": {"torch dense"}, half: both, most: both}
+    trained = {"dense": {"torch dense"}, half: {"torch dense"}}
     writers = [stem for stem in STEMS if stem != "tiny-bert/paraphrase"]
-    assert timed(finished, "generate") == {f"{stem}/dense": {"torch dense"} for stem in writers} | {
-        f"{stem}/magnitude/one-shot/{level}": both for stem in writers for level in (0.5, 0.99)
-    }
-    assert timed(finished, "train_step") == {
-        f"{stem}/{name}": {"torch dense"}
-        for stem in STEMS
-        for name in ("dense", "magnitude/one-shot/0.5")
-    }
+    for step, stems, own in (("generate", writers, written), ("train_step", STEMS, trained)):
+        assert timed(finished, step) == {f"{s}/{name}": own[name] for s in stems for name in own}
     replicas = tables(finished[0])["replicas"]
     assert set(replicas["sparsity"]) == {0.5, 0.99}
     assert (replicas.loc[replicas["kernel"] == "torch dense", "speedup"] == 1).all()
@@ -169,50 +145,46 @@ def test_every_format_is_measured_and_none_is_below_the_bound_by_much(finished):
     shares = found.pivot(index="variant", columns="format", values="ratio")
     assert (shares["auto"] <= shares[["bitmask", "csr16", "csr32"]].min(axis=1) + 0.001).all()
     far = shares[shares.index.str.endswith("magnitude/one-shot/0.99")]
-    assert len(far) == len(STEMS)
-    assert (far["auto"] < far["dense"]).all()
-    int8 = shares.loc["tiny-bert/paraphrase/int8", "dense"]
-    assert 0.25 < int8 < 1
+    assert (far["auto"] < far["dense"]).to_list() == [True] * len(STEMS)
+    assert 0.25 < shares.loc["tiny-bert/paraphrase/int8", "dense"] < 1
 
 
 def test_alternatives_are_scored_and_say_what_they_are(finished):
-    found = variants_of(finished, model="tiny-bert").loc[
-        [f"tiny-bert/paraphrase/{name}" for name in OTHER.split()]
-    ]
-    assert list(found["kind"]) == ["int8", "student", "moe", "moe"]
-    dense = variants_of(finished).loc["tiny-bert/paraphrase/dense", "parameters"]
-    assert found["parameters"].iloc[0] == dense
-    assert found["parameters"].iloc[1] < dense < found["parameters"].iloc[2]  # routers
-    settings = [json.loads(text) for text in found["settings"]]
-    assert settings[1]["layers"] == {"kept": 2, "of": 4}
-    assert [chosen["router"] for chosen in settings[2:]] == ["learned", "oracle"]
+    names = [f"tiny-bert/paraphrase/{name}" for name in ["dense", *OTHER.split()]]
+    found = variants_of(finished, model="tiny-bert").loc[names]
+    assert list(found["kind"]) == ["dense", "int8", "student", "moe", "moe"]
+    dense, int8, student, routed, _ = found["parameters"]
+    assert student < int8 == dense < routed
+    settings = [{}, *map(json.loads, found["settings"][1:])]
+    assert settings[2]["layers"] == {"kept": 2, "of": 4}
+    assert [chosen["router"] for chosen in settings[3:]] == ["learned", "oracle"]
 
 
 def test_pruned_variants_have_exact_counts_and_the_sparsity_they_say(finished):
     variants = tables(finished[0])["variants"]
-    pruned = variants[(variants["kind"] == "pruned") & (variants["method"] != "structured")]
-    expected = [
-        round(s * n) / n for s, n in zip(pruned["sparsity"], pruned["scope_weights"], strict=True)
-    ]
+    pruned = variants.query("kind == 'pruned' and method != 'structured'")
+    counts = zip(pruned["sparsity"], pruned["scope_weights"], strict=True)
+    expected = [round(s * n) / n for s, n in counts]
     # biases and norms of an untrained model are zeros of their own outside magnitude's scope only
     assert pruned["achieved"].to_list() == pytest.approx(expected, abs=0)
     everything = pruned[pruned["method"] == "magnitude-all"]["scope_weights"].to_numpy()
     assert (pruned[pruned["method"] == "magnitude"]["scope_weights"].to_numpy() < everything).all()
+    found = variants_of(finished, method="nm-sparsegpt")
+    assert (found[["achieved", "sparsity"]] == 0.5).all(axis=None)
+    assert [json.loads(text)["pattern"] for text in found["settings"]] == ["2:4"] * 3
 
 
 def test_parameters_are_those_of_the_profile(finished):
     found = tables(finished[0])
-    leaves = found["profile"].groupby("model")["parameters"].sum()
-    models = found["models"].set_index("model")["parameters"]
-    assert leaves.to_dict() == models.to_dict()
-    whole = found["profile_scopes"]
-    whole = whole[whole["scope"] == "model"].set_index("model")["parameters"]
-    assert whole.to_dict() == models.to_dict()
+    models = found["models"].set_index("model")["parameters"].to_dict()
+    assert found["profile"].groupby("model")["parameters"].sum().to_dict() == models
+    whole = found["profile_scopes"].query("scope == 'model'").set_index("model")["parameters"]
+    assert whole.to_dict() == models
 
 
 def test_environment_records_versions_study_and_seeds(finished):
-    text = (finished[0] / "_output/mini/results/environment.json").read_text(encoding="utf-8")
-    environment = json.loads(text)
+    path = finished[0] / "_output/mini/results/environment.json"
+    environment = json.loads(path.read_text(encoding="utf-8"))
     assert environment["versions"]["torch"]
     assert "A study for tests" in environment["study_text"]
     assert environment["seeds"] == [0]

@@ -18,6 +18,7 @@ from analysis.variants import Scored, Variant
 TABLES = yaml.safe_load(Path(__file__).with_name("tables.yml").read_text(encoding="utf-8"))
 CHANCE = {"accuracy": 0.5, "perplexity": 100.0}
 EXAMPLES = 40
+FACTS = {"device": "cpu", "device_name": "", "dtype": "float32", "threads": 2, "tokens": 32}
 
 
 def chosen(resamples=150, confidence=0.9, **changes):
@@ -66,8 +67,7 @@ DENSE = scored("dense", right(36), 0.0)
 
 
 def drawn(metric, rows, dense):
-    """The score, its difference from the dense model's and what is retained: of all examples, and
-    of each resample of them; one loop."""
+    """Score, difference from dense and share retained: of all examples, and of each resample."""
     examples, kept = len(rows), np.log if metric == "perplexity" else np.asarray
     counts = np.random.default_rng(0).multinomial(examples, [1 / examples] * examples, 150)
 
@@ -120,11 +120,9 @@ def test_contests_are_of_each_two_variants_at_one_sparsity_and_of_no_others():
     group = [DENSE, *(scored(f"{n}-{s}", right(30), s) for s in (0.5, 0.9) for n in "abc")]
     group += [scored("alone", right(30), 0.7), scored("unreached")]
     rows = contest_rows(chosen(), group, "sentiment", CHANCE)
-    assert [(row["variant"], row["other"], row["sparsity"]) for row in rows] == [
-        (f"{a}-{level}", f"{b}-{level}", level)
-        for level in (0.5, 0.9)
-        for a, b in itertools.combinations("abc", 2)
-    ]
+    pairs = itertools.product((0.5, 0.9), itertools.combinations("abc", 2))
+    expected = [(f"{a}-{level}", f"{b}-{level}", level) for level, (a, b) in pairs]
+    assert [(row["variant"], row["other"], row["sparsity"]) for row in rows] == expected
     assert {(row["metric"], row["task"]) for row in rows} == {("accuracy", "sentiment")}
     for few in ([scored("dense")], [DENSE], [DENSE, scored("a", right(30))]):
         assert contest_rows(chosen(), few, "sentiment", CHANCE) == []
@@ -165,9 +163,8 @@ def sensitivity(*cells, dense=DENSE.evaluation):
 
 
 def test_sensitivity_rows_are_scores_against_the_dense_model_on_the_same_examples():
-    same, worse = sensitivity(
-        cell("encoder 0", 0.5, right(36)), cell("encoder 1", 0.9, right(24), layer=1)
-    )
+    cells = cell("encoder 0", 0.5, right(36)), cell("encoder 1", 0.9, right(24), layer=1)
+    same, worse = sensitivity(*cells)
     for column, none in (("retained", 1), ("delta", 0)):
         assert [same[column], same[f"{column}_low"], same[f"{column}_high"]] == [none] * 3
     told = {"model": "tiny-bert", "task": "sentiment", "metric": "accuracy", "by": "kind"}
@@ -185,10 +182,8 @@ def test_a_perplexity_that_overflows_is_measured_as_infinite():
     """From the model's log-likelihoods to the share of its group."""
     both = {"dead": [[10_000.0, 10.0]] * EXAMPLES, "well": nats(10.0)}
     with np.errstate(invalid="ignore"):  # no bounds where there is no value
-        rows = sensitivity(
-            *(cell(group, 0.5, of, "perplexity") for group, of in both.items()),
-            dense=evaluation(perplexity=nats(10.0)),
-        )
+        cells = [cell(group, 0.5, of, "perplexity") for group, of in both.items()]
+        rows = sensitivity(*cells, dense=evaluation(perplexity=nats(10.0)))
     assert [row["value"] is None for row in rows] == [True, False]
     assert scores.shares(rows, 0.4) == pytest.approx({"dead": 0.0, "well": 0.8})
 
@@ -201,9 +196,6 @@ def test_shares_go_by_what_was_surely_lost():
     for a, b, level, shares in TABLES["shares"]:
         found = scores.shares([row("a", *a), row("b", *b)], level)
         assert found == pytest.approx(dict(zip("ab", shares, strict=True))), (a, b)
-
-
-FACTS = {"device": "cpu", "device_name": "", "dtype": "float32", "threads": 2, "tokens": 32}
 
 
 def timed(variant, samples, kernel="torch dense", batch=1, operation="forward", peak=None, **more):
@@ -231,9 +223,8 @@ def test_rows_are_medians_of_the_raw_samples_against_the_dense_model_at_the_same
         assert told.items() <= row.items()
         assert json.loads(row["samples_ms"]) == samples
         assert json.loads(row["chosen"] or "null") == chosen.get(kernel)
-        assert row["p95_ms"] == pytest.approx(np.quantile(samples, 0.95))
-        of_batch = cell["batch"] * 32 / (median / 1000)  # tokens a second
-        assert row["tokens_per_second"] == pytest.approx(of_batch)
+        p95, rate = np.quantile(samples, 0.95), cell["batch"] * 32 / (median / 1000)
+        assert (row["p95_ms"], row["tokens_per_second"]) == pytest.approx((p95, rate))
     table = results.build({"runtime": found})["runtime"]
     assert table.drop(columns=["peak_bytes", "chosen"]).notna().all(axis=None)
     # the first variant is the dense one, whatever it is called
@@ -244,12 +235,9 @@ def test_rows_are_medians_of_the_raw_samples_against_the_dense_model_at_the_same
 def test_what_was_measured_beside_another_dense_run_is_compared_with_that():
     """Where not all variants fit into memory at once."""
     found = runtimes(
-        timed("m/dense", [2.0] * 3),
-        timed("m/0.5", [1.0] * 3),
-        timed("m/0.9", [2.0] * 3, dense_ms=[8.0] * 3),
-        timed("m/dense", [30.0] * 3, batch=8),
-        timed("m/0.9", [20.0] * 3, batch=8, dense_ms=[10.0] * 3),
-    )
+        timed("m/dense", [2.0] * 3), timed("m/0.5", [1.0] * 3),
+        timed("m/0.9", [2.0] * 3, dense_ms=[8.0] * 3), timed("m/dense", [30.0] * 3, batch=8),
+        timed("m/0.9", [20.0] * 3, batch=8, dense_ms=[10.0] * 3))  # fmt: skip
     for column in ("speedup", "speedup_low", "speedup_high"):
         assert [row[column] for row in found] == [1.0, 2.0, 4.0, 1.0, 0.5], column
 
@@ -258,9 +246,8 @@ def test_replicas_are_against_the_dense_kernel_on_the_same_weights():
     cells = [timed("", ms, k, sparsity=s, linear_bytes=b) for s, k, b, ms, *_ in TABLES["replicas"]]
     found = replica_rows(FACTS | {"architecture": "bert-base", "cells": cells})["replicas"]
     columns = ("sparsity", "kernel", "linear_bytes", "p50_ms", "speedup")
-    assert [[row[column] for column in columns] for row in found] == [
-        told[:3] + told[4:] for told in TABLES["replicas"]
-    ]
+    expected = [told[:3] + told[4:] for told in TABLES["replicas"]]
+    assert [[row[column] for column in columns] for row in found] == expected
     table = results.build({"replicas": found})["replicas"]
     assert set(table["architecture"]) == {"bert-base"}
     assert table.notna().all(axis=None)

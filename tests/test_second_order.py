@@ -17,19 +17,19 @@ from analysis.pruning.second_order import BLOCK, DAMPING, factor, solve, solve_g
 pytestmark = pytest.mark.usefixtures("one_thread")
 seeds = st.integers(0, 2**32 - 1)
 PATTERNS = [Pattern(2, 4), Pattern(4, 8), Pattern(1, 4)]
+SIZES = [(5, 7, 40), (16, 128, 300), (6, 129, 300), (12, 300, 700), (3, 256, 600), (1, 1, 4)]
 small_patterns = st.builds(lambda kept, more: Pattern(kept, kept + more), *[st.integers(1, 4)] * 2)
 
 
 def problem(out, width, tokens, seed=0, silent=()):
     """A matrix W [out, in] and inputs X (tokens, in) that depend on each other."""
     generator = np.random.default_rng(seed)
-    common = generator.standard_normal((tokens, max(1, width // 4)))
-    x = generator.standard_normal((tokens, width)) + common @ generator.standard_normal(
-        (common.shape[1], width)
-    ) * generator.uniform(0, 1, width)
-    x *= generator.uniform(0.2, 2, width)
+    normal, uniform, few = generator.standard_normal, generator.uniform, max(1, width // 4)
+    common = normal((tokens, few))
+    x = normal((tokens, width)) + common @ normal((few, width)) * uniform(0, 1, width)
+    x *= uniform(0.2, 2, width)
     x[:, list(silent)] = 0
-    return generator.standard_normal((out, width)).astype(np.float32), x.astype(np.float32)
+    return normal((out, width)).astype(np.float32), x.astype(np.float32)
 
 
 def hessian(x):
@@ -82,14 +82,13 @@ def by_the_paper(weight, x, level):
 
 
 def solved(weight, x, level):
-    """Mask and new weights, numpy; the given ones are left as they are."""
+    """Mask and new weights; the given ones are left as they are."""
     before = torch.from_numpy(weight.copy())
     solver = solve_groups if isinstance(level, Pattern) else solve
     keep, new = solver(before, factor(calibrations.inputs(x)), quotas(weight, level))
     np.testing.assert_array_equal(before.numpy(), weight)
     assert (keep.dtype, new.dtype) == (np.bool_, torch.float32)
-    assert torch.isfinite(new).all()
-    assert not new.numpy()[~keep].any()
+    assert (torch.isfinite(new).all(), new.numpy()[~keep].any()) == (True, False)
     if not isinstance(level, Pattern):
         assert (~keep).sum() == round(level * weight.size)
     return keep, new.numpy()
@@ -102,10 +101,7 @@ def assert_as_in_the_paper(weight, x, level):
     np.testing.assert_allclose(new, expected, rtol=1e-3, atol=1e-3, err_msg=str(level))
 
 
-@pytest.mark.parametrize(
-    ("out", "width", "tokens"),
-    [(5, 7, 40), (16, 128, 300), (6, 129, 300), (12, 300, 700), (3, 256, 600), (1, 1, 4)],
-)
+@pytest.mark.parametrize(("out", "width", "tokens"), SIZES)
 def test_the_solver_is_the_papers(out, width, tokens):
     """Groups of three do not divide a block of columns."""
     for level in (0.1, 0.5, 0.9, *PATTERNS, Pattern(2, 3)):
@@ -161,8 +157,7 @@ def test_a_matrix_is_solved_however_it_lies_in_memory_and_in_single_precision():
         wide = other.float().contiguous()
         for solver, what in ((solve, quotas(weight, 0.5)), (solve_groups, Pattern(2, 4))):
             (keep, new), (same, expected) = solver(other, found, what), solver(wide, found, what)
-            np.testing.assert_array_equal(keep, same)
-            assert torch.equal(new, expected)
+            assert (np.array_equal(keep, same), torch.equal(new, expected)) == (True, True)
 
 
 def test_weights_of_silent_inputs_go_first_and_those_kept_stay_as_they_are():
@@ -173,14 +168,14 @@ def test_weights_of_silent_inputs_go_first_and_those_kept_stay_as_they_are():
     assert keep.sum(axis=1).tolist() == [9, 9, 12, 12]
     np.testing.assert_array_equal(new, weight * keep)
     keep, new = solved(weight, x, Pattern(3, 4))
-    assert not keep[:, [1, 5]].any()
-    assert keep[:, 6].all()
+    assert (keep[:, [1, 5]].any(), keep[:, 6].all()) == (False, True)
     np.testing.assert_array_equal(new[:, 6], weight[:, 6])
     for inputs, level in ((x, 0.0), (x, 1.0), (x * 0, 0.25)):  # all, none; all of them silent
         keep, new = solved(weight, inputs, level)
         np.testing.assert_array_equal(new, weight * keep)
 
 
+DAMPED = [(-0.005, 0.01), (-0.05, 0.1), (-0.5, 1), (-70, 100)]
 HARD = {
     "fewer tokens than inputs": lambda x: x[:5],
     "one token": lambda x: x[:1],
@@ -208,9 +203,7 @@ def test_singular_products_are_solved_with_the_papers_damping(hard):
         assert error(weight, new, hessian(x)) <= as_before * (1 + 1e-5)
 
 
-@pytest.mark.parametrize(
-    ("lowest", "damping"), [(-0.005, 0.01), (-0.05, 0.1), (-0.5, 1), (-70, 100)]
-)
+@pytest.mark.parametrize(("lowest", "damping"), DAMPED)
 def test_more_damping_is_used_only_where_needed_and_said(lowest, damping):
     """Products that are not positive, as rounding can make them, by so much of the mean."""
     width = 10
@@ -230,9 +223,8 @@ def test_more_damping_is_used_only_where_needed_and_said(lowest, damping):
 def test_products_that_cannot_be_factored_are_refused():
     squares = torch.ones(4, dtype=torch.float64)
     for bad in (np.nan, np.inf, -1.0):
-        products = torch.diag(torch.tensor([bad, bad, 1.0, bad]))
-        refusal = refused(RunError, factor, Inputs(4, torch.zeros(4), squares, products))
-        assert "cannot be factored" in refusal
+        found = Inputs(4, torch.zeros(4), squares, torch.diag(torch.tensor([bad, bad, 1.0, bad])))
+        assert "cannot be factored" in refused(RunError, factor, found)
     assert "are needed" in refused(ValueError, factor, Inputs(4, torch.zeros(4), squares))
 
 

@@ -10,6 +10,7 @@ import pickle
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -25,12 +26,9 @@ from analysis.execution.csr import Csr
 from analysis.execution.layers import SparseLinear
 from analysis.execution.products import DENSE, SPARSE, TILED_CSR, TORCH_CSR, possible
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    # torch says so once a process, and pytest has put the filter of the code aside
-    pytest.mark.filterwarnings("ignore:Sparse CSR tensor support"),
-]
-
+# torch says so once a process, and pytest has put the filter of the code aside
+SAID = "ignore:Sparse CSR tensor support"
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings(SAID)]
 KERNELS = [TORCH_CSR, TILED_CSR]
 EVERY = [DENSE, *KERNELS]
 EDGES = st.sampled_from([1, 2, *(n + d for n in (16, 32, 64, 128, 256) for d in (-1, 0, 1))])
@@ -104,12 +102,9 @@ def test_more_non_zeros_than_32_bits_count_are_refused(monkeypatch):
 
 
 def test_which_kernels_a_cpu_has_for_a_type():
-    for dtype, kernels_of_it in (
-        (torch.float32, EVERY),
-        (torch.float64, [DENSE, TORCH_CSR]),
-        (torch.float16, [DENSE]),  # though every four weights keep two
-        (torch.bfloat16, [DENSE]),
-    ):
+    has = {torch.float32: EVERY, torch.float64: [DENSE, TORCH_CSR]}
+    has |= {torch.float16: [DENSE], torch.bfloat16: [DENSE]}  # though every four weights keep two
+    for dtype, kernels_of_it in has.items():
         found = Csr.of(torch.tensor([1.0, 1, 0, 0], dtype=dtype).repeat(64, 16))
         assert semi_structured.follows_pattern(found)
         assert possible(found) == kernels_of_it
@@ -174,8 +169,7 @@ def test_x_and_bias_may_lie_in_any_order_and_other_types_be_the_default():
 
 
 def guarded(array, at_end):
-    """A copy that touches the end or the start of its pages; those before and after are forbidden
-    for as long as it is there."""
+    """A copy at the end or the start of its pages, while those before and after are forbidden."""
     page = mmap.PAGESIZE
     pages = -(-max(1, array.nbytes) // page)
     raw = np.frombuffer(mmap.mmap(-1, (pages + 2) * page), np.uint8)
@@ -197,11 +191,8 @@ def multiply_between_guards():
     ):
         dense = numbers(tokens, rows, columns, density=0.5)
         dense[-1, -1] = 1
-        matrix, bias, x = (
-            Csr.of(torch.from_numpy(dense)),
-            numbers(1, rows),
-            numbers(2, tokens, columns),
-        )
+        matrix, bias = Csr.of(torch.from_numpy(dense)), numbers(1, rows)
+        x = numbers(2, tokens, columns)
         given = [matrix.pointers.numpy(), matrix.columns.numpy(), matrix.values.numpy(), bias, x]
         arrays = [guarded(a, at_end) for a in (*given, np.zeros((tokens, rows), np.float32))]
         kernels.multiply(*arrays, threads)
@@ -245,11 +236,7 @@ def test_any_number_of_threads_gives_the_same_and_python_may_have_several():
 
 def test_without_gnu_openmp_threads_of_ours_do_the_work(monkeypatch):
     """As where a process cannot be asked which libraries it has loaded."""
-
-    def refuse(path, **_):
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(pool.Path, "read_text", refuse)
+    monkeypatch.setattr(pool.Path, "read_text", Mock(side_effect=FileNotFoundError))
     pool._parallel.cache_clear()
     try:
         assert pool.kind() == "threads of its own"
@@ -284,7 +271,6 @@ def test_any_batch_shape_gives_what_the_dense_layer_gives():
         if layer.weight.dtype == torch.float32 or kernel != TILED_CSR:
             x, made = torch.randn(*batch, IN, dtype=layer.weight.dtype), sparse(layer, kernel)
             out, expected, before = made(x), layer(x), x.clone()
-            assert (out.shape, out.dtype) == (expected.shape, expected.dtype)
             torch.testing.assert_close(out, expected)
             assert torch.equal(x, before)
             assert (made.bias is None) == (layer.bias is None)
@@ -304,8 +290,7 @@ def test_any_batch_shape_gives_what_the_dense_layer_gives():
 def test_a_number_of_tokens_goes_by_the_nearest_in_proportion(plan, tokens):
     kernel = sparse(pruned(), plan=plan).kernel(tokens)
     off = {count: max(count / tokens, tokens / count) for count in plan}
-    least = min(off.values())
-    assert kernel in {plan[count] for count in plan if math.isclose(off[count], least)}
+    assert kernel in {plan[count] for count in plan if math.isclose(off[count], min(off.values()))}
 
 
 def test_all_leading_axes_together_are_the_tokens():
@@ -320,7 +305,6 @@ def test_all_leading_axes_together_are_the_tokens():
 
 
 def refused(call, *given):
-    """The one line with which a call is refused."""
     with pytest.raises(RunError) as caught:
         call(*given)
     assert "\n" not in str(caught.value)
@@ -329,16 +313,15 @@ def refused(call, *given):
 
 def test_training_other_types_widths_and_devices_are_refused():
     layer, trained = pruned(), torch.randn(5, IN, requires_grad=True)
-    for kernel in EVERY:
-        made = sparse(layer, kernel)
-        says = "cannot be trained; call the model within torch.inference_mode()"
+    says = "cannot be trained; call the model within torch.inference_mode()"
+    for made in (sparse(layer, kernel) for kernel in EVERY):
         assert says in refused(made, trained)
         for context in (torch.no_grad, torch.inference_mode):
             with context():
                 torch.testing.assert_close(made(trained), layer(trained))
         for dtype in (torch.float64, torch.float16, torch.bfloat16, torch.int32):
-            says = f"takes torch.float32 of width 20, not {dtype} of"
-            assert says in refused(made, torch.ones(5, IN).to(dtype))
+            wrong = f"takes torch.float32 of width 20, not {dtype} of"
+            assert wrong in refused(made, torch.ones(5, IN).to(dtype))
         for shape in ((19,), (40,), (3, 21), (20, 10), (4, 0), (0, 19)):
             assert f"of width {shape[-1]};" in refused(made, torch.ones(shape))
     model, x = nn.Sequential(sparse(layer, TILED_CSR)), torch.randn(5, IN)

@@ -23,15 +23,13 @@ from analysis.steps.trained import course_on
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ENCODER = {"num_hidden_layers": "encoder.layer"}
+COURSE = {"examples": 16, "epochs": 1.0, "learning_rate": 5e-3, "batch_size": 8, "seed": 0}
 BOTH = {"encoder_layers": "encoder.layers", "decoder_layers": "decoder.layers"}
 # the config's names of the depths, and where the blocks are
 STACKS = {
-    "Bert": ENCODER, "Roberta": ENCODER, "DebertaV2": ENCODER,
-    "GPT2": {"n_layer": "h"},
-    "Llama": {"num_hidden_layers": "layers"},
-    "Bart": BOTH, "Pegasus": BOTH, "M2M100": BOTH,
-    "T5": {"num_layers": "encoder.block", "num_decoder_layers": "decoder.block"},
-}  # fmt: skip
+    "Bert": ENCODER, "Roberta": ENCODER, "DebertaV2": ENCODER, "GPT2": {"n_layer": "h"},
+    "Llama": {"num_hidden_layers": "layers"}, "Bart": BOTH, "Pegasus": BOTH, "M2M100": BOTH,
+    "T5": {"num_layers": "encoder.block", "num_decoder_layers": "decoder.block"}}  # fmt: skip
 
 
 def make(architecture, *depths):
@@ -70,8 +68,7 @@ def test_a_student_is_every_other_block_of_its_teacher_and_shares_nothing_with_i
         torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
     state, depths = copied(teacher), student.depths(teacher.config)
     half = student.halved(teacher)
-    assert type(half) is type(teacher)
-    assert not half.training
+    assert (type(half), half.training) == (type(teacher), False)
     for depth, path in STACKS[architecture].items():
         whole = getattr(teacher.config, depth)
         assert getattr(half.config, depth) == math.ceil(whole / 2)
@@ -111,9 +108,6 @@ def test_blocks_that_are_not_alike_or_not_counted_are_refused():
         object.__setattr__(config, "num_hidden_layers", depth)
         with pytest.raises(RequestError, match="does not say how many blocks"):
             student.depths(config)
-
-
-COURSE = {"examples": 16, "epochs": 1.0, "learning_rate": 5e-3, "batch_size": 8, "seed": 0}
 
 
 def test_its_loss_falls_and_it_heeds_its_teacher_which_stays():

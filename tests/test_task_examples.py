@@ -16,13 +16,11 @@ from analysis.steps.training_examples import ALL, training_examples
 from analysis.tasks.stand_ins import stand_ins
 
 SEED = calls.OTHER_EXAMPLES
+UNIQUE = st.lists(st.integers(), unique=True, max_size=30)
 TEXTS = [{"first": f"sentence {number}", "label": number % 2} for number in range(20)]
-TRAINED_ON = {  # form -> fields of an example
-    "classification": {"first", "second", "label"},
-    "causal": {"text"},
-    "text-to-text": {"source", "target", "languages"},
-    "masked": {"text"},
-}
+TRAINED_ON = {"causal": {"text"}, "masked": {"text"}}  # form -> fields of an example
+TRAINED_ON |= {"classification": {"first", "second", "label"}}
+TRAINED_ON |= {"text-to-text": {"source", "target", "languages"}}
 
 
 def put(objects, examples):
@@ -39,21 +37,19 @@ def test_training_examples_are_what_was_read_all_in_order_or_some_by_the_seed(ob
     for count in (ALL, 20, 21, 10**9):
         assert training_examples(objects, "sst2", stored, count, 3) == ("classification", TEXTS)
     _, once = training_examples(objects, "sst2", stored, 7, 3)
-    assert len(once) == 7
-    assert once == training_examples(objects, "sst2", stored, 7, 3)[1]
-    assert once != training_examples(objects, "sst2", stored, 7, 4)[1]
+    again, other = (training_examples(objects, "sst2", stored, 7, seed)[1] for seed in (3, 4))
+    assert (len(once), once == again, once == other) == (7, True, False)
     # also of a task that could generate them, and of one whose form is learnt as another
     assert training_examples(objects, "sentiment", stored, 2, 0)[1][0] in TEXTS
     assert training_examples(objects, "lambada", stored, 1, 0)[0] == "causal"
-    whole = tasks.training_example(tasks.task("lambada"), {"text": "a b", "last": "c"})
-    assert whole == {"text": "a b c"}
+    whole = {"text": "a b", "last": "c"}
+    assert tasks.training_example(tasks.task("lambada"), whole) == {"text": "a b c"}
 
 
 def test_the_generated_language_is_made_anew(objects):
-    form, found = training_examples(objects, "sentiment", None, 5, 3)
     made = language.sentiment(5, 3, split="train")
-    assert form == "classification"
-    assert found == [{"first": e["sentence"], "label": e["label"]} for e in made]
+    found = [{"first": e["sentence"], "label": e["label"]} for e in made]
+    assert training_examples(objects, "sentiment", None, 5, 3) == ("classification", found)
     for name, count in [("sst2", 3), ("lambada", 3), ("sentiment", ALL)]:
         says = f"{name} has no training examples here.*train"
         with pytest.raises(RunError, match=says) as caught:
@@ -61,9 +57,7 @@ def test_the_generated_language_is_made_anew(objects):
         assert "\n" not in str(caught.value)
 
 
-@given(
-    st.lists(st.integers(), unique=True, max_size=30), st.none() | st.integers(0, 40), st.integers()
-)
+@given(UNIQUE, st.none() | st.integers(0, 40), st.integers())
 def test_drawing_keeps_order_and_takes_none_twice(examples, count, seed):
     found = drawn(examples, count, seed)
     assert len(found) == min(len(examples), len(examples) if count is None else count)
@@ -89,16 +83,14 @@ def test_examples_to_decide_by_are_none_of_the_tests_and_each_but_once(objects):
         assert record["examples"] == len(found) == len(set(found)) == count
         assert not set(found) & set(inputs_of(objects, name, test))
         assert record == make_validation(objects, **call.arguments)
-        assert record.keys() == test.keys()
-        assert record["chance"].keys() == test["chance"].keys()
+        assert (record.keys(), record["chance"].keys()) == (test.keys(), test["chance"].keys())
         if name == "sentiment":  # without the care some sentences would be in both
             other = make_examples(objects, **asked | {"seed": SEED})
             assert {*inputs_of(objects, name, test)} & {*inputs_of(objects, name, other)}
 
 
 def test_of_a_sorted_file_they_are_drawn_from_training_and_none_is_of_the_test(objects):
-    def sentences(letters, *more):
-        """One-word sentences, labelled so that the labels come in order."""
+    def sentences(letters, *more):  # the labels come in order
         found = [{"sentence": letter, "label": int(letter > "m")} for letter in letters]
         return put(objects, [*found, *more])
 

@@ -21,24 +21,18 @@ from analysis.steps.sharing import Loader
 from analysis.steps.shrunk import shrink_checkpoint
 from analysis.timings import runtime_rows
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore:Sparse CSR tensor support"),
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 writers = pytest.mark.parametrize("kind", ["gpt2", "bart"])
-COMMON = {"tokens": TOKENS, "schedule": SCHEDULE, "threads": 1, "device": "cpu", "seed": 0}
-
 TRUE_SIZE = {"schedule": SCHEDULE, "threads": 1, "seed": 0}
+COMMON = TRUE_SIZE | {"tokens": TOKENS, "device": "cpu"}
 
 
 def checked(record, tokens=TOKENS):
     """The record's cells, of which each has its samples, after what every record has to say."""
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert {key: record[key] for key in FACTS} == FACTS
-    assert record["tokens"] == tokens
+    assert {key: record[key] for key in (*FACTS, "tokens")} == FACTS | {"tokens": tokens}
     for cell in record["cells"]:
-        assert len(cell["samples_ms"]) == 3
-        assert min(cell["samples_ms"]) > 0
+        assert [sample > 0 for sample in cell["samples_ms"]] == [True] * 3
     return record["cells"]
 
 
@@ -47,7 +41,6 @@ def named(cells):
 
 
 def levels(objects, kind, *kernels, of=(0.1, 0.9), **more):
-    """The dense model, and it masked at these levels."""
     masked = (entry(objects, kind, str(level), kernels, level=level, **more) for level in of)
     return [entry(objects, kind, "dense", **more), *masked]
 
@@ -99,8 +92,7 @@ def test_each_variant_has_a_cell_for_each_kernel_that_can_do_something(objects, 
             assert {DENSE, TORCH_CSR, TILED_CSR} >= cell["chosen"].keys()
             assert sum(cell["chosen"].values()) == linear
             assert cell["variant"] != "0.1" or cell["chosen"] == {DENSE: linear}
-    remembered = json.loads((tmp_path / "kernels.json").read_text(encoding="utf-8"))
-    assert remembered
+    assert (remembered := json.loads((tmp_path / "kernels.json").read_text(encoding="utf-8")))
     assert all({DENSE, TILED_CSR} <= seconds.keys() for seconds in remembered.values())
 
 
@@ -114,8 +106,7 @@ def test_a_peak_counts_the_weights_as_the_kernel_holds_them(objects, tmp_path, m
     cells = forward(objects, tmp_path, variants, "wide", batches=[1], tokens=2)["cells"]
     found = {(c["variant"], c["kernel"]): c["peak_bytes"] for c in cells}
     # memory that was freed and could not be given back is used again, and does not count
-    assert found["dense", DENSE] >= 0.85 * linear
-    assert found["0.9", DENSE] >= 0.85 * linear
+    assert min(found["dense", DENSE], found["0.9", DENSE]) >= 0.85 * linear
     assert 0.15 * linear <= found["0.9", AUTO] < 0.4 * linear  # a tenth, each with its column
     assert 0.2 * linear <= found["int8", INT8] < 0.5 * linear
 
@@ -130,21 +121,18 @@ def test_what_does_not_fit_at_once_is_measured_in_groups_beside_the_dense_model(
             forward(objects, tmp_path, variants, memory_bytes=10**9)
     monkeypatch.setattr(groups, "BESIDE", 0)
     monkeypatch.setattr(latency, "Chooser", lambda memory: always(TILED_CSR))
-    whole, smaller = (
-        Loader(objects, "", "cpu").bytes_of_whole(of[0]["checkpoint"]) for of in (variants, texts)
-    )
+    size = Loader(objects, "", "cpu").bytes_of_whole
+    whole, smaller = size(variants[0]["checkpoint"]), size(texts[0]["checkpoint"])
     together = forward(objects, tmp_path, variants)
     few = forward(objects, tmp_path, variants, memory_bytes=3 * whole)
     assert [c["chosen"] for c in few["cells"]] == [c["chosen"] for c in together["cells"]]
     assert named(checked(few)) == named(checked(together))
     assert not any("dense_ms" in cell for cell in together["cells"])
     later = [cell for cell in few["cells"] if "dense_ms" in cell]
-    assert later
     rows = {(r["variant"], r["kernel"], r["batch"]): r for r in runtime_rows(few)["runtime"]}
-    assert len(rows) == len(few["cells"])
+    assert len(rows) == len(few["cells"]) >= len(later) > 0
     for cell in later:
-        assert cell["variant"] != "dense"
-        assert len(cell["dense_ms"]) == 3
+        assert (cell["variant"] != "dense", len(cell["dense_ms"])) == (True, 3)
         expected = np.median(cell["dense_ms"]) / np.median(cell["samples_ms"])
         row = rows[cell["variant"], cell["kernel"], cell["batch"]]
         assert row["speedup"] == pytest.approx(expected)
@@ -192,8 +180,7 @@ def test_a_training_step_moves_all_weights_but_the_masked_which_stay_zero(
 
     def kept(loader, given):
         model = load(loader, given)
-        before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        models.append((given, model, before))
+        models.append((given, model, {n: p.detach().clone() for n, p in model.named_parameters()}))
         return model
 
     monkeypatch.setattr(Loader, "model", kept)
@@ -237,23 +224,19 @@ def test_each_level_of_a_replica_is_run_by_each_kernel_from_its_largest_weights(
     monkeypatch.setattr(replica, "_run", watched)
     torch.manual_seed(0)
     before = {name: p.detach() for name, p in transformers.BertModel(config()).named_parameters()}
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
+    generator = torch.random.get_rng_state()
     levels = {"architecture": "bert-base", "sparsities": [0.9, 0.1, 0.5]}
     record = replica.measure_replica(None, **levels, **TRUE_SIZE)
-    assert torch.equal(torch.rand(3), expected)  # the generator is left alone
-    assert record["architecture"] == "bert-base"
-    assert {cell["batch"] for cell in record["cells"]} == {1}
+    assert torch.equal(torch.random.get_rng_state(), generator)  # it is left alone
+    assert (record["architecture"], {c["batch"] for c in record["cells"]}) == ("bert-base", {1})
     matrices = [(32, 32)] * 8 + [(64, 32), (32, 64)] * 2
     pooler = 4 * 32 * 32  # is not pruned
     dense = pooler + sum(4 * rows * columns for rows, columns in matrices)
     expected = {(0.1, DENSE): dense}  # too few zeros for the others
     for level in (0.5, 0.9):
-        sparse = pooler + sum(  # each value with its column, and where rows begin
-            8 * (rows * columns - round(level * rows * columns)) + 4 * (rows + 1)
-            for rows, columns in matrices
-        )
+        left = sum(rows * columns - round(level * rows * columns) for rows, columns in matrices)
+        # each value with its column, and where rows begin
+        sparse = pooler + 8 * left + sum(4 * (rows + 1) for rows, _ in matrices)
         expected |= {(level, DENSE): dense, (level, TORCH_CSR): sparse, (level, TILED_CSR): sparse}
     found = [((c["sparsity"], c["kernel"]), c["linear_bytes"]) for c in checked(record, 128)]
     assert found == list(expected.items())

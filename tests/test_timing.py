@@ -49,18 +49,14 @@ def test_a_cell_warms_up_and_runs_as_its_schedule_says():
     slow = {"warmup_runs": 50, "warmup_seconds": 3}
     for changes, seconds, warm_up, samples in (
         ({}, [1], 2, [1] * 5),  # a quick one warms up for its runs
-        (slow, [1], 3, [1] * 5),  # a slow one for its seconds
-        (slow, [10], 1, [10] * 5),
-        ({"warmup_runs": 0}, [1], 1, [1] * 5),
-        ({"warmup_seconds": 0}, [1], 1, [1] * 5),
+        (slow, [1], 3, [1] * 5), (slow, [10], 1, [10] * 5),  # a slow one for its seconds
+        ({"warmup_runs": 0}, [1], 1, [1] * 5), ({"warmup_seconds": 0}, [1], 1, [1] * 5),
         ({}, [50, 40, 1], 2, [1] * 5),  # what warming up took is in no sample
-        ({"min_seconds": 20}, [1], 2, [1] * 20),
-        ({"min_seconds": 4}, [1], 2, [1] * 5),
+        ({"min_seconds": 20}, [1], 2, [1] * 20), ({"min_seconds": 4}, [1], 2, [1] * 5),
         ({"min_runs": 100, "max_seconds": 8}, [2], 2, [2] * 4),
-        ({"max_seconds": 1}, [100], 1, [100] * 3),  # never under three
-        ({"min_runs": 1}, [1], 2, [1] * 3),
+        ({"max_seconds": 1}, [100], 1, [100] * 3), ({"min_runs": 1}, [1], 2, [1] * 3),  # no fewer
         ({"warmup_runs": 1}, [9, 1, 2, 4, 3, 5], 1, [1, 2, 4, 3, 5]),  # all, in order
-    ):
+    ):  # fmt: skip
         assert measured(replace(SHORT, **changes), *seconds) == (warm_up, samples), changes
     assert Schedule() == Schedule(10, 5.0, 10, 1.0, 60.0)
 
@@ -106,17 +102,13 @@ def nothing_old_is_searched():
     gc.unfreeze()
 
 
-class Model:
-    """So many bytes; it knows itself in a cycle, as some models do."""
-
+class Model:  # it knows itself in a cycle, as some models do
     def __init__(self, size):
         self.size, self.itself = size, self
 
 
 @dataclass
 class Maker:
-    """Makes models that share nothing, and watches what is alive."""
-
     sizes: dict
     nothing: frozenset = frozenset()
     most: int = 0
@@ -127,8 +119,7 @@ class Maker:
         name = cell[0].name
         if name in self.nothing:
             return None
-        model = Model(self.sizes[name])
-        self.alive.add(model)
+        self.alive.add(model := Model(self.sizes[name]))
         self.made.append(name)
         self.most = max(self.most, self.bytes_held(dict(enumerate(self.alive))))
         return model
@@ -141,7 +132,6 @@ class Maker:
 
 
 def grouped(maker, memory):
-    """The names of each group."""
     cells = cells_of([Entry(name, "", None, ("torch dense",)) for name in maker.sizes])
     return in_groups(cells, maker, memory, lambda models: [entry.name for entry, _ in models])
 
@@ -151,8 +141,7 @@ def test_groups_fit_and_miss_nobody(sizes, more, nothing):
     sizes = {str(i): size * MEGABYTE for i, size in enumerate(sizes)}
     allowed = sizes["0"] + max([*list(sizes.values())[1:], 0]) + BESIDE + more * MEGABYTE
     absent = frozenset(list(sizes)[1 : 1 + nothing])
-    maker = Maker(sizes, absent)
-    found = grouped(maker, allowed)
+    found = grouped(maker := Maker(sizes, absent), allowed)
     assert maker.most + BESIDE <= allowed
     assert all(group[0] == "0" for group in found)
     others = [name for group in found for name in group[1:]]
@@ -171,8 +160,7 @@ def test_smaller_ones_go_before_what_does_not_fit_and_too_large_ones_are_refused
             grouped(maker, 14 * 10**9)
         said = [f"{list(sizes)[-1]} cannot be timed", "1.1 GB for all else", "14.0 GB are allowed"]
         assert all(part in str(caught.value) for part in [*said, "`compute: memory_gb`"])
-        assert "\n" not in str(caught.value)
-        assert not maker.made
+        assert (str(caught.value).count("\n"), maker.made) == (0, [])
 
 
 def test_on_a_gpu_its_own_free_memory_is_the_limit(monkeypatch):

@@ -28,8 +28,7 @@ def table(data):
 
 
 def frame(rows):
-    """Such points as variants, indexed by anything but their place."""
-    index = [7 * i + 3 for i in range(len(rows))]
+    index = [7 * i + 3 for i in range(len(rows))]  # anything but their place
     return pd.DataFrame(rows, columns=list(tradeoff.MEASURES), index=index, dtype=float)
 
 
@@ -47,8 +46,7 @@ def unbeaten(rows):
 @given(points)
 def test_the_best_are_those_that_no_other_beats(rows):
     found = tradeoff.best(frame(rows))
-    assert list(found) == unbeaten(rows)
-    assert list(found.index) == list(frame(rows).index)
+    assert (list(found), list(found.index)) == (unbeaten(rows), list(frame(rows).index))
 
 
 def test_each_model_has_a_pareto_set_of_its_own(table):
@@ -83,9 +81,6 @@ def test_nothing_but_the_dense_model_is_advised_where_all_else_loses(data):
         assert tradeoff.recommended(own, 0.05)["kind"] != "dense"
 
 
-# ---------------------------------------------------------------- the table
-
-
 def test_every_variant_that_was_timed_and_scored_has_one_row(data, table):
     timed = data.runtime[data.runtime["operation"] == "forward"]
     scored = data.scores[data.scores["retained"].notna()]
@@ -99,8 +94,7 @@ def test_every_variant_that_was_timed_and_scored_has_one_row(data, table):
     left = tradeoff.table(void(variant="^tiny-gpt2/")(data))
     assert set(left["model"]) == {"tiny-bert", "tiny-bart"}
     none = tradeoff.table(fake.data("written"))  # no forward pass: empty and whole
-    assert none.empty
-    assert list(none.columns) == list(table.columns)
+    assert (len(none), list(none.columns)) == (0, list(table.columns))
     assert tradeoff.recommended(none, 0.1) is None
 
 
@@ -118,11 +112,8 @@ def test_a_row_has_its_smallest_file_the_chosen_kernels_and_shares_of_the_dense_
         assert row["task"] == whole["task"]
         for column in ("bytes", "p50_ms"):
             assert row[f"{column}_share"] == pytest.approx(row[column] / whole[column])
-    others = after(
-        data,
-        put("runtime", {"p50_ms": 1e-6}, batch=1),
-        put("runtime", {"p50_ms": 1e-6}, operation=["generate", "train_step"]),
-    )
+    one, other = {"batch": 1}, {"operation": ["generate", "train_step"]}
+    others = after(data, *(put("runtime", {"p50_ms": 1e-6}, **rows) for rows in (one, other)))
     assert (tradeoff.table(others)["p50_ms"] == table["p50_ms"]).all()
     kernels = table.groupby("group")["kernel"].unique().map(set)
     assert kernels["int8"] == {INT8}
@@ -150,7 +141,6 @@ def test_each_variant_is_of_one_group_whatever_its_method_is_called(data, table)
 
 
 def test_groups_stand_in_one_order_and_only_those_there_are(table):
-    assert tradeoff.groups(table) == list(tradeoff.GROUPS)
-    some = table[table["group"].isin(["moe", "dense", "N:M"])]
-    assert tradeoff.groups(some[::-1]) == ["dense", "N:M", "moe"]
-    assert tradeoff.groups(table[:0]) == []
+    some = table[table["group"].isin(["moe", "dense", "N:M"])][::-1]
+    found = [tradeoff.groups(rows) for rows in (table, some, table[:0])]
+    assert found == [list(tradeoff.GROUPS), ["dense", "N:M", "moe"], []]

@@ -35,8 +35,8 @@ def hostile(tmp_path, monkeypatch):
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", modules)
     folder = shutil.copytree(families.folder("openai-community/gpt2-xl"), tmp_path / "hostile")
     (folder / "own.py").write_text(CODE.format(ran=str(tmp_path / "ran")), encoding="utf-8")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     classes = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config |= {"model_type": "own-gpt2", "auto_map": classes}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / NOTE).write_text('{"commit": "0"}', encoding="utf-8")
@@ -47,8 +47,7 @@ def test_a_folder_cannot_allow_its_own_code(hostile, tmp_path):
     store = Objects(tmp_path / "cache" / "objects")
     stored = store.open(take_folder(store, files=[], path=str(hostile))["checkpoint"]["object"])
     assert not (stored / NOTE).exists()
-    texts = tmp_path / "texts.txt"
-    texts.write_text("one line\nanother line\n", encoding="utf-8")
+    (texts := tmp_path / "texts.txt").write_text("one line\nanother line\n", encoding="utf-8")
     course = {"labels": None, "learning_rate": 1e-3, "batch_size": 1, "epochs": 1, "seed": 0}
     course |= {"threads": 1, "device": "cpu", "max_tokens": 8, "out": tmp_path / "out"}
     for folder in (stored, hostile):
@@ -70,8 +69,7 @@ def test_code_that_a_study_allowed_runs(hostile, tmp_path):
     assert json.loads((stored / NOTE).read_text(encoding="utf-8")) == {"commit": "c" * 40}
     assert (hostile / NOTE).read_bytes() == theirs
     model, _ = load_model(stored, "causal", "cpu")
-    assert type(model).__name__ == "OwnModel"
-    assert (tmp_path / "ran").exists()
+    assert (type(model).__name__, (tmp_path / "ran").exists()) == ("OwnModel", True)
     with pytest.raises(RequestError, match="code of its own"):
         calibration_of(stored, "decoder-only", "wikitext2", 0)
 
