@@ -195,11 +195,3 @@ def environment_for(**more: str) -> dict[str, str]:
 @functools.cache
 def _temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="mini-")  # short: sockets lie in it
-
-
-def one_line(stderr: str) -> str:
-    """The error line that a user sees; fails if there is a traceback or more than one line."""
-    lines = [line for line in stderr.splitlines() if line.strip()]
-    assert len(lines) == 1, stderr
-    assert lines[0].startswith("error: "), stderr
-    return lines[0]
