@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -102,7 +101,7 @@ def _tried(number: int, mutant: dict[str, str], measured: Path, copies: queue.Qu
     text = path.read_text(encoding="utf-8")
     try:
         assert text.count(mutant["from"]) == 1, f"{mutant}: not once in its file"
-        files = list(_files(mutant["file"], _lines(text, text.index(mutant["from"])), measured))
+        files = _files(mutant["file"], _lines(text, text.index(mutant["from"])), measured)
         path.write_text(text.replace(mutant["from"], mutant["to"]), encoding="utf-8")
         start = time.monotonic()
         failed = _first_failure(copy, files, "njit" in text) if files else None
@@ -144,16 +143,24 @@ def _lines(text: str, place: int) -> range:
     return range(found.lineno, body[0].lineno if body else (found.end_lineno or 0) + 1)
 
 
-def _files(module: str, lines: range, measured: Path) -> Iterator[str]:
-    """The test files that execute one of the lines: those named alike first, then quick ones."""
-    asked = sqlite3.connect(measured / ".coverage").execute(
-        "select distinct context from arc join context on context.id = context_id join file on"
-        " file.id = file_id where path like ? and (fromno between ? and ? or tono between ? and ?)",
-        (f"%/{module}", *[lines.start, lines.stop - 1] * 2),
-    )
+def _files(module: str, lines: range, measured: Path) -> list[str]:
+    """The test files that execute one of the lines: those named alike first, then quick ones.
+
+    Where none does, as in compiled code, those that execute anything of the same folder.
+    """
     seconds = json.loads((measured / "seconds.json").read_text(encoding="utf-8"))
-    names = {context.rsplit("|", 1)[-1] for (context,) in asked} & set(seconds)
-    yield from sorted(names, key=lambda n: (Path(module).stem not in n, seconds[n], n))
+    places = [(module, lines.start, lines.stop - 1), (f"{Path(module).parent}/%", 1, 1 << 30)]
+    for path, first, last in places:
+        found = sqlite3.connect(measured / ".coverage").execute(
+            "select distinct context from arc join context on context.id = context_id join file on"
+            " file.id = file_id where path like ?"
+            " and (fromno between ? and ? or tono between ? and ?)",
+            (f"%/{path}", first, last, first, last),
+        )
+        names = {context.rsplit("|", 1)[-1] for (context,) in found} & set(seconds)
+        if names:
+            break
+    return sorted(names, key=lambda n: (Path(module).stem not in n, seconds[n], n))
 
 
 # ---------------------------------------------------------------- as a plugin, while measuring

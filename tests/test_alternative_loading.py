@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import architectures
+import calibrations
 import mini
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from analysis.alternatives import ALTERNATIVE, int8, read_alternative, write_alternative
 from analysis.errors import RequestError
 from analysis.models import naming
+from analysis.models.filling import fill
 from analysis.models.loading import load_model, open_model
 from analysis.models.weights import FILE, read_weights
 from analysis.pruning.structured import KEPT, Moments, projections, remove_units, write_kept
@@ -167,3 +170,14 @@ def test_a_damaged_config_weights_cut_or_missing_and_another_form_are_refused(fo
     refused(folder, "cannot be read")
     (folder / FILE).unlink()
     refused(folder, "holds no weights")
+
+
+def test_a_head_with_values_of_its_own_takes_none_of_those_that_it_was_tied_to():
+    """Its name comes first in the file; the embeddings of both stacks are the shared ones."""
+    model = calibrations.model("Bart")
+    weights = {name: p.detach().numpy().copy() for name, p in model.named_parameters()}
+    shared = weights["model.shared.weight"]
+    fill(model, {"lm_head.weight": shared + 1, **weights}, Path("here"), "config.json")
+    for tied in (model.model.shared, model.model.encoder.embed_tokens):
+        np.testing.assert_array_equal(tied.weight.detach().numpy(), shared)
+    np.testing.assert_array_equal(model.lm_head.weight.detach().numpy(), shared + 1)

@@ -249,7 +249,7 @@ module.http_get = http_get
 FAILURES = [  # the server's faults, the client's environment and what ran before, words
     ({}, {"HF_ENDPOINT": SECRET}, "cannot connect to 127.0.0.1:9, / not all of org/tiny / cached"),
     ({"silent": True}, {"HF_HUB_DOWNLOAD_TIMEOUT": "1"}, "not answer in time / cached"),
-    ({"listings": 503}, {}, "answers 503 / cached"),
+    ({"listings": 500}, {}, "answers 500 / cached"),
     ({"files": {"model.safetensors": 503}}, {}, "answers 503 / run this again"),
     ({"portal": True}, {}, "not answer as a hub does / HF_ENDPOINT / proxy"),
     ({}, {"HF_ENDPOINT": "nowhere"}, "HF_ENDPOINT"),  # alone a wrong request

@@ -5,13 +5,14 @@ import json
 import math
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from analysis import results
+from analysis import results, rows
 from analysis.errors import RequestError, RunError
 from analysis.results import COLUMNS, KEYS, as_read, build, exist, number, read, write
 
@@ -178,3 +179,12 @@ def test_results_are_whole_or_refused_with_what_makes_them(tmp_path):
     later = pd.read_csv(folder / "models.csv").assign(later=1)  # of a later version
     later.to_csv(folder / "models.csv", index=False)
     assert words_of(folder) == ["one"]
+
+
+def test_sizes_are_compared_with_the_dense_file_of_the_dense_model():
+    own = {"bytes": {"dense": 80, "auto": 20}, "bound_bytes": 15}
+    dense = {"bytes": {"dense": 100, "auto": 90}, "bound_bytes": 85}
+    for whole, ratios in ((dense, [0.8, 0.2]), ({}, [1.0, 0.25])):
+        found = rows.size_rows(SimpleNamespace(name="v"), own, whole)
+        assert [row["ratio"] for row in found] == ratios
+        assert [row["format"] for row in found] == ["dense", "auto"]
