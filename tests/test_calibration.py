@@ -115,6 +115,10 @@ def test_means_variances_and_norms_are_numpys_of_any_type():
         sums.add(torch.ones(5000, 1, dtype=dtype))  # would stop at 256 in bfloat16
         for found in (sums.total().sums, sums.total().squares, sums.total().products):
             assert found.item() == 5000
+    many = Sums(with_products=False)
+    for value in (2.0**24, 1.0, 1.0, 1.0):  # in single precision the ones would be lost
+        many.add(torch.tensor([[value]]))
+    assert many.total().sums.item() == 2**24 + 3
 
 
 def has_hooks(of):
