@@ -179,6 +179,8 @@ def test_a_claim_flips_with_the_results(name):
         changes = [one for one in told if one != study and (callable(one) or "says" not in one)]
         found = claims.verdict(after(fake.data(study), *map(change, changes)), name)
         assert found.supported is expected, (told, found.evidence)
+        told_instead = found.claim.otherwise if expected is False else found.claim.sentence
+        assert found.consequence == told_instead
         assert all(part in plain(found.evidence) for part in says), found.evidence
 
 
