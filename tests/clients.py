@@ -21,7 +21,6 @@ import pyarrow
 import pyarrow.parquet
 from hub_server import TOKEN, environment
 
-ROOT = Path(__file__).parents[1]
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
