@@ -168,6 +168,9 @@ def test_code_is_folded_shown_or_hidden_as_asked_and_absent_from_the_pdf(page, f
     for hidden in ("minipaper.heat()", "import minipaper"):
         assert hidden not in text
     assert "never_run()" in text
+    assert "```\nplain output" in [
+        e.text_content() for e in page.xpath("//div[@class='cell-output']/pre")
+    ]
     assert "kept to itself" not in page.xpath("string(//div[@class='cell-output'])")
     assert "minipaper.curve()" not in flat
     for shown in ("plain output", "43"):

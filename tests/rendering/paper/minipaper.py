@@ -11,7 +11,7 @@ HOSTILE = (
     "?@fig-none", "::: {.landscape}", "#let x = 1; #x", "$E = mc^2$ costs $5", "a | b || c",
     "**bold** _it_ ~~no~~ H~2~O x^2^", "- item", "1. first", "--- a -- b ... c",
     "\\newcommand \\* \\#", "&lt;b&gt; &amp; &#42;", "<!-- gone -->", "[^1] ![x](y.png)",
-    "\"quoted\" 'single' `code`", "TODO and nan", "line one\nline two",
+    "\"quoted\" 'single' `code`", "TODO and nan", "TODO and", "line one\nline two",
 )  # fmt: skip
 
 
