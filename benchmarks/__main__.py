@@ -17,8 +17,11 @@ def main() -> None:
     results = []
     console = Console()
     for path in sorted(FOLDER.glob("[!_]*.py")):
+        module = importlib.import_module(f"benchmarks.{path.stem}")
+        if not hasattr(module, "measure"):
+            continue
         console.print(f"measuring {path.stem} …")
-        for row in importlib.import_module(f"benchmarks.{path.stem}").measure():
+        for row in module.measure():
             results.append({**row, "ratio": _ratio(row), "machine": machine.identity()})
     table = Table("benchmark", "ours", "peer", "unit", "times better")
     for row in results:

@@ -16,7 +16,8 @@ from analysis.calibration.matrices import matrices
 from analysis.models import naming
 
 CASES = yaml.safe_load(Path(__file__).with_name("pruning.yml").read_text(encoding="utf-8"))
-_LENGTHS = [(10, 7), (9, 12), (6, 5)]  # of the batches' texts, and of what is decoded from them
+# of batches: how many texts, and the lengths of the longest and of what is decoded from it
+SIZES = [(2, 10, 7), (3, 9, 12), (4, 6, 5)]
 
 
 def model(architecture):
@@ -31,11 +32,11 @@ def _model(architecture):
         return architectures.model(architecture).eval()
 
 
-def batches(of):
-    """Batches of different lengths, padded on the right, no two lengths in one batch the same."""
+def batches(of, sizes=SIZES):
+    """Batches of these many texts, of these lengths at most; padded on the right, but for one."""
     generator = torch.Generator().manual_seed(0)
     made = []
-    for rows, (length, decoded) in enumerate(_LENGTHS, start=2):
+    for rows, length, decoded in sizes:
         batch = _padded(rows, length, generator)
         if of.config.is_encoder_decoder:
             target = _padded(rows, decoded, generator)
@@ -46,7 +47,7 @@ def batches(of):
 
 def _padded(rows, length, generator):
     ids = torch.randint(3, 60, (rows, length), generator=generator)
-    ends = torch.randint(2, length, (rows, 1), generator=generator)
+    ends = torch.randint(3, length, (rows, 1), generator=generator)
     ends[0] = length
     mask = (torch.arange(length) < ends).long()
     return {"input_ids": ids.masked_fill(mask == 0, 0), "attention_mask": mask}
@@ -91,6 +92,34 @@ def plain_inputs(of, run_on, names):
                 hooks.callback(hook.remove)
             of(**batch)
     return {name: np.concatenate(rows) for name, rows in entered.items()}
+
+
+def inputs_alone(of, run_on, names):
+    """Each matrix's inputs (tokens, in), float64, where the plain model runs each text for itself,
+    without padding; where it pads to its own windows, those of the tokens."""
+    entered = {name: [] for name in names}
+    tokens = []
+    of.config.use_cache = False  # with a cache FSMT's decoder sees the tokens to come
+
+    def note(rows, x):
+        x = x.reshape(-1, x.shape[-1])
+        windowed = hasattr(of.config, "attention_window")
+        rows.append(x[: tokens[-1]].double() if windowed else x.double())
+
+    with contextlib.ExitStack() as hooks, torch.no_grad():
+        for name, rows in entered.items():
+            hook = of.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(
+                lambda _, args, rows=rows: note(rows, args[0])
+            )
+            hooks.callback(hook.remove)
+        for batch in run_on:
+            masks = {n: mask.bool() for n, mask in batch.items() if n.endswith("attention_mask")}
+            for row in range(len(batch["input_ids"])):
+                sides = {n: ("decoder_" if n[0] == "d" else "") + "attention_mask" for n in batch}
+                alone = {n: t[row][masks[sides[n]][row]][None] for n, t in batch.items()}
+                tokens.append(alone["input_ids"].numel())
+                of.base_model(**alone)
+    return {name: torch.cat(rows).numpy() for name, rows in entered.items()}
 
 
 def check(given, x, products=True):

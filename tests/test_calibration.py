@@ -81,18 +81,61 @@ def test_sums_and_moments_of_a_dense_model_are_the_same_each_time(architecture):
         np.testing.assert_allclose(one.variance, x.var(0), rtol=1e-4, atol=1e-9)
 
 
-def test_a_block_that_runs_twice_is_given_once_with_its_first_inputs():
-    """ALBERT's layers are one block."""
-    torch.manual_seed(0)
-    sizes = architectures.SMALL | architectures.ENCODER
-    of = transformers.AlbertForMaskedLM(transformers.AlbertConfig(**sizes, embedding_size=8)).eval()
-    run_on, names = calibrations.batches(of), calibrations.in_scope(of)
-    (given,) = steps(of, run_on, products=True)
-    of.config.num_hidden_layers = 1
-    expected = calibrations.plain_inputs(of, run_on, names)
-    assert sorted(given) == names
-    for name in names:
-        calibrations.check(given[name], expected[name])
+COMPOSITIONS = {  # how many texts, the length of the longest, and of what is decoded from it
+    "padded": calibrations.SIZES,
+    "as many texts as tokens": [(4, 4, 6), (5, 7, 5), (3, 8, 4)],
+    "each alone": [(1, 7, 5), (1, 4, 6)],
+}
+
+
+@pytest.mark.parametrize("architecture", [*ALL, *architectures.OTHERS])
+def test_statistics_are_those_of_one_text_at_a_time_without_padding(architecture):
+    """Whatever lies beside a text: of models that run time first or in windows, that look at
+    padding, run a block several times, or pool tokens."""
+    of = calibrations.model(architecture)
+    names = calibrations.in_scope(of)
+    names = [name for name in names if "_global" not in name]  # which Longformer's texts have not
+    for what, sizes in COMPOSITIONS.items():
+        run_on = calibrations.batches(of, sizes)
+        expected = calibrations.inputs_alone(of, run_on, names)
+        found = {}
+        for inputs in lockstep.blocks(of, run_on, matrices(of, names), False):
+            assert not inputs.keys() & found.keys()  # a block is there once
+            found |= inputs
+        assert sorted(found) == names
+        for name, x in expected.items():
+            assert (name, found[name].tokens) == (name, len(x)), what
+            for given, sums in ((found[name].squares, x**2), (found[name].sums, x)):
+                most = 1e-5 * np.abs(sums).sum(0).max()
+                np.testing.assert_allclose(given, sums.sum(0), rtol=0, atol=most, err_msg=name)
+
+
+def in_turns(stack):
+    """Let ALBERT's groups run in turn, twice, as a universal transformer's blocks do."""
+
+    def forward(hidden_states, attention_mask=None, **options):
+        hidden_states = stack.embedding_hidden_mapping_in(hidden_states)
+        for group in [*stack.albert_layer_groups] * 2:
+            hidden_states = group(hidden_states, attention_mask, **options)
+        return transformers.modeling_outputs.BaseModelOutput(hidden_states)
+
+    stack.forward = forward
+
+
+@pytest.mark.parametrize("change", [lambda stack: None, in_turns])
+def test_a_block_that_runs_twice_is_there_once_with_all_its_inputs_and_later_ones_see_it(change):
+    of, plain = calibrations.model("Albert"), calibrations.model("Albert")
+    for model in (of, plain):
+        change(model.albert.encoder)
+    run_on, given = calibrations.batches(of), []
+    for inputs in steps(of, run_on):
+        expected = calibrations.inputs_alone(plain, run_on, inputs)
+        given.append({naming.block_of(name) for name in inputs})
+        for name, found in inputs.items():
+            calibrations.check(found, expected[name], products=False)
+            for model in (of, plain):
+                model.get_parameter(name).data.view(-1)[::2] = 0
+    assert [len(blocks) for blocks in given] == [1, 1]
 
 
 def test_means_variances_and_norms_are_numpys_of_any_type():
@@ -164,10 +207,10 @@ def part(of):
     return of.base_model.encoder.layer[0].intermediate
 
 
-def see_two_tokens(of):
-    """As experts see some of them: nobody knows which of a layer's rows are padding."""
+def see_more(of):
+    """As behind a prompt that the model puts before each text: nobody knows where the text is."""
     whole = part(of).forward
-    part(of).forward = lambda x: whole(x[:, :2]).repeat(1, x.shape[1] // 2, 1)
+    part(of).forward = lambda x: whole(torch.cat([x[:, :1], x], 1))[:, 1:]
 
 
 FFN = "bert.encoder.layer.0.intermediate.dense.weight"
@@ -176,7 +219,7 @@ BROKEN = [  # what is done to a model, the matrix that is named, and what is sai
      "calibration never reached its block"),
     ("Bert", lambda of: setattr(part(of), "forward", lambda x: torch.cat([x, x], dim=-1)), FFN,
      "has no inputs"),
-    ("Bert", see_two_tokens, FFN, "gets 4 rows for 20 tokens"),
+    ("Bert", see_more, FFN, "rows for"),
     *(("Bert", lambda of, bad=bad: part(of).dense.bias.data[3:4].fill_(bad),
        "bert.encoder.layer.0.output.dense.weight", "not finite") for bad in (torch.nan, torch.inf)),
 ]  # fmt: skip
@@ -297,7 +340,10 @@ def test_a_decoder_reads_what_it_reads_in_training_or_starts_with_padding(archit
     labels = torch.tensor([[7, 8, 9, 1], [6, 1, encoding.IGNORED, encoding.IGNORED]])
     of(batch["input_ids"], batch["attention_mask"], labels=labels)
     of(**batch)
-    assert torch.equal(*(kwargs["input_ids"] for kwargs in entered))
+    trained, read = (kwargs["input_ids"] for kwargs in entered)
+    real = batch["decoder_attention_mask"].bool()
+    assert torch.equal(trained[real], read[real])
+    assert real.tolist() == [[True] * 4, [True, True, False, False]]  # all but each text's last
     (batch,) = made(started(architecture, None), architecture, "text-to-text", 16, targets[:1])
     assert batch["decoder_input_ids"].tolist() == [[0, 7, 8, 9]]
 

@@ -149,6 +149,17 @@ def test_all_that_is_stored_is_understood_but_a_state_space_model_has_no_attenti
         assert not any(what.prunable for what in named.values()), class_name
 
 
+def test_all_linear_layers_inside_the_blocks_are_prunable():
+    for class_name, config, others in KNOWN["linear"]:
+        model = model_of(class_name, config)
+        _, named = in_memory(model)
+        linear = {name for name in parameters_in(model, nn.Linear) if name.endswith(".weight")}
+        inside = {name for name in linear if naming.block_of(name)}
+        assert inside >= {name for name in linear if any(p.isdigit() for p in name.split("."))}
+        left = {name.split(".")[-2] for name in inside if not named[name].prunable}
+        assert left == {*others}, class_name
+
+
 def test_no_model_of_images_is_called_a_decoder(tmp_path):
     for class_name, config in KNOWN["images"]:
         _, held = in_memory(model_of(class_name, config))

@@ -151,6 +151,56 @@ def test_what_is_tied_is_pruned_once_and_stays_tied(here):
     assert said["whole_model"] == pytest.approx(1 - left)
 
 
+def test_all_that_lies_beside_the_weights_is_kept_and_links_out_are_not_followed(here):
+    """As in a sentence-transformers model; whatever the method, and with `out` in the folder."""
+    model, elsewhere = shutil.copytree(saved("Bert"), here / "model"), here / "elsewhere"
+    kept = {
+        "modules.json": "[]",
+        "1_Pooling/config.json": "{}",
+        "2_Dense/model.safetensors": "w",
+        "2_Dense/pytorch_model.bin": "w",
+        "original/a/b.txt": "x",
+        "chat_template.jinja": "{{x}}",
+    }
+    for name, text in kept.items() | {(".git/objects", "")}:
+        (model / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / name).write_text(text)
+    elsewhere.mkdir()
+    (elsewhere / "secret").write_text("secret")
+    (model / "folder").symlink_to(elsewhere)
+    (model / "secret").symlink_to(elsewhere / "secret")
+    (model / "original" / "up").symlink_to(model)
+    (model / "same.json").symlink_to("modules.json")
+    files = {path.name for path in saved("Bert").iterdir() if path.is_file()} - OLD
+    expected = {*files, *kept, "same.json", "pruning.json"}
+    for method in ("magnitude", "structured"):
+        out = model / f"pruned-{method}"
+        done = request(
+            "prune",
+            model,
+            "--method",
+            method,
+            "--sparsity",
+            "0.3",
+            "--out",
+            out,
+            *(["--calibration", "texts.txt"] if method == "structured" else []),
+        )
+        found = {
+            path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()
+        }
+        expected |= {"kept.json"} if method == "structured" else set()
+        assert {*found} == expected
+        assert all(found[name].read_text() == text for name, text in kept.items())
+        assert not any(path.is_symlink() for path in out.rglob("*"))
+        for name in ("pytorch_model.bin", "folder, original/up, secret (links", ".git (hidden"):
+            assert name in done.stdout
+        shutil.rmtree(out)
+    (model / "config.json").rename(elsewhere / "config.json")
+    (model / "config.json").symlink_to(elsewhere / "config.json")
+    refused(RequestError, "config.json is a link out of the folder", model, "magnitude")
+
+
 def test_random_weights_and_a_tasks_texts_go_by_the_seed(here):
     for method, texts in (("random", None), ("wanda", "sentiment"), ("sparsegpt", "sentiment")):
         (said, a, _), (_, b, _), (_, c, _) = (

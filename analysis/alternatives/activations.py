@@ -1,6 +1,7 @@
 """What goes through the feed-forward layers of a model on calibration batches."""
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 
 from analysis.alternatives.feedforward import FeedForward
 from analysis.calibration.matrices import Matrix, matrices
+from analysis.calibration.padding import real, told_apart
 from analysis.errors import RequestError, RunError
 from analysis.models.encoding import Batch
 
@@ -33,13 +35,14 @@ def observe(
 
     def enter(key: str, matrix: Matrix) -> Callable[..., None]:
         def note(_: torch.nn.Module, args: tuple[Any, ...]) -> None:
-            entered[key] = _real(matrix, args[0], running)
+            entered[key] = real(model.config, matrix, args[0], running).float()
 
         return note
 
     def leave(key: str, matrix: Matrix) -> Callable[..., None]:
         def show(_: torch.nn.Module, args: tuple[Any, ...]) -> None:
-            x, h = entered.pop(key), _real(matrix, args[0], running)
+            h = real(model.config, matrix, args[0], running).float()
+            x = entered.pop(key)
             if not (x.isfinite().all() and h.isfinite().all()):
                 raise RunError(f"{key}: its activations are not finite; the model is broken")
             seen.add(key)
@@ -47,14 +50,17 @@ def observe(
 
         return show
 
+    of_layer = {key: matrices(model, [one.into, one.out]) for key, one in layers.items()}
+    of_block: dict[torch.nn.Module, list[Matrix]] = defaultdict(list)
+    for matrix in (matrix for both in of_layer.values() for matrix in both):
+        of_block[model.get_submodule(matrix.block)].append(matrix)
+    run_on = told_apart(model, list(batches), of_block)
     with contextlib.ExitStack() as hooks, torch.no_grad():
-        for key, layer in layers.items():
-            for matrix, hook in zip(
-                matrices(model, [layer.into, layer.out]), (enter, leave), strict=True
-            ):
+        for key, both in of_layer.items():
+            for matrix, hook in zip(both, (enter, leave), strict=True):
                 handle = matrix.module.register_forward_pre_hook(hook(key, matrix))
                 hooks.callback(handle.remove)
-        for batch in batches:
+        for batch in run_on:
             running.clear()
             running.update(batch)
             model(**batch)
@@ -82,10 +88,3 @@ def held_out(batches: Sequence[Batch]) -> tuple[list[Batch], list[Batch]]:
             f"{before} calibration examples: a router takes at least 4; ask for more"
         )
     return most, rest
-
-
-def _real(matrix: Matrix, x: Tensor, batch: Batch) -> Tensor:
-    """The rows of tokens, (tokens, width) in float32, without those of padding."""
-    side = "attention_mask" if matrix.from_encoder else "decoder_attention_mask"
-    mask = batch.get(side, batch["attention_mask"]).reshape(-1).bool()
-    return x.reshape(-1, x.shape[-1])[mask].float()

@@ -74,13 +74,16 @@ def _masked(batch: Batch) -> torch.Tensor:
 
 
 def _decoder_inputs(model: PreTrainedModel, wanted: torch.Tensor, padding: int) -> Batch:
-    """Each token is foreseen from those before: the start token, then all but the last."""
+    """Each token is foreseen from those before: the start token, then all but a text's last.
+
+    So a text goes in as it would alone. What is shifted for training lets the last token, the end,
+    in for texts that are padded.
+    """
     start = getattr(model.config, "decoder_start_token_id", None)  # T5's may lack it
+    real = wanted != IGNORED
     ids = torch.roll(wanted, 1, dims=1)
     ids[:, 0] = padding if start is None else start
-    real = torch.roll(wanted != IGNORED, 1, dims=1)
-    real[:, 0] = True
     return {
-        "decoder_input_ids": ids.masked_fill(ids == IGNORED, padding),
+        "decoder_input_ids": ids.masked_fill(~real, padding),
         "decoder_attention_mask": real.long(),
     }

@@ -1,6 +1,7 @@
 """The linear layers of a loaded model, by the names that its checkpoint gives their matrices."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -18,15 +19,21 @@ class Matrix:
     """The weight matrix of a linear layer in a loaded model.
 
     name       as the checkpoint stores it
-    block      path of the transformer block that it is in
+    modules    the linear layers that it is the weight of: one, but where a model ties several
+    block      path of the transformer block that the first of them is in
     from_encoder   whether its inputs are the encoder's tokens: in the encoder, and for the keys and
                    values of cross-attention; else they are the decoder's
     """
 
     name: str
-    module: nn.Module
+    modules: Sequence[nn.Module]
     block: str
     from_encoder: bool
+
+    @property
+    def module(self) -> nn.Module:
+        """The linear layer, the first if there are several."""
+        return self.modules[0]
 
     @property
     def outputs_first(self) -> Tensor:
@@ -40,10 +47,14 @@ class Matrix:
 
 
 def matrices(model: PreTrainedModel, names: Iterable[str]) -> list[Matrix]:
-    """The matrices of these stored names. Raises RequestError if one is no linear layer's."""
+    """The matrices of these stored names. Raises RequestError if some are no linear layer's."""
     modules = dict(model.named_modules())
+    owners: dict[int, list[nn.Module]] = defaultdict(list)
+    for module in modules.values():
+        if isinstance(module, nn.Linear | Conv1D):
+            owners[id(module.weight)].append(module)
     prefix = f"{model.base_model_prefix}."
-    found = []
+    found, others = [], []
     for name in names:
         what = naming.weight(name)
         path = what.name.removesuffix(".weight")
@@ -51,10 +62,33 @@ def matrices(model: PreTrainedModel, names: Iterable[str]) -> list[Matrix]:
         where = next((spelling for spelling in spellings if spelling in modules), None)
         block = naming.block_of(where + ".weight") if where else None
         if where is None or block is None or not isinstance(modules[where], nn.Linear | Conv1D):
-            raise RequestError(
-                f"{name} is no linear layer of a block, so nothing is known of its inputs; leave it"
-                f" out with --exclude '{name}', or take a method that looks at weights alone"
-            )
+            others.append(name)
+            continue
         from_encoder = what.part == "encoder" or what.kind in _SEEN_BY_ENCODER
-        found.append(Matrix(name, modules[where], block, from_encoder))
+        own = modules[where]
+        tied = [module for module in owners[id(own.get_parameter("weight"))] if module is not own]
+        found.append(Matrix(name, [own, *tied], block, from_encoder))
+    if others:
+        more = f" (nor are {len(others) - 1} others)" if len(others) > 1 else ""
+        experts = " the experts of a mixture are run as one tensor," if _are_experts(others) else ""
+        raise RequestError(
+            f"{others[0]} is no linear layer of a block{more}:{experts} nothing is known of its"
+            f" inputs; leave such out with {excluding(others)}, or take a method that looks at"
+            " weights alone"
+        )
     return found
+
+
+def _are_experts(names: Iterable[str]) -> bool:
+    return all(".experts." in name for name in names)
+
+
+def excluding(names: Sequence[str]) -> str:
+    """The options of `prune` that leave out these tensors: one alone by name, several by globs."""
+    globs = names if len(names) == 1 else dict.fromkeys(map(_glob, names))
+    return " ".join(f"--exclude '{glob}'" for glob in globs)
+
+
+def _glob(name: str) -> str:
+    """All tensors that are called so, in whatever block; all experts."""
+    return "*.experts.*" if ".experts." in name else f"*.{'.'.join(name.split('.')[-2:])}"

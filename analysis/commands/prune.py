@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from analysis import progress, pruning, sources
-from analysis.commands.prune_files import Content, pruned_content, write_content, write_model, zeros
+from analysis.commands.prune_files import (
+    Content,
+    left_out,
+    pruned_content,
+    write_content,
+    write_model,
+    zeros,
+)
 from analysis.commands.work import at_work
 from analysis.errors import RequestError
 from analysis.models import naming
@@ -69,6 +76,8 @@ def prune(model: str, revision: str | None, request: Request, out: Path) -> None
             f" {facts['scope_weights']:,} weights in scope, {facts['whole_model']:.2%} of"
             f" {facts['parameters']:,} in all, are {facts['now']}"
         )
+        if left := left_out(located.folder, out):
+            shown.say(f"left out: {left}")
         shown.say(f"written to {out} after {time.perf_counter() - start:.1f} s")
 
 

@@ -1,8 +1,7 @@
 """A pruned checkpoint's tensors and files: the stored bytes, changed only where pruning did."""
 
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import safetensors
 
 from analysis import files
 from analysis.arrays import Array
-from analysis.errors import RunError
+from analysis.errors import RunError, printable
+from analysis.models.beside import beside, copy_beside
 from analysis.models.checkpoint import SAFETENSORS
 from analysis.models.parameters import Parameters
 from analysis.models.tensors import Bytes, Checkpoint, Dtype, Reader, Tensor
@@ -22,7 +22,6 @@ from analysis.pruning.selection import Selection
 Content = Mapping[str, tuple[Tensor, Bytes]]
 
 FACTS = "pruning.json"
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".ot")
 
 
 def pruned_content(
@@ -77,17 +76,16 @@ def write_content(out: Path, model: Path, content: Content, facts: Mapping[str, 
     write_model(out, model, weights, facts)
 
 
-def write_model(out: Path, model: Path, write_weights: Any, facts: Mapping[str, Any]) -> None:
-    """Write a folder whole: the weights, the facts, and the model's configuration and tokenizer.
+def write_model(
+    out: Path, model: Path, write_weights: Callable[[Path], None], facts: Mapping[str, Any]
+) -> None:
+    """Write a folder whole: the weights, the facts, and all else that lies in the model's folder.
 
     write_weights   gets the folder to write to
     """
     try:
         with files.replaced_folder(out) as folder:
-            for path in sorted(model.iterdir()):
-                weights = path.suffix in _WEIGHTS or path.name.endswith(".index.json")
-                if path.is_file() and not weights:
-                    shutil.copyfile(path, folder / path.name)
+            copy_beside(model, folder, [out])
             write_weights(folder)
             text = json.dumps(facts, indent=2, ensure_ascii=False)
             (folder / FACTS).write_text(text + "\n", encoding="utf-8")
@@ -97,3 +95,21 @@ def write_model(out: Path, model: Path, write_weights: Any, facts: Mapping[str, 
             f"cannot write the model to {out}: {reason}; make room or give this"
             " user the right to write there"
         ) from error
+
+
+def left_out(model: Path, out: Path) -> str:
+    """What of a model's folder is not taken along to `out`; empty if all is."""
+    found = beside(model, [out])
+    first = (
+        ".safetensors" if any(path.suffix == ".safetensors" for path in found.weights) else ".bin"
+    )
+    kinds = {  # but for the weights that were read, of which those are made that are written
+        "weights as they were": [path for path in found.weights if first not in path.suffixes],
+        "links, which are not followed": found.links,
+        "hidden folders": found.hidden,
+    }
+    return "; ".join(
+        f"{printable(', '.join(map(str, paths)))} ({kind})"
+        for kind, paths in kinds.items()
+        if paths
+    )

@@ -20,6 +20,7 @@ KINDS = (
     "attention value",
     "attention query-key-value",
     "attention output",
+    "attention gate",
     "cross-attention query",
     "cross-attention key",
     "cross-attention value",
@@ -27,6 +28,7 @@ KINDS = (
     "ffn in",
     "ffn gate",
     "ffn out",
+    "bottleneck",
     "norm",
     "bias",
     "position",
@@ -75,12 +77,15 @@ _BUFFER = re.compile(
     r"|SCB|weight_format|(?:nested_)?(?:absmax|quant_map)|quant_state(?:\..*)?"
     r"|(?:weight|input|output|activation|[kqv])_scale(?:_inv)?|(?:\w+_)?zero_point"
     r"|qzeros|scales|(?:\w+_)?g_idx"
+    r"|(?:weight|bias)_integer|(?:fc|act|weight)_scaling_factor|x_m(?:in|ax)"  # I-BERT's
+    r"|act_fn\.(?:beta|eps)|slope_rate|(?:query|key|diagonal)_decay"  # Apertus', MiniMax's
     r")"
 )
 
 _LIST_OF_BLOCKS = re.compile(
     r"(?P<before>(?:[^.]+\.)*?)(?P<list>layers?|blocks?|h|albert_layer_groups)"
-    r"\.(?P<number>[0-9]{1,6})\.(?:(?:layer|albert_layers)\.[0-9]+\.)?(?P<own>.+)"
+    r"\.(?P<number>[0-9]{1,6})(?P<within>\.[0-9]{1,6})?"  # Funnel's blocks are lists of layers
+    r"\.(?:(?:layer|albert_layers)\.[0-9]+\.)?(?P<own>.+)"
 )
 _MODERNBERT = re.compile(r"(?:attn|mlp)(?:\.W|_norm\.).*")  # encoder blocks in a bare `layers.`
 _NORM = (
@@ -88,25 +93,41 @@ _NORM = (
     r"\.(?:weight|bias)"
 )
 _SELF = (
-    r"(?:attention|attention\.(?:self|attention)|self_attention|SelfAttention|self_attn"
-    r"|attn|attn\.attention"
-    r"|mixer(?=\.(?:Wqkv|[qkvo]_proj)\.))\."  # Mamba's mixer, of in_proj and out_proj, is none
+    r"(?:attention|attention\.(?:self|attention|attn|self_attention)|self_attention"
+    r"|(?:Local|TransientGlobal)?SelfAttention"
+    r"|self_attn|self_attn\.(?:[0-9]+|self|longformer_self_attn|output_projection)"
+    r"|attn|attn\.attention|self_att\.self_attention|norm_attn_norm\.attn|linear_attn"
+    # what mixes tokens without attention (Mamba's mixer, of in_proj and out_proj) is none
+    r"|(?:mixer|temporal_block)(?=\.(?:Wqkv|[qkvo]_proj)\.))\."
 )
-_CROSS = r"(?:crossattention|crossattention\.self|cross_attention|EncDecAttention|encoder_attn)\."
+_CROSS = (
+    r"(?:crossattention|crossattention\.self|cross_attention|cross_attn|EncDecAttention"
+    r"|encoder_attn)\."
+)
 _FFN = (
-    r"(?:(?:mlp|ffn|feed_forward|block_sparse_moe|DenseReluDense)\.)?"
-    r"(?:(?:experts\.(?:expert_)?[0-9]+|shared_experts?)\.)?"
+    r"(?:(?:mlp|mlps\.[0-9]+|ffn|ffn\.ffn|ffn\.[0-9]+|feed_forward|block_sparse_moe|mlp_block"
+    r"|DenseReluDense|mixer(?=\.(?:up|down)_proj\.))\.)?"
+    r"(?:(?:experts\.(?:expert_)?[0-9]+|shared_experts?|shared_mlp)\.)?"
 )
-_QUERY = r"(?:q|q_proj|q_lin|query|query_proj)\.weight"
-_KEY = r"(?:k|k_proj|k_lin|key|key_proj)\.weight"
-_VALUE = r"(?:v|v_proj|v_lin|value|value_proj)\.weight"
-_FUSED = r"(?:c_attn|query_key_value|qkv_proj|Wqkv|in_proj)\.weight"
-_OUTPUT = r"(?:o|o_proj|out_proj|out_lin|dense|output\.dense|c_proj|Wo)\.weight"
+# of tokens with global attention (Longformer's), of words and entities (LUKE's), of a page (LiLT's)
+_QUERY = (
+    r"(?:q|q_proj|q_lin|q_head|query|query_global|(?:w2e|e2w|e2e|layout)_query|query_proj"
+    r"|query_key|project_q)\.weight"
+)
+_KEY = r"(?:k|k_proj|k_lin|k_head|key|key_global|layout_key|key_proj|project_k)\.weight"
+_VALUE = r"(?:v|v_proj|v_lin|v_head|value|value_global|layout_value|value_proj|project_v)\.weight"
+_FUSED = r"(?:c_attn|query_key_value|qkv_proj|qkv_linear|Wqkv|in_proj|in_proj_qkvz?)\.weight"
+_OUTPUT = (
+    r"(?:o|o_proj|o_[ab]_proj|out_proj|out_lin|post_proj|dense|output|(?:layout_)?output\.dense"
+    r"|c_proj|Wo|attention_out)\.weight"
+)
+# what an attention's output is multiplied by, one number for each of its channels
+_GATE = r"(?:gate_proj|q_gate_proj|g_proj|output_gate|in_proj_z|receptance)\.weight"
 
 # what stands behind the block's number; the first rule that matches all of it decides
 _IN_BLOCK = [
     (rf"(?:[^.]+\.)*{_NORM}", "norm"),
-    (r".*\brelative_attention_bias\.weight", "position"),
+    (r".*\b(?:relative_attention_bias|relative_pos_embeddings)\.weight", "position"),
     (rf"{_SELF}pos_(?:key_proj|query_proj|proj|q_proj)\.weight", "position"),  # DeBERTa's
     (rf"{_SELF}{_QUERY}", "attention query"),
     (rf"{_SELF}{_KEY}", "attention key"),
@@ -114,8 +135,18 @@ _IN_BLOCK = [
     (rf"{_SELF}{_FUSED}", "attention query-key-value"),
     # DeepSeek's latent attention: queries, and keys and values in one, each by way of fewer numbers
     (rf"{_SELF}q_[ab]_proj\.weight", "attention query"),
-    (rf"{_SELF}(?:kv_a_proj_with_mqa|kv_b_proj)\.weight", "attention query-key-value"),
+    (rf"{_SELF}(?:kv_a_proj_with_mqa|kv_b_proj|kv_proj)\.weight", "attention query-key-value"),
     (rf"{_SELF}{_OUTPUT}", "attention output"),
+    (rf"{_SELF}{_GATE}", "attention gate"),
+    (rf"{_SELF}experts\.input_linear\.weight", "attention query"),  # JetMoE's, each its own
+    (rf"{_SELF}experts\.output_linear\.weight", "attention output"),
+    # SqueezeBERT's convolutions of one token are linear layers
+    (r"post_attention\.conv1d\.weight", "attention output"),
+    (r"intermediate\.conv1d\.weight", "ffn in"),
+    (r"output\.conv1d\.weight", "ffn out"),
+    # convolutions beside attention: ConvBERT's, with the layers that make their kernels and inputs
+    (rf"{_SELF}(?:key_conv_attn_layer\.(?:depthwise|pointwise)|conv_kernel_layer|conv_out_layer"
+     r"|conv|conv1d)\.weight", "convolution"),
     (rf"{_SELF}[qv]_bias", "bias"),  # of DeBERTa's fused in_proj
     (rf"{_CROSS}(?:{_QUERY}|q_attn\.weight)", "cross-attention query"),
     (rf"{_CROSS}{_KEY}", "cross-attention key"),
@@ -123,15 +154,22 @@ _IN_BLOCK = [
     (rf"{_CROSS}(?:{_VALUE}|c_attn\.weight)", "cross-attention value"),
     (rf"{_CROSS}{_OUTPUT}", "cross-attention output"),
     # a router is a small classifier over the experts: no matrix to prune
-    (r"(?:[^.]+\.)?(?:gate|router|router\.classifier|shared_expert_gate)\.weight", "head"),
+    (r"(?:[^.]+\.)?(?:gate|gate\.wg|router|router\.(?:classifier|gate|layer)|router_gate"
+     r"|shared_expert_gate)\.weight", "head"),
     (r"(?:[^.]+\.)?experts\.gate_up_proj", "ffn in"),  # all experts in one tensor
     (r"(?:[^.]+\.)?experts\.down_proj", "ffn out"),
     (r"(?:[^.]+\.)?experts\.(?:gate_up|down)_proj_bias", "bias"),
-    (rf"{_FFN}(?:gate_proj|wi_0|w1)\.weight", "ffn gate"),
-    (rf"{_FFN}(?:intermediate\.dense|fc1|fc_in|c_fc|lin1|dense_h_to_4h|up_proj|gate_up_proj"
-     r"|wi|wi_1|w3|Wi|ffn)\.weight", "ffn in"),
-    (rf"{_FFN}(?:output\.dense|fc2|fc_out|c_proj|lin2|dense_4h_to_h|down_proj|wo|w2|Wo"
-     r"|ffn_output)\.weight", "ffn out"),
+    # MobileBERT's, before and behind a block that is narrower than what goes through the blocks
+    (r"(?:bottleneck\.(?:input|attention)|output\.bottleneck)\.dense\.weight", "bottleneck"),
+    (rf"{_FFN}(?:gate_proj|wi_0|w1|w_in\.w_0)\.weight", "ffn gate"),
+    (rf"{_FFN}(?:(?:layout_)?intermediate\.dense|fc1|fc_in|c_fc|lin1|linear_1|dense_h_to_4h|up_proj"
+     r"|gate_up_proj|wi|wi_1|w3|w_in\.w_1|Wi|ffn|input_linear)\.weight", "ffn in"),
+    (rf"{_FFN}(?:(?:layout_)?output\.dense|fc2|fc_out|c_proj|lin2|linear_2|dense_4h_to_h"
+     r"|down_proj|wo|w2|w_out|Wo|ffn_output|output_linear)\.weight", "ffn out"),
+    # ProphetNet's, Reformer's and RWKV's
+    (r"feed_forward\.(?:intermediate|dense\.dense|key)\.weight", "ffn in"),
+    (r"feed_forward\.receptance\.weight", "ffn gate"),
+    (r"feed_forward\.(?:output|value)\.weight", "ffn out"),
 ]  # fmt: skip
 
 _HEADS = (
@@ -215,7 +253,9 @@ def weight(name: str) -> Weight:
 def block_of(name: str) -> str | None:
     """The path of the block that a tensor of this stored name is in; None outside the blocks."""
     block = _LIST_OF_BLOCKS.fullmatch(name)
-    return f"{block['before']}{block['list']}.{block['number']}" if block else None
+    if block is None:
+        return None
+    return f"{block['before']}{block['list']}.{block['number']}{block['within'] or ''}"
 
 
 def _kind_in_block(own: str) -> str | None:

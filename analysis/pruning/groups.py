@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from analysis import threads
 from analysis.arrays import Mask
+from analysis.errors import RequestError
 from analysis.pruning import kernels
 from analysis.pruning.patterns import Pattern
 from analysis.pruning.scope import Scope
@@ -37,10 +38,20 @@ def pieces(rows: int) -> list[slice]:
 
 
 def keep_largest_by_group(scope: Scope, pattern: Pattern) -> dict[str, Mask]:
-    """Masks that keep the N largest |w| of each M inputs of every output."""
+    """Masks that keep the N largest |w| of each M inputs of every output.
+
+    Raises RequestError for a tensor whose outputs have fewer inputs than M (SqueezeBERT's
+    convolutions): all of it would stay.
+    """
     masks = {}
     for name, stored in scope.weights.items():
         matrix = scope.outputs_first(name, stored)
+        if matrix.shape[-1] < pattern.group:
+            raise RequestError(
+                f"{name}, {list(stored.shape)}, has no {pattern.group} neighbours along its inputs,"
+                f" which {pattern} takes; leave it out with --exclude '{name}', or take a method"
+                " that takes a sparsity"
+            )
         flat = np.ascontiguousarray(matrix).reshape(-1, matrix.shape[-1])
         mask = keep_largest_in_groups(flat, pattern).reshape(matrix.shape)
         masks[name] = scope.outputs_first(name, mask)
