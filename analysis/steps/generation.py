@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from analysis.execution.choice import Chooser
+from analysis.execution.choice import Chooser, unsettled
 from analysis.execution.timing import Schedule, interleaved_samples
 from analysis.models.loading import resolve_device
 from analysis.objects import Objects
@@ -39,7 +39,8 @@ def measure_generation(
     torch.set_num_threads(threads)
     entries, device = entries_of(variants), resolve_device(device)
     loader = Loader(objects, form, device)
-    maker = SideBySide(loader, entries[0], Chooser(Path(kernels)), [_BATCH, tokens])
+    choose = Chooser(Path(kernels))
+    maker = SideBySide(loader, entries[0], choose, [_BATCH, tokens])
     allowed = allowed_bytes(device, memory_bytes)
 
     def measured(models: Models) -> list[dict[str, Any]]:
@@ -61,7 +62,8 @@ def measure_generation(
         ]
 
     found = in_groups(cells_of(entries), maker, allowed, measured)
-    return {"cells": beside_dense(found), **facts(device, threads, new_tokens)}
+    cells = beside_dense(found)
+    return {"cells": cells, "unsettled": unsettled(choose), **facts(device, threads, new_tokens)}
 
 
 def _write(model: Any, text: dict[str, torch.Tensor], new_tokens: int, device: str) -> None:

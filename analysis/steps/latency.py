@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from analysis.execution.choice import Choose, Chooser
+from analysis.execution.choice import Choose, Chooser, unsettled
 from analysis.execution.convert import kernels_of
 from analysis.execution.names import AUTO, TILED_CSR, TORCH_CSR
 from analysis.execution.timing import Schedule, interleaved_samples
@@ -72,7 +72,8 @@ def measure_latency(
     more than `memory_bytes` would be needed at once. A cell of a later group says in `dense_ms` how
     long the dense model took in that group. Peak memory is measured for the first batch size, with
     the default kernel and with the chosen ones, before threads are started. `kernels` is the file
-    that remembers which kernel was fastest. Runs in a fresh process.
+    that remembers which kernel was fastest; `unsettled` are the products of which that could not be
+    told. Runs in a fresh process.
 
     Raises RunError if a variant does not fit into memory beside the dense model.
     """
@@ -84,11 +85,12 @@ def measure_latency(
     allowed = allowed_bytes(device, memory_bytes)
     require_fit(cells, maker, allowed)
     peaks = {}
-    if device == "cpu":
+    alone = [entry for entry in entries if entry.measured]
+    if device == "cpu" and alone:
         torch.set_num_threads(1)  # no OpenMP threads before the forks of peak_of
         loader.another().model(entries[0])  # else each fork imports what opens it, for a second
         gc.collect()
-        for entry in track([e for e in entries if e.measured], "measuring memory"):
+        for entry in track(alone, "measuring memory"):
             for kernel in sorted({*entry.kernels} - {TORCH_CSR, TILED_CSR}):  # AUTO is one of them
                 own = functools.partial(_alone, forward, entry, kernel, Path(kernels))
                 peaks[entry.name, kernel, batches[0]] = peak_of(_run_alone, own)[1]
@@ -102,7 +104,7 @@ def measure_latency(
     found.sort(key=lambda c: (batches.index(c["batch"]), places[c["variant"], c["kernel"]]))
     for cell in found:
         cell["peak_bytes"] = peaks.get((cell["variant"], cell["kernel"], cell["batch"]))
-    return {"cells": found, **facts(device, threads, tokens)}
+    return {"cells": found, "unsettled": unsettled(choose), **facts(device, threads, tokens)}
 
 
 def _measured(forward: _Forward, models: Models, schedule: Schedule) -> list[dict[str, Any]]:
