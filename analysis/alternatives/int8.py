@@ -2,8 +2,9 @@
 
 Each output channel has a scale of its own: its weights are whole numbers from -127 to 127 times
 that scale, and zero is zero (the symmetric quantiser of Krishnamoorthi 2018, arXiv 1806.08342).
-Activations are quantised as they come, one scale for all of a batch, so a row's answer depends a
-little on the rows beside it. Embeddings, norms, biases, and a head tied to an embedding stay as
+Activations are quantised as they come, to seven bits, each token by a scale of its own (as in
+ZeroQuant, arXiv 2206.01861): what is answered beside a text, and how it is padded, changes nothing.
+Embeddings, norms, biases, and a head tied to an embedding stay as
 they are.
 
 In the file a matrix stands under its own name as int8, laid out as before, and its scales [out] in
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.ao.nn.quantized import dynamic
 from transformers.pytorch_utils import Conv1D
 
@@ -28,6 +30,8 @@ from analysis.models.weights import require_finite
 from analysis.pruning.scope import stored_by_input
 
 LARGEST = 127  # of the codes; -128 is left out, so that they are symmetric
+_INPUTS = 63  # of an input's codes, likewise
+_TINY = torch.finfo(torch.float32).tiny
 SCALE = "_scale"  # behind a weight's name
 _AXES = "output_axis"  # of the facts: by the matrix's name, which of its axes is out
 _AGAIN = "quantise the model again"
@@ -111,9 +115,34 @@ def attach(model: torch.nn.Module, tensors: Mapping[str, Array], facts: Mapping[
         model.set_submodule(path, _linear(codes, tensors[stored + SCALE], module.bias))
 
 
+class PerToken(dynamic.Linear):
+    """x Wᵀ + b of weights in eight bits and inputs in seven, for each token by its own scale.
+
+    The bias is added in float32, to sums that are exact whatever kernel the processor has for them:
+    products of eight and of seven bits fit each of them.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
+        out, inputs = weight.shape
+        super().__init__(inputs, out, bias_=False)
+        self.set_weight_bias(weight, None)
+        self.offset = None if bias is None else nn.Buffer(bias.detach().float())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, out) float32 of inputs (…, in)."""
+        rows = x.reshape(-1, x.shape[-1])
+        scales = (rows.abs().amax(1, keepdim=True) / _INPUTS).clamp_(min=_TINY)
+        sums = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
+            rows / scales, 1.0, _INPUTS + 1, self._packed_params._packed_params
+        )
+        sums = sums.mul_(scales)
+        y: torch.Tensor = sums if self.offset is None else sums.add_(self.offset)
+        return y.reshape(*x.shape[:-1], -1)
+
+
 def _linear(codes: Array, scales: Array, bias: torch.Tensor | None) -> torch.nn.Module:
     """The layer of codes [out, in] and scales [out]."""
-    out, inputs = codes.shape
+    out = len(codes)
     with _deprecated():
         weight = torch._make_per_channel_quantized_tensor(
             torch.from_numpy(codes),
@@ -121,9 +150,7 @@ def _linear(codes: Array, scales: Array, bias: torch.Tensor | None) -> torch.nn.
             torch.zeros(out, dtype=torch.int64),
             0,
         )
-        linear = dynamic.Linear(inputs, out, bias_=bias is not None)
-        linear.set_weight_bias(weight, None if bias is None else bias.detach())
-    return linear
+        return PerToken(weight, bias)
 
 
 @contextmanager
