@@ -52,15 +52,17 @@ def test_tokenizers_round_trip_every_text(tokenizers):
 
 def test_causal_batch_goes_from_beginning_to_end_unless_it_is_cut(tokenizers):
     tokenizer = tokenizers["tiny-gpt2"]
-    batch = encoding.causal_batch(tokenizer, [SENTENCES[0], "The end."], MAX_TOKENS)
+    texts = [{"text": SENTENCES[0]}, {"text": "The end."}]
+    batch = training.causal_batch_of(tokenizer, texts, MAX_TOKENS)
     lengths = batch["attention_mask"].sum(1).tolist()
     assert lengths[0] > lengths[1]
     for row, labels, length in zip(batch["input_ids"], batch["labels"], lengths, strict=True):
         assert (row[0], row[length - 1]) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
         assert (row[length:] == tokenizer.pad_token_id).all()
         assert (labels[length:] == encoding.IGNORED).all()
-        assert torch.equal(labels[:length], row[:length])
-    cut = encoding.causal_batch(tokenizer, SENTENCES[:1], 4)["input_ids"]
+        assert labels[0] == encoding.IGNORED  # nothing comes before it
+        assert torch.equal(labels[1:length], row[1:length])
+    cut = training.causal_batch_of(tokenizer, texts[:1], 4)["input_ids"]
     assert torch.equal(cut, batch["input_ids"][:1, :4])
     assert tokenizer.eos_token_id not in cut[0, 1:]
 
@@ -89,9 +91,9 @@ def test_tokenizer_without_padding_is_padded_with_its_end():
     words = Tokenizer(models.WordLevel({"<end>": 0, "a": 1, "b": 2}, unk_token="<end>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     plain = transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<end>")
-    batch = encoding.causal_batch(plain, ["a b", "a"], 8)
+    batch = training.causal_batch_of(plain, [{"text": "a b"}, {"text": "a"}], 8)
     assert batch["input_ids"].tolist() == [[0, 1, 2, 0], [0, 1, 0, 0]]
-    assert batch["labels"].tolist() == [[0, 1, 2, 0], [0, 1, 0, -100]]
+    assert batch["labels"].tolist() == [[-100, 1, 2, 0], [-100, 1, 0, -100]]
     pair = encoding.classification_batch(plain, ["a", "a b"], ["b", "a"], 8)
     assert pair["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
 

@@ -92,14 +92,6 @@ def classification_rows(
     return [{name: encoded[name][i] or blank[name] for name in names} for i in range(len(first))]
 
 
-def causal_batch(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: int) -> Batch:
-    """Texts from beginning-of-text to end-of-text; each token is to be predicted from those before.
-
-    The beginning predicts the first word. A text too long for `max_tokens` is cut and has no end.
-    """
-    return causal_rows(tokenizer, [ids[:max_tokens] for ids in framed(tokenizer, texts)])
-
-
 def framed(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
     """The token ids of each text, from beginning-of-text to end-of-text."""
     begin, end = ends_of_text(tokenizer)
@@ -114,8 +106,8 @@ def ends_of_text(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
 
 
 def causal_rows(tokenizer: PreTrainedTokenizerBase, rows: list[list[int]]) -> Batch:
-    """Rows of tokens as one batch, each token to be predicted from those before it."""
-    return padded(tokenizer, [{"input_ids": row, "labels": row} for row in rows])
+    """Rows of tokens as one batch, each to be predicted from those before it, so not the first."""
+    return padded(tokenizer, [{"input_ids": r, "labels": [IGNORED, *r[1:]]} for r in rows])
 
 
 def text_to_text_batch(

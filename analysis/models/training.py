@@ -1,21 +1,26 @@
 """One training loop for every model, objective and task."""
 
+import contextlib
+import functools
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from analysis.errors import RequestError, RunError, unknown
+from analysis.models.dropout import OwnDraws
 from analysis.models.encoding import (
+    IGNORED,
     Batch,
     causal_rows,
     classification_batch,
     ends_of_text,
     framed,
+    masked_batch,
     positions,
     set_languages,
     set_padding,
@@ -28,6 +33,7 @@ MakeBatch = Callable[[list[Example]], Batch]
 
 _POOL = 16  # batches sorted by length together, so that little is padded
 _CLIP = 1.0
+_HIDDEN = 0.15  # of the words of a masked text (BERT, section 3.1)
 
 
 def train(
@@ -47,10 +53,12 @@ def train(
 
     `warm_up` is the share of the steps in which the learning rate grows to its full value.
     `after_step` runs after each update: a pruned model puts its zeros back there. `autocast` is
-    the type to multiply matrices in, where it is not the weights' own. A batch of more than
-    `rows_at_once` texts is gone through in parts, whose gradients are added up.
+    the type to multiply matrices in, where it is not the weights' own. With `rows_at_once`, a batch
+    of more texts is gone through in parts, whose gradients add up to those of the whole; dropout is
+    then drawn text by text, so that no number of parts changes more than the last bits.
     """
     device = next(model.parameters()).device
+    draws = None if rows_at_once is None else torch.Generator().manual_seed(_seeds(1)[0])
     optimizer = torch.optim.AdamW(
         _groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98), fused=True
     )
@@ -60,10 +68,14 @@ def train(
     for _, batch in track(zip(range(steps), batches, strict=False), what, steps):
         optimizer.zero_grad(set_to_none=True)
         whole = 0.0
-        for share, part in _parts(batch, rows_at_once):
-            moved = {name: tensor.to(device) for name, tensor in part.items()}
-            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-                loss = share * model(**moved).loss
+        seeds = None if draws is None else _seeds(len(batch["labels"]), draws)
+        for share, rows in _parts(batch["labels"], rows_at_once):
+            part = {name: tensor[rows].to(device) for name, tensor in batch.items()}
+            with (
+                _drawn_by(seeds, rows, device),
+                torch.autocast(device.type, dtype=autocast, enabled=autocast is not None),
+            ):
+                loss = share * model(**part).loss
             loss.backward()
             whole += loss.item()
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
@@ -78,13 +90,34 @@ def train(
     return losses
 
 
-def _parts(batch: Batch, rows_at_once: int | None) -> Iterator[tuple[float, Batch]]:
-    """The batch in parts of so many rows, each with its share of them."""
-    rows = len(next(iter(batch.values())))
-    size = rows if rows_at_once is None else rows_at_once
-    for start in range(0, rows, size):
-        part = {name: tensor[start : start + size] for name, tensor in batch.items()}
-        yield len(next(iter(part.values()))) / rows, part
+def _parts(labels: Tensor, rows_at_once: int | None) -> Iterator[tuple[float, slice]]:
+    """The rows of a batch in parts of so many, each with its share of the labels.
+
+    Losses are means over labels, so a part counts by how many it has, and one that has none is left
+    out.
+    """
+    counts = (labels != IGNORED).reshape(len(labels), -1).sum(1)
+    whole, size = int(counts.sum()), rows_at_once or len(labels)
+    for start in range(0, len(labels), size):
+        rows = slice(start, start + size)
+        if own := int(counts[rows].sum()):
+            yield own / whole, rows
+
+
+def _drawn_by(
+    seeds: list[int] | None, rows: slice, device: torch.device
+) -> contextlib.AbstractContextManager[object]:
+    """Within it, dropout of these rows of a batch is drawn with their own seeds, if there are any,
+    and what is drawn for no row (layers to drop) as for every other part of it."""
+    if seeds is None:
+        return contextlib.nullcontext()
+    torch.manual_seed(sum(seeds))
+    return OwnDraws(seeds[rows], device)
+
+
+def _seeds(count: int, draws: torch.Generator | None = None) -> list[int]:
+    found: list[int] = torch.randint(1 << 31, (count,), generator=draws).tolist()
+    return found
 
 
 def fine_tune(
@@ -107,12 +140,15 @@ def fine_tune(
 ) -> list[float]:
     """Train the model in place on one task, for so many steps or epochs; the loss of every step.
 
-    Examples hold, by form: classification `first`, `label` and, for pairs, `second`; causal `text`;
-    text-to-text `source` and `target`. Causal texts are read whole, in windows of `max_tokens`, or
-    of what the model reads at most; others are cut there. `autocast` is as for `train`.
+    Examples hold, by form: classification `first`, `label` and, for pairs, `second`; causal and
+    masked `text`; text-to-text `source` and `target`. Causal texts are read whole, in windows of
+    `max_tokens`, or of what the model reads at most; others are cut there. `autocast` and
+    `rows_at_once` are as for `train`.
     """
-    if form not in _FORMS:
-        raise RequestError(unknown("form of task", form, _FORMS))
+    hidden = torch.Generator().manual_seed(seed)  # which words are hidden, of the form that does
+    forms = _FORMS | {"masked": functools.partial(_masked, generator=hidden)}
+    if form not in forms:
+        raise RequestError(unknown("form of task", form, forms))
     if not examples or (steps is None) == (epochs is None):
         raise RequestError("fine-tuning takes examples, and either steps or epochs.")
     max_tokens = min(max_tokens, positions(model, tokenizer) or max_tokens)
@@ -123,7 +159,7 @@ def fine_tune(
     set_padding(model, tokenizer)
 
     def make(chosen: list[Example]) -> Batch:
-        return _FORMS[form](tokenizer, chosen, max_tokens)
+        return forms[form](tokenizer, chosen, max_tokens)
 
     with torch.random.fork_rng():  # dropout draws from here, and leaves the caller's stream alone
         torch.manual_seed(seed)
@@ -209,6 +245,16 @@ def _text_to_text(
     set_languages(tokenizer, chosen[0].get("languages"))
     sources, targets = [e["source"] for e in chosen], [e["target"] for e in chosen]
     return text_to_text_batch(tokenizer, sources, targets, max_tokens)
+
+
+def _masked(
+    tokenizer: PreTrainedTokenizerBase,
+    chosen: list[Example],
+    max_tokens: int,
+    generator: torch.Generator,
+) -> Batch:
+    texts = [example["text"] for example in chosen]
+    return masked_batch(tokenizer, texts, None, max_tokens, share=_HIDDEN, generator=generator)
 
 
 _FORMS: dict[str, Callable[[PreTrainedTokenizerBase, list[Example], int], Batch]] = {

@@ -105,7 +105,7 @@ def tune(
         weight_decay=weight_decay,
         what=what,
         autocast=autocast,
-        rows_at_once=rows if rows < batch_size else None,
+        rows_at_once=rows,
     )
     seconds = round(time.perf_counter() - started, 3)
     model.cpu().save_pretrained(out)
