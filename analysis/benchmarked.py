@@ -116,6 +116,7 @@ class _Work:
     ):
         self._study, self._runner, self._model = study, runner, model
         self._dense, self._data, self._levels = dense, data, prunings.levels
+        self._grown = Prunings(study, runner, dense, data)  # those that train are the task's own
         self._leads = dense.seed == study.seeds[0]  # what is shown once is shown of this seed
         recovery = study.recovery
         self._trained = recovery is not None and data.task in recovery.tasks
@@ -153,14 +154,20 @@ class _Work:
         return Scored(variant, sizes or {}, evaluation)
 
     async def _pruned(self, method: str) -> Found:
-        return await all_of(self.scored(variant) for variant in await self._levels(method)), []
+        if pruning.kind(method) != "trained":
+            found = await self._levels(method)
+        else:
+            levels = await self._grown.levels(method)
+            found = [variants.trained_for(variant, self._data.task) for variant in levels]
+        return await all_of(self.scored(variant) for variant in found), []
 
     async def _to_train(self) -> list[Variant]:
         """The variants that training starts from."""
         assert self._study.recovery is not None
         levels = self._study.recovery.sparsities
         found = await self._levels(self._study.recovery.method)
-        return [variant for variant in found if variant.sparsity in levels]
+        task = self._data.task
+        return [variants.trained_for(v, task) for v in found if v.sparsity in levels]
 
     async def _recovered(self, protocol: str) -> Found:
         async def one(pruned: Variant) -> tuple[Scored, list[Rows]]:

@@ -1,5 +1,6 @@
 """Whether what a study asks for fits together: its methods, levels, tasks and trainings."""
 
+from collections.abc import Sequence
 from os.path import normpath
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from analysis.model_grid import (
 )
 from analysis.pruning import patterns
 from analysis.pruning.allocation import MOST
-from analysis.sections import Files, Model
+from analysis.sections import ALL, Files, Model, Recovery, Training
 from analysis.storage.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -65,9 +66,11 @@ def _check_data(study: "Study") -> None:
                 f"data: task {task!r} has no data set of its own; name its files, such as"
                 f" `{task}: {{train: train.jsonl, test: test.jsonl}}`"
             )
-        if not _has_training(described, files):
-            for model in study.models:
-                if task in model.tasks and _learns(model, task):
+        for model in study.models:
+            if task in model.tasks:
+                lacks = _learns(model, task) and not _has_training(described, files)
+                recovered = study.recovery is not None and task in study.recovery.tasks
+                if lacks or (recovered and not _has_texts(study, task)):
                     raise ValueError(
                         f"data.{task}.train: is missing; {model.name} learns from it, so name a"
                         " file of training examples"
@@ -190,7 +193,26 @@ def _check_recovery(study: "Study") -> None:
     _check_levels("recovery.sparsities", study, recovery.sparsities)
     if recovery.unmasked_at is not None:
         _check_levels("recovery.unmasked_at", study, (recovery.unmasked_at,))
-    _check_fine_tuned("recovery.tasks", study, recovery.tasks)
+    for where, how in _trainings(recovery, trained, wanted).items():
+        for task in recovery.tasks:
+            if how.examples == ALL and not _is_read(study, task):
+                raise ValueError(
+                    f"{where}.examples: all, and there is no end of the examples of {task}, which"
+                    " are generated; give a number"
+                )
+
+
+def _trainings(
+    recovery: Recovery, trained: Sequence[str], wanted: Sequence[str]
+) -> dict[str, Training]:
+    """The trainings of a recovery that are asked for, by their key."""
+    found = {"recovery.training": recovery.training} if wanted else {}
+    return found | ({"recovery.gradual": recovery.gradual} if trained else {})
+
+
+def _is_read(study: "Study", task: str) -> bool:
+    """Whether its examples are read of files or the hub, and not generated."""
+    return task in study.data or tasks.task(task).generate is None
 
 
 def _check_sensitivity(study: "Study") -> None:

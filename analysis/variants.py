@@ -106,7 +106,7 @@ def _settings(level: Row, patterned: bool) -> Row:
     """What a name does not say of how the level was pruned."""
     return {
         **({"pattern": level["level"]} if patterned else {}),
-        **{key: level[key] for key in ("notes", "kept") if level.get(key)},
+        **{key: level[key] for key in ("notes", "kept", "calibrated_on") if level.get(key)},
     }
 
 
@@ -158,6 +158,15 @@ def renamed(pruned: Variant, protocol: str) -> Variant:
     """The pruned variant under another protocol."""
     name = pruned.name.replace(f"/{pruned.protocol}/", f"/{protocol}/")
     return replace(pruned, name=name, protocol=protocol)
+
+
+def trained_for(variant: Variant, task: str) -> Variant:
+    """The variant under the name that it has where it is trained on a task which its dense model
+    answers as it is: several tasks share that model, and none what was trained on it."""
+    if variant.task:
+        return variant
+    model, _, rest = variant.name.partition("/")
+    return replace(variant, name=f"{model}/{task}/{rest}")
 
 
 def recovered_variant(pruned: Variant, protocol: str, record: Record) -> Variant:

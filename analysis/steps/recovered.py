@@ -9,6 +9,7 @@ import torch
 
 from analysis.arrays import Mask
 from analysis.errors import RequestError, unknown
+from analysis.models.filling import name_in
 from analysis.models.loading import load_model, put
 from analysis.models.recovery import (
     Course,
@@ -21,7 +22,7 @@ from analysis.models.recovery import (
 from analysis.models.weights import read_weights
 from analysis.objects import Objects
 from analysis.pruning.masks import Pruned, read_pruned
-from analysis.steps.trained import course_on, write_trained
+from analysis.steps.trained import course_on, held_by, write_trained
 
 
 def recover(
@@ -64,9 +65,10 @@ def recover(
     )
     load = functools.partial(load_model, objects.open(checkpoint), course.form, device)
     model, tokenizer, pruned = _pruned_model(load, objects, masks)
+    held = held_by(model, pruned.masks)
     start = time.perf_counter()
     with flushing_denormals() as flushed:
-        trained = train(model, tokenizer, load, pruned.masks, course)
+        trained = train(model, tokenizer, load, held, course)
     seconds = time.perf_counter() - start
     dense = read_weights(objects.open(checkpoint))
     with objects.scratch() as scratch:
@@ -75,7 +77,7 @@ def recover(
         new = objects.adopt(path)
     return achieved | {
         "masks": {"object": new},
-        "removed": _removed(pruned),
+        "removed": _removed(held),
         "threshold": None,
         "train_seconds": round(seconds, 3),
         "zeros_by_epoch": trained.zeros,
@@ -120,17 +122,18 @@ def recover_without_masks(
     )
     load = functools.partial(load_model, objects.open(checkpoint), course.form, device)
     model, tokenizer, pruned = _pruned_model(load, objects, masks)
-    before = _sparsity(model, pruned.masks)
+    held = held_by(model, pruned.masks)
+    before = _sparsity(model, held)
     start = time.perf_counter()
     with flushing_denormals() as flushed:
-        trained = fine_tune_unmasked(model, tokenizer, pruned.masks, course)
+        trained = fine_tune_unmasked(model, tokenizer, held, course)
     seconds = time.perf_counter() - start
     return {
-        "removed": _removed(pruned),
+        "removed": _removed(held),
         "zeros_by_epoch": trained.zeros,
         "sparsity_before": before,
-        "sparsity_after": _sparsity(model, pruned.masks),
-        "scope_weights": sum(mask.size for mask in pruned.masks.values()),
+        "sparsity_after": _sparsity(model, held),
+        "scope_weights": sum(mask.size for mask in held.values()),
         "train_seconds": round(seconds, 3),
         "final_loss": trained.losses[-1],
         "flush_denormal": flushed,
@@ -164,11 +167,12 @@ def _pruned_model(load: Load, objects: Objects, masks: str) -> tuple[Any, Any, P
     return model, tokenizer, pruned
 
 
-def _removed(pruned: Pruned) -> int:
-    return sum(int(mask.size - mask.sum()) for mask in pruned.masks.values())
+def _removed(masks: Mapping[str, Mask]) -> int:
+    return sum(int(mask.size - mask.sum()) for mask in masks.values())
 
 
 def _sparsity(model: torch.nn.Module, masks: Mapping[str, Mask]) -> float:
     state = model.state_dict()
-    zeros = sum(int((state[name] == 0).sum()) for name in masks)
+    owns = [name_in(model, state, name) or name for name in masks]
+    zeros = sum(int((state[own] == 0).sum()) for own in owns)
     return zeros / sum(mask.size for mask in masks.values())

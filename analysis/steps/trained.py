@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from analysis.arrays import Array, Mask
+from analysis.errors import RunError
 from analysis.models import naming
+from analysis.models.filling import is_of_another_form, name_in
 from analysis.models.recovery import Course
 from analysis.models.weights import require_finite
 from analysis.objects import Objects
@@ -41,9 +43,26 @@ def course_on(
 
 
 def stored_weights(model: torch.nn.Module, dense: Mapping[str, Array]) -> dict[str, Array]:
-    """The model's weights under the names of its checkpoint `dense`, without those it lacks."""
+    """The model's weights under the names of its checkpoint `dense`, without heads, poolers and
+    buffers that it lacks.
+
+    Raises RunError if it lacks a matrix of a block: what training did would be lost.
+    """
+    state, found = model.state_dict(), {}
+    for name in dense:
+        own = name_in(model, state, name)
+        if own is not None:
+            found[name] = state[own].cpu().numpy()
+        elif naming.weight(name).prunable:
+            raise RunError(f"{name}: stored, but the model that was trained has no such weight")
+    return found
+
+
+def held_by(model: torch.nn.Module, masks: Mapping[str, Mask]) -> Mapping[str, Mask]:
+    """The masks without those of heads and poolers that this form of the model lacks."""
     state = model.state_dict()
-    return {name: state[name].cpu().numpy() for name in dense if name in state}
+    lacking = [n for n in masks if is_of_another_form(n) and name_in(model, state, n) is None]
+    return {n: masks[n] for n in masks if n not in lacking} if lacking else masks
 
 
 def write_trained(
