@@ -82,9 +82,15 @@ def _distilled(record: Record) -> Made:
 
 
 def _moefied(record: Record) -> Made:
-    said = ("run", "experts", "router", "run_share", "hit")
+    said = ("run", "experts", "router", "run_share", "hit", "calibrated_on")
     return [
-        (level, {"shown": f"{level['run']}-of-{level['experts']}", **{k: level[k] for k in said}})
+        (
+            level,
+            {
+                "shown": f"{level['run']}-of-{level['experts']}",
+                **{k: level[k] for k in said if k in level},
+            },
+        )
         for level in record["levels"]
     ]
 

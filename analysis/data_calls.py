@@ -15,6 +15,7 @@ from analysis.study import Study
 FOLDER_VARIABLE = "SPARSITY_DATA"
 _REHEARSED = 64  # stand-ins for training examples, if no training takes more at once
 _MOST_UNTRAINED = 4096  # training examples that are kept of a task that only calibrates
+_FEW_TOKENS = 10  # of a short text
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,16 @@ def _is_learnt_from(study: Study, task: str) -> bool:
     )
 
 
+def _calibrating(study: Study, task: str) -> int:
+    """How many texts calibration may read: of causal models' so many as fill its windows, should
+    they be as short as captions."""
+    amount, packed = study.calibration, tasks.training_form(tasks.task(task)) == "causal"
+    return amount.examples * amount.tokens // _FEW_TOKENS if packed else amount.examples
+
+
 def _training_count(study: Study, task: str) -> int | None:
     """How many are needed at most; None is all."""
-    wanted: list[int | str] = [study.calibration.examples]
+    wanted: list[int | str] = [_calibrating(study, task)]
     for model in study.models:
         if task in model.tasks and task in (model.fine_tune or ()):
             wanted.append((model.fine_tuning or study.fine_tuning).examples)

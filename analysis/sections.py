@@ -165,10 +165,16 @@ class Compute(Section):
 
 
 class Calibration(Section):
-    """Training examples of a model's own task that calibrated methods look at."""
+    """Training examples of a model's own task that calibrated methods look at.
+
+    Causal models read them packed: `examples` windows of `tokens` tokens, or of the model's
+    positions where these are fewer. All others read so many examples, cut at so many tokens. The
+    references of SparseGPT and Wanda take 128 windows of 2,048; the default is a quarter of that,
+    which a processor without a GPU bears.
+    """
 
     examples: Count = 128
-    tokens: Annotated[int, Field(ge=2, le=65_536)] = 96
+    tokens: Annotated[int, Field(ge=2, le=65_536)] = 512
 
 
 class Training(Section):

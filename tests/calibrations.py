@@ -13,6 +13,7 @@ import yaml
 
 from analysis.calibration.inputs import Sums
 from analysis.calibration.matrices import matrices
+from analysis.calibration.texts import Texts
 from analysis.models import naming
 
 CASES = yaml.safe_load(Path(__file__).with_name("pruning.yml").read_text(encoding="utf-8"))
@@ -30,6 +31,11 @@ def _model(architecture):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return architectures.model(architecture).eval()
+
+
+def texts(form, examples, tokens, count=None, seed=0):
+    """These examples, all of them if no count is given, as calibration reads them."""
+    return Texts(form, lambda wanted: examples[:wanted], count or len(examples), tokens, seed)
 
 
 def batches(of, sizes=SIZES):

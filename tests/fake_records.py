@@ -134,6 +134,10 @@ def _level(of, method, level):
         return facts | {"status": "unreachable", "reason": "one head of each layer has to stay"}
     facts |= {"achieved": sparsity, "scope_weights": size, "prune_seconds": 0.01}
     facts |= {"whole_model": sparsity * size / whole}
+    if kind in ("calibrated", "structured"):
+        packed = of.family == "decoder-only"
+        read = {"packed": packed, "windows" if packed else "texts": 128, "tokens": 12_288}
+        facts["calibrated_on"] = read
     if kind == "structured":
         smaller = f"smaller-{sparsity}"
         kept = {"heads": {"encoder 0": {"of": 4, "kept": [0, 2]}}, "neurons": {}}

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from calibrations import texts
 from transformers import AutoModelForSequenceClassification
 
 from analysis import tasks
@@ -82,7 +83,7 @@ def examples(form, count=12):
 
 def batches(model, tokenizer, form):
     """Batches that the model runs on."""
-    return calibration_batches(model, tokenizer, form, examples(form), 48)
+    return calibration_batches(model, tokenizer, texts(form, examples(form), 48))
 
 
 def answers(model, tokenizer, form):

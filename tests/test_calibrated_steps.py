@@ -21,13 +21,12 @@ from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
 from analysis.pruning.patterns import parse
 from analysis.pruning.structured import projections, remove_units
 from analysis.steps.allocated import prune_allocated
-from analysis.steps.calibrated import prune_calibrated
+from analysis.steps.calibrated import prune_calibrated, texts_of
 from analysis.steps.evaluation import evaluate_variant
 from analysis.steps.examples import make_examples
 from analysis.steps.pruned import prune_checkpoint
 from analysis.steps.sensitivity import measure_sensitivity
 from analysis.steps.shrunk import shrink_checkpoint
-from analysis.steps.training_examples import training_examples
 from analysis.tasks import task
 
 TASKS = {"bert": "paraphrase", "gpt2": "language-modelling", "bart": "headline"}
@@ -39,9 +38,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def loaded(objects, kind):
     """The dense model, its tokenizer and the batches that a step should calibrate with."""
-    form, texts = training_examples(objects, TASKS[kind], None, 12, 3)
-    model, words = load_model(objects.open(dense(objects, kind)["checkpoint"]), form, "cpu")
-    return model, words, calibration_batches(model, words, form, texts, 16)
+    texts = texts_of(objects, TASKS[kind], None, 12, 16, 3)
+    model, words = load_model(objects.open(dense(objects, kind)["checkpoint"]), texts.form, "cpu")
+    return model, words, calibration_batches(model, words, texts)
 
 
 def weights_of(objects, kind):
@@ -128,7 +127,7 @@ def test_a_smaller_checkpoint_opens_and_is_what_removing_units_gives(objects, ki
     (before, scope), folder = weights_of(objects, kind), objects.open(given["checkpoint"])
     model, words, batches = loaded(objects, kind)
     calibration = Calibration(load=lambda: loaded(objects, kind)[0], batches=lambda _: batches)
-    moments = moments_of(calibration, projections(naming.weights(before)))
+    moments, _ = moments_of(calibration, projections(naming.weights(before)))
     config = json.loads((folder / "config.json").read_text())
     size = sum(array.size for array in scope.values())
     for asked, level in zip([0.3, 0.5], reached, strict=True):

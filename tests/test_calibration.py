@@ -73,7 +73,7 @@ def test_sums_and_moments_of_a_dense_model_are_the_same_each_time(architecture):
     for name in last:
         torch.testing.assert_close(alone[name].squares, last[name].squares)
     chosen = projections(naming.weights(names))
-    found = moments.moments_of(Calibration(load=lambda: of, batches=lambda _: run_on), chosen)
+    found, _ = moments.moments_of(Calibration(load=lambda: of, batches=lambda _: run_on), chosen)
     assert sorted(found) == chosen
     for name in chosen:
         one, x = found[name], expected[name]
@@ -277,30 +277,35 @@ def test_a_tasks_texts_are_its_training_examples_if_it_has_any():
         else:
             own = getattr(language, task)(7, 3, split="train")
         expected = [{name: example[field] for name, field in names.items()} for example in own]
-        assert texts.of_task(task, 7, 3) == (form, expected)
+        found, examples = texts.of_task(task, 3)
+        assert (found, examples(7)) == (form, expected)
         assert len(expected) == 7
-        assert texts.of_task(task, 7, 4)[1] != expected
+        assert texts.of_task(task, 4)[1](7) != expected
     found = texts.tasks_with_texts()
     assert {name for name in found if tasks.task(name).hub is None} == {*CASES["tasks"]}
     assert "sst2" in found
     for name in set(tasks.names()) - set(found):
         assert tasks.task(name).hub is None or tasks.task(name).hub.train is None
-        refusal = refused(RequestError, texts.of_task, name, 1, 0)
+        refusal = refused(RequestError, texts.of_task, name, 0)
         assert f"unknown calibration task '{name}'" in refusal
-    assert "Did you mean 'headline'" in refused(RequestError, texts.of_task, "headlines", 1, 0)
+    assert "Did you mean 'headline'" in refused(RequestError, texts.of_task, "headlines", 0)
 
 
 def test_a_files_texts_are_in_the_form_that_the_family_reads_or_refused_with_the_line(tmp_path):
+    def read(path):
+        return texts.of_file(path, "classification")(5)
+
     for name, text, family, count, expected in CASES["files"]:
-        found = texts.of_file(written(tmp_path, text, name), family, count)
-        assert found == (FORMS.get(family, "text-to-text"), expected), text
+        form = texts.form_of(family)
+        assert form == FORMS.get(family, "text-to-text")
+        assert texts.of_file(written(tmp_path, text, name), form)(count) == expected, text
     for text, said in CASES["wrong"]:
         path = written(tmp_path, text, "texts.jsonl")
-        refusal = refused(RequestError, texts.of_file, path, "encoder-only", 5)
+        refusal = refused(RequestError, read, path)
         assert (str(path) in refusal, said in refusal) == (True, True), (said, refusal)
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
     for name in ("none.txt", "bytes.txt", ""):
-        refusal = refused(RequestError, texts.of_file, tmp_path / name, "encoder-only", 5)
+        refusal = refused(RequestError, read, tmp_path / name)
         assert f"cannot read the calibration texts in {tmp_path / name}" in refusal
 
 
@@ -320,7 +325,7 @@ def made(of, architecture, form, max_tokens, examples):
          for field, text in example.items() if field != "label"}
         for example in examples
     ]  # fmt: skip
-    return batches.calibration_batches(of, reader, form, spelt, max_tokens)
+    return batches.calibration_batches(of, reader, calibrations.texts(form, spelt, max_tokens))
 
 
 @pytest.mark.parametrize(("asked", "expected"), CASES["batches"])
@@ -350,8 +355,8 @@ def test_a_decoder_reads_what_it_reads_in_training_or_starts_with_padding(archit
 
 def test_every_text_is_in_one_batch_with_those_of_about_its_length():
     words = [1 + i % 8 for i in range(120)]
-    wanted = [{"text": " ".join(["5"] * number)} for number in words]
-    run_on = made(started("GPT2"), "GPT2", "causal", 16, wanted)
+    wanted = [{"first": " ".join(["5"] * number)} for number in words]
+    run_on = made(started("Bert"), "Bert", "classification", 16, wanted)
     rows = batches.BATCH_TOKENS // 10  # eight words, a beginning and an end
     assert [len(batch["input_ids"]) for batch in run_on] == [rows, rows, 120 - 2 * rows]
     lengths = [batch["attention_mask"].sum(1) for batch in run_on]
@@ -361,6 +366,36 @@ def test_every_text_is_in_one_batch_with_those_of_about_its_length():
     for form in ("classification", "causal", "text-to-text"):
         refusal = refused(RequestError, made, started("GPT2"), "GPT2", form, 16, [])
         assert "no calibration texts" in refusal
+
+
+def test_causal_models_read_full_windows_of_texts_that_are_joined():
+    """Against the windows cut by hand of the same ids; GPT-2's end of text is its beginning too."""
+    spelt = [{"text": " ".join(["5", "6", "7", "8", "9"][: 1 + i % 5])} for i in range(40)]
+    for architecture, ends in (("GPT2", ([2], [1])), ("Llama", ([2], [1]))):
+        of, reader = started(architecture), mini.tokenizer(architecture)
+        words = [
+            [
+                reader.unk_token_id if w is None else w
+                for w in reader(e["text"], add_special_tokens=False)["input_ids"]
+            ]
+            for e in spelt
+        ]
+        stream = [i for ids in words for i in (*ends[0], *ids, *ends[1])]
+        whole = [stream[i : i + 16] for i in range(0, len(stream) - 15, 16)]
+        asked = calibrations.texts("causal", spelt, 16)
+        run_on = batches.calibration_batches(of, reader, asked)
+        assert [row for b in run_on for row in b["input_ids"].tolist()] == whole
+        assert all(batch["attention_mask"].all() for batch in run_on)
+        told = {"packed": True, "windows": len(whole), "tokens": 16 * len(whole)}
+        assert batches.facts(asked, run_on) == told
+    reader.bos_token = reader.eos_token  # as GPT-2's own is
+    few = [calibrations.texts("causal", spelt, 16, 2, seed) for seed in (0, 0, 1)]
+    one, again, other = (batches.windows(reader, asked, 16) for asked in few)
+    assert (len(one), one) == (2, again)
+    assert one != other
+    assert all(pair != (1, 1) for row in one for pair in pairwise(row))
+    (short,) = batches.windows(reader, calibrations.texts("causal", spelt[:2], 16), 16)
+    assert short == [1, *words[0], 1, *words[1], 1]
 
 
 def saved(architecture, folder, dtype=torch.float32):
@@ -383,7 +418,10 @@ def test_the_model_is_its_own_class_in_single_precision_and_runs(tmp_path, archi
     own_class = architectures.ARCHITECTURES[architecture][0]
     assert (type(of).__name__, of.dtype, of.training) == (own_class, torch.float32, False)
     (batch,) = calibration.batches(of)
-    assert (len(batch["input_ids"]), of(**batch).logits.isfinite().all()) == (2, True)
+    packed = family == "decoder-only"  # both texts are less than a window
+    assert len(batch["input_ids"]) == (1 if packed else 2)
+    assert calibration.facts([batch])["packed"] is packed
+    assert of(**batch).logits.isfinite().all()
 
 
 def test_texts_go_by_the_seed_and_are_cut_to_the_models_positions(tmp_path, monkeypatch):
@@ -397,7 +435,7 @@ def test_texts_go_by_the_seed_and_are_cut_to_the_models_positions(tmp_path, monk
 
     assert ids("sentiment", 1) == ids("sentiment", 1) != ids("sentiment", 2)
     (row,) = ids(str(written(tmp_path, "the food was good " * 20)))
-    expected = loaded.EXAMPLES, architectures.ENCODER["max_position_embeddings"]
+    expected = 128, architectures.ENCODER["max_position_embeddings"]
     assert (len(ids("sentiment")), len(row)) == expected
     monkeypatch.chdir(tmp_path)
     written(tmp_path, "the food was good", "sentiment")

@@ -74,7 +74,8 @@ def test_it_opens_for_each_form_with_the_stored_weights_and_its_matrices_are_hea
             assert not name.startswith(f"{prefix}.encoder.")
     found = families.answers(opened, tokenizer, form)
     assert all(logits.isfinite().all() for logits in found)
-    assert sum(map(len, found)) == len(families.examples(form))
+    if form not in ("causal", "cloze"):  # whose texts are read in windows
+        assert sum(map(len, found)) == len(families.examples(form))
     heard, batches = {}, families.batches(opened, tokenizer, form)
     for inputs in blocks(opened, batches, matrices(opened, names), False):
         heard |= {name: bool((found.squares > 0).any()) for name, found in inputs.items()}
@@ -182,7 +183,7 @@ def test_sparsegpt_halves_every_matrix_and_heads_and_neurons_go(model, tmp_path)
         assert np.isfinite(found.values[name]).all()
         assert not found.values[name][~mask].any()
     config = json.loads((families.folder(model) / "config.json").read_text())
-    moments = moments_of(calibration, projections(naming.weights(weights)))
+    moments, _ = moments_of(calibration, projections(naming.weights(weights)))
     smaller = remove_units(weights, config, moments, 0.3)
     assert smaller.removed == pytest.approx(0.3 * smaller.scope_weights, rel=0.1)
     assert smaller.kept["heads"] or smaller.kept["neurons"]

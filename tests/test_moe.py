@@ -27,9 +27,8 @@ from analysis.errors import RequestError, RunError
 from analysis.models import naming
 from analysis.models.loading import load_model
 from analysis.models.weights import weights_sha256
-from analysis.steps.calibrated import calibration
+from analysis.steps.calibrated import calibration, texts_of
 from analysis.steps.moefied import moefy_checkpoint
-from analysis.steps.training_examples import training_examples
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -132,8 +131,8 @@ record_of = functools.cache(moefied)
 @functools.cache
 def batches_of(objects, kind):
     folder = objects.open(dense(objects, kind)["checkpoint"])
-    texts = training_examples(objects, KINDS[kind][4], None, TEXTS["examples"], TEXTS["seed"])
-    loaded = calibration(folder, texts, TEXTS["tokens"], "cpu")
+    amount = (TEXTS["examples"], TEXTS["tokens"], TEXTS["seed"])
+    loaded = calibration(folder, texts_of(objects, KINDS[kind][4], None, *amount), "cpu")
     model = loaded.load()
     return model, loaded.batches(model)
 

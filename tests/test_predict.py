@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import architectures
+import calibrations
 import mini
 import pytest
 import torch
@@ -235,7 +236,8 @@ def test_windows_score_each_token_once_and_after_half_a_window(length, size):
 
 def test_calibration_reads_texts_whole_with_nothing_hidden():
     def read(case, form, texts):
-        return calibration_batches(*opened(case)[:2], form, [{"text": t} for t in texts], 20)
+        read = calibrations.texts(form, [{"text": text} for text in texts], 20)
+        return calibration_batches(*opened(case)[:2], read)
 
     texts = [" ".join(WORDS[: 2 + i]) for i in range(3)]
     one, other = (read("cloze", form, texts) for form in ("causal", "cloze"))

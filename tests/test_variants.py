@@ -79,12 +79,14 @@ def test_a_pruned_variant_has_masks_for_the_dense_weights_or_weights_of_its_own(
             for told in ("checkpoint", "weights_sha256", "parameters", "prunable"):
                 assert getattr(made, told) == getattr(dense, told)
             assert (made.kind, made.reached, made.train_seconds) == ("pruned", True, 0.0)
+            said = said | {"calibrated_on": level["calibrated_on"]}
             assert made.settings == said  # what the name does not say
     for made in pruned(tiny, dense, "structured")[:3]:
         stored = f"smaller-{made.sparsity}"
         assert (made.checkpoint, made.weights_sha256, made.masks) == (stored, stored, None)
         assert made.parameters == made.level["parameters"] < dense.parameters
-        assert (made.settings, made.reached) == ({"kept": made.level["kept"]}, True)
+        said = {key: made.level[key] for key in ("kept", "calibrated_on")}
+        assert (made.settings, made.reached) == (said, True)
     record = {"flush_denormal": False}
     level = {"level": 0.5, "sparsity": 0.5, "train_seconds": 2.5}
     for notes, kept in (({"w": "damped"}, {"notes": {"w": "damped"}}), ({}, {})):

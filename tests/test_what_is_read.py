@@ -14,6 +14,7 @@ import mini
 import pytest
 import torch
 import transformers
+from calibrations import texts
 
 import studies
 from analysis import data_calls, pipeline, pruning_calls, study, tasks, variants
@@ -61,7 +62,7 @@ def test_models_are_trained_and_calibrated_on_texts_longer_than_they_read(archit
     model, words, masks = make(architecture)
     assert positions(model, words) == POSITIONS
     asked = course(architecture)
-    for batch in calibration_batches(model, words, asked.form, asked.examples, 256):
+    for batch in calibration_batches(model, words, texts(asked.form, asked.examples, 256)):
         assert batch["input_ids"].shape[1] == POSITIONS
         with torch.no_grad():
             model(**batch)

@@ -1,7 +1,8 @@
 """Finds a model's experts and their routers from calibration batches."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,12 +30,14 @@ class Experts:
     count    of experts in each layer
     orders   of neurons, experts contiguous: (neurons,) of indices
     held     scores by the router and masses, each (tokens, experts), of held-out tokens
+    calibrated_on  what they were learned from (`calibration.batches.facts`), held out or not
     """
 
     count: int
     orders: Orders
     routers: dict[str, Router]
     held: Pairs
+    calibrated_on: Mapping[str, Any] = field(default_factory=dict)
 
     def hit(self, run: int) -> float:
         """The share of the oracle's choices that the routers make on held-out tokens."""
@@ -49,7 +52,8 @@ def learn(layers: Layers, loaded: Calibration, experts: int, seed: int) -> Exper
     Raises RequestError if there are too few examples; RunError if activations are not finite.
     """
     model = loaded.load()
-    given, rest = held_out(loaded.batches(model))
+    batches = loaded.batches(model)
+    given, rest = held_out(batches)
     orders = {
         key: contiguous(split(products.cpu().numpy(), experts, seed))
         for key, products in _coactivations(model, layers, given).items()
@@ -58,7 +62,7 @@ def learn(layers: Layers, loaded: Calibration, experts: int, seed: int) -> Exper
     routers = {key: fit(x, mass) for key, (x, mass) in seen.items()}
     unseen = _masses(model, layers, rest, orders, experts)
     held = {key: (routers[key].scores(x), mass) for key, (x, mass) in unseen.items()}
-    return Experts(experts, orders, routers, held)
+    return Experts(experts, orders, routers, held, loaded.facts(batches))
 
 
 def reordered(

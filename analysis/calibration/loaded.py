@@ -1,38 +1,39 @@
 """A checkpoint of any architecture, loaded to run calibration texts through it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import transformers
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging
 
-from analysis.calibration.batches import calibration_batches
-from analysis.calibration.texts import of_file, of_task, tasks_with_texts
+from analysis.calibration.batches import calibration_batches, facts
+from analysis.calibration.texts import (
+    Example,
+    Texts,
+    form_of,
+    in_form,
+    of_file,
+    of_task,
+    tasks_with_texts,
+)
 from analysis.errors import RequestError
 from analysis.models.encoding import Batch
 from analysis.models.loading import open_model
 from analysis.models.tokenizing import open_tokenizer
 from analysis.models.trust import trusted, without_own_code
 from analysis.pruning.calibrated import Calibration
-
-EXAMPLES = 128
-TOKENS = 256  # of an example; a model with fewer positions gets as many as it has
+from analysis.sections import Calibration as Amount
 
 
 def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibration:
-    """The model in the folder in float32, and batches of texts: a built-in task's, or a file's.
+    """The model in the folder in float32, and batches of texts: a built-in task's, or a file's, as
+    many as a study takes by default.
 
     Raises RequestError if the model, its tokenizer or the texts cannot be had.
     """
     if trusted(folder)["trust_remote_code"]:
         raise RequestError(f"{folder} holds code of its own, which only runs of a study run")
-    path = Path(texts)
-    form, examples = (
-        of_file(path, family, EXAMPLES)
-        if path.is_file()
-        or (texts not in tasks_with_texts() and (path.suffix or len(path.parts) > 1))
-        else of_task(texts, EXAMPLES, seed)
-    )
     try:
         with without_own_code(folder):
             config = AutoConfig.from_pretrained(
@@ -48,9 +49,10 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
     logging.disable_progress_bar()
     named = (config.architectures or ["AutoModel"])[0]
     model_class = getattr(transformers, named, AutoModel)
+    read = _texts(texts, family, seed, classifies="Classification" in named)
 
     def batches(model: PreTrainedModel) -> list[Batch]:
-        made = calibration_batches(model, tokenizer, form, examples, TOKENS)
+        made = calibration_batches(model, tokenizer, read)
         most = max(int(batch["input_ids"].max()) for batch in made)
         if most >= model.get_input_embeddings().get_parameter("weight").shape[0]:
             raise RequestError(
@@ -59,4 +61,25 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
             )
         return made
 
-    return Calibration(lambda: open_model(folder, model_class).eval(), batches)
+    return Calibration(
+        lambda: open_model(folder, model_class).eval(), batches, lambda made: facts(read, made)
+    )
+
+
+def _texts(name: str, family: str, seed: int, *, classifies: bool) -> Texts:
+    """The texts of a file or of a task of that name, in the form that such a model reads."""
+    path, amount = Path(name), Amount()
+    named_as_file = name not in tasks_with_texts() and (path.suffix or len(path.parts) > 1)
+    if path.is_file() or named_as_file:
+        form = form_of(family, classifies=classifies)
+        found = of_file(path, form)
+    else:
+        own, examples = of_task(name, seed)
+        form = form_of(family, own, classifies=classifies)
+
+        def found(count: int) -> Sequence[Example]:
+            drawn = examples(count)
+            return drawn if form == own else [in_form(example, form) for example in drawn]
+
+    found(amount.examples)  # a wrong line is told before the model is opened
+    return Texts(form, found, amount.examples, amount.tokens, seed)

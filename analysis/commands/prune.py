@@ -5,7 +5,7 @@ Only the method `structured` writes a smaller model, which the project's own loa
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -76,6 +76,8 @@ def prune(model: str, revision: str | None, request: Request, out: Path) -> None
             f" {facts['scope_weights']:,} weights in scope, {facts['whole_model']:.2%} of"
             f" {facts['parameters']:,} in all, are {facts['now']}"
         )
+        if facts["calibrated_on"]:
+            shown.say(_calibration_said(facts))
         if left := left_out(located.folder, out):
             shown.say(f"left out: {left}")
         shown.say(f"written to {out} after {time.perf_counter() - start:.1f} s")
@@ -203,6 +205,7 @@ def _facts(
         "whole_model": sum(gone.values()) / whole,
         "now": "zero",
         "notes": dict(selection.notes),
+        "calibrated_on": dict(selection.calibrated_on),
         "tensors": {name: {"weights": sizes[name], "zeros": gone[name]} for name in names},
         "tied": {n: w.tied_to for n, w in found.weights.items() if w.tied_to is not None},
         "seconds": round(time.perf_counter() - start, 2),
@@ -251,7 +254,8 @@ def _shrink(
     loaded = calibration_of(located.folder, family, str(request.calibration), request.seed)
     config = json.loads((located.folder / "config.json").read_text(encoding="utf-8"))
     units.groups(named, {name: array.shape for name, array in weights.items()}, config)  # or refuse
-    smaller = remove_units(weights, config, moments_of(loaded, projections(named)), level)
+    moments, calibrated_on = moments_of(loaded, projections(named))
+    smaller = remove_units(weights, config, moments, level)
     counted = [name for name, what in named.items() if what.tied_to is None]
     whole = sum(weights[name].size for name in counted)
     left = sum(smaller.weights[name].size for name in counted)
@@ -263,6 +267,7 @@ def _shrink(
         "parameters": whole,
         "whole_model": 1 - left / whole,
         "now": "gone",
+        "calibrated_on": dict(calibrated_on),
         "seconds": round(time.perf_counter() - start, 2),
     }
 
@@ -272,6 +277,17 @@ def _shrink(
 
     write_model(out, located.folder, write, facts)
     return facts
+
+
+def _calibration_said(facts: Mapping[str, Any]) -> str:
+    """What the method looked at, in a line."""
+    seen = facts["calibrated_on"]
+    how = (
+        f"{seen['windows']:,} windows of its texts, packed end to end"
+        if seen["packed"]
+        else f"{seen['texts']:,} of its texts, one by one"
+    )
+    return f"calibrated on {facts['calibration']}: {how}, {seen['tokens']:,} tokens"
 
 
 def list_methods() -> list[str]:

@@ -4,6 +4,9 @@ All that holds for any study stands in report.qmd; here is what depends on which
 what was run, and what failed. `model_prose` and `saving_prose` go on with it.
 """
 
+import json
+from typing import Any
+
 from analysis.paper import cells, claims, text, values
 from analysis.paper.data import Data
 from analysis.paper.text import escape
@@ -31,6 +34,29 @@ def far(data: Data) -> str:
 def depth(data: Data) -> str:
     """Which blocks differ most from their model."""
     return f"{values.most_different(data)}."
+
+
+def calibration(data: Data) -> str:
+    """How calibration texts were read, and how much of them."""
+    settings = data.variants["settings"].dropna()
+    found = [seen for s in settings if (seen := json.loads(s).get("calibrated_on"))]
+    packed = [seen for seen in found if seen["packed"]]
+    by_text = [seen for seen in found if not seen["packed"]]
+    said = []
+    if packed:
+        said.append(
+            "Causal models read them packed, joined end to end and cut into full windows, as the"
+            f" references of these methods do: {_amount(packed, 'windows')}."
+        )
+    if by_text:
+        who = "All other models read them" if packed else "Models read them"
+        said.append(f"{who} one by one: {_amount(by_text, 'texts')}.")
+    return " ".join(said) or "This study calibrates no method."
+
+
+def _amount(found: list[dict[str, Any]], unit: str) -> str:
+    counts, tokens = ([seen[key] for seen in found] for key in (unit, "tokens"))
+    return f"{text.between(counts, text.count)} {unit}, {text.between(tokens, text.count)} tokens"
 
 
 def metrics(data: Data) -> str:

@@ -7,7 +7,7 @@ holds weights, gradients and two moments, 16 bytes a weight.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -116,7 +116,9 @@ def _by_weights(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
 
 def _calibrated(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
     levels = len(arguments["levels"])
-    seconds = levels * 2 * _forward(setting, arguments["examples"]) + _kept(setting) / _READ
+    longest = setting.size.positions if setting.form in ("causal", "cloze") else setting.tokens
+    read = replace(setting, tokens=min(longest, arguments.get("tokens", longest)))
+    seconds = levels * 2 * _forward(read, arguments["examples"]) + _kept(setting) / _READ
     values = BYTES if arguments.get("method") != "wanda" else 0
     disk = levels * (_MASK + values) * setting.parameters
     return Estimate(seconds, 1.6 * _kept(setting), disk)

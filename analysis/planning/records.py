@@ -82,6 +82,7 @@ def _experts(call: Call) -> Record:
                 "router": router,
                 "run_share": 0.0,
                 "hit": 0.0,
+                "calibrated_on": {},
             }
             for run in call.arguments["run"]
             for router in ("learned", "oracle")

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -41,10 +41,12 @@ class Calibration:
 
     load      gives the dense model
     batches   makes the batches for it (see `analysis.calibration.batches`)
+    facts     what is to be said of these batches
     """
 
     load: Callable[[], PreTrainedModel]
     batches: Callable[[PreTrainedModel], Sequence[Batch]]
+    facts: Callable[[Sequence[Batch]], Mapping[str, Any]] = lambda batches: {}
 
 
 def select(
@@ -54,8 +56,9 @@ def select(
     names = list(names)
     for level in levels:
         model = calibration.load()
-        found = matrices(model, names)
-        yield prune_in_place(module, model, calibration.batches(model), found, level)
+        found, batches = matrices(model, names), calibration.batches(model)
+        selection = prune_in_place(module, model, batches, found, level)
+        yield replace(selection, calibrated_on=calibration.facts(batches))
 
 
 def prune_in_place(

@@ -40,6 +40,7 @@ def outcome(
         "whole_model": (zeros + elsewhere) / whole,
         "threshold": selection.threshold,
         "notes": dict(selection.notes),
+        "calibrated_on": dict(selection.calibrated_on),
         "unheard_inputs": unheard_inputs(masks),
     }
     return Pruned(masks, selection.values), facts

@@ -7,6 +7,7 @@ A second one, of the lower 15 in the bins in which the levels' thresholds lie, m
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +26,12 @@ _ALL = 1 << 62
 class Selection:
     """What a method decides at one level.
 
-    masks      by tensor name, of the tensor's shape; True keeps. They may be made when asked for.
-    threshold  the largest magnitude removed, or None where no one threshold decides
-    values     the tensors whose kept weights the method changed, zero where it removed
-    notes      what a reader should know of how it went, by tensor
+    masks          by tensor name, of the tensor's shape; True keeps. They may be made when asked
+                   for.
+    threshold      the largest magnitude removed, or None where no one threshold decides
+    values         the tensors whose kept weights the method changed, zero where it removed
+    notes          what a reader should know of how it went, by tensor
+    calibrated_on  what a calibrated method looked at (`calibration.batches.facts`)
     """
 
     sparsity: float
@@ -36,6 +39,7 @@ class Selection:
     threshold: float | None
     values: Mapping[str, Array] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    calibrated_on: Mapping[str, Any] = field(default_factory=dict)
 
 
 def number_removed(sparsity: float, size: int) -> int:

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from analysis import pruning
-from analysis.calibration.batches import calibration_batches
+from analysis import pruning, tasks
+from analysis.calibration.batches import calibration_batches, facts
+from analysis.calibration.texts import Texts
 from analysis.machine import peak_here
 from analysis.models import naming
 from analysis.models.loading import load_model
@@ -41,7 +42,8 @@ def prune_calibrated(
     checkpoint: str,
 ) -> dict[str, Any]:
     """Record, as of `prune_checkpoint`: the levels of a calibrated method, each from the dense
-    model on, calibrated with so many training examples of the task, cut at `tokens`."""
+    model on, calibrated with training examples of the task: `examples` of them cut at `tokens`, or
+    as many windows of so many tokens where the task is a causal model's."""
     torch.set_num_threads(threads)
     module = pruning.method(method)
     folder = objects.open(checkpoint)
@@ -59,15 +61,13 @@ def prune_calibrated(
             module,
             chosen,
             asked,
-            calibration(
-                folder, training_examples(objects, task, training, examples, seed), tokens, device
-            ),
+            calibration(folder, texts_of(objects, task, training, examples, tokens, seed), device),
         )
         for i, selection in enumerate(selections):
             seconds = time.perf_counter() - start
-            pruned, facts = outcome(weights, chosen, selection)
+            pruned, reached = outcome(weights, chosen, selection)
             write_pruned(scratch / str(i), pruned, weights_sha256)
-            found.append(facts | {"level": levels[i], "prune_seconds": round(seconds, 4)})
+            found.append(reached | {"level": levels[i], "prune_seconds": round(seconds, 4)})
             start = time.perf_counter()
         return found
 
@@ -78,13 +78,22 @@ def prune_calibrated(
     return {"levels": found, "peak_bytes": peak}
 
 
-def calibration(
-    folder: Path, training: tuple[str, list[Example]], tokens: int, device: str
-) -> Calibration:
-    """The model in that folder, and batches of training examples of that form."""
-    form, texts = training
+def texts_of(
+    objects: Objects, task: str, training: str | None, count: int, tokens: int, seed: int
+) -> Texts:
+    """A task's training examples, as models are calibrated on them."""
+
+    def examples(wanted: int) -> list[Example]:
+        return training_examples(objects, task, training, wanted, seed)[1]
+
+    return Texts(tasks.training_form(tasks.task(task)), examples, count, tokens, seed)
+
+
+def calibration(folder: Path, texts: Texts, device: str) -> Calibration:
+    """The model in that folder, and batches of the texts."""
     tokenizer = open_tokenizer(folder)
     return Calibration(
-        load=lambda: load_model(folder, form, device)[0],
-        batches=lambda model: calibration_batches(model, tokenizer, form, texts, tokens),
+        load=lambda: load_model(folder, texts.form, device)[0],
+        batches=lambda model: calibration_batches(model, tokenizer, texts),
+        facts=lambda batches: facts(texts, batches),
     )

@@ -24,8 +24,7 @@ from analysis.models import weights as stored
 from analysis.models.weights import read_weights, require_finite, write_in_place_of
 from analysis.objects import Objects
 from analysis.pruning.units import KEPT
-from analysis.steps.calibrated import calibration
-from analysis.steps.training_examples import training_examples
+from analysis.steps.calibrated import calibration, texts_of
 
 Layers = dict[str, FeedForward]
 
@@ -67,14 +66,15 @@ def moefy_checkpoint(
         raise RequestError(f"no number of experts to run: give some, of 1 to {experts}")
     for k in run:
         require_run(k, experts)
-    loaded = calibration(
-        folder, training_examples(objects, task, training, examples, seed), tokens, device
-    )
+    loaded = calibration(folder, texts_of(objects, task, training, examples, tokens, seed), device)
 
     def make() -> list[dict[str, Any]]:
         start = time.perf_counter()
         made = learn(layers, loaded, experts, seed)
-        spent = {"train_seconds": round(time.perf_counter() - start, 4)}
+        spent = {
+            "train_seconds": round(time.perf_counter() - start, 4),
+            "calibrated_on": made.calibrated_on,
+        }
         return [
             _level(weights, layers, made, folder, scratch / f"{k}-{router}", k, router) | spent
             for k in run

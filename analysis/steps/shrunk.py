@@ -15,8 +15,7 @@ from analysis.models.weights import read_weights, require_finite, write_in_place
 from analysis.objects import Objects
 from analysis.pruning.calibrated import Calibration
 from analysis.pruning.structured import Unreachable, projections, remove_units, write_kept
-from analysis.steps.calibrated import calibration
-from analysis.steps.training_examples import training_examples
+from analysis.steps.calibrated import calibration, texts_of
 
 
 def shrink_checkpoint(
@@ -37,9 +36,7 @@ def shrink_checkpoint(
     why it cannot be reached; `weights_sha256` is the key's."""
     torch.set_num_threads(threads)
     folder = objects.open(checkpoint)
-    loaded = calibration(
-        folder, training_examples(objects, task, training, examples, seed), tokens, device
-    )
+    loaded = calibration(folder, texts_of(objects, task, training, examples, tokens, seed), device)
     with objects.scratch() as scratch:
         found, peak = peak_here(lambda: _shrink(folder, levels, loaded, scratch))
         for i, level in enumerate(found):
@@ -57,7 +54,7 @@ def _shrink(
     require_finite(weights, [name for name, what in named.items() if what.prunable])
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     start = time.perf_counter()
-    moments = moments_of(loaded, projections(named))
+    moments, calibrated_on = moments_of(loaded, projections(named))
     whole = sum(weights[name].size for name in named)
     found = []
     for i, level in enumerate(levels):
@@ -80,6 +77,7 @@ def _shrink(
             "parameters": parameters,
             "weights_sha256": stored.weights_sha256(smaller.weights),
             "kept": smaller.kept,
+            "calibrated_on": calibrated_on,
             "prune_seconds": round(seconds, 4),
         }
         found.append(facts)
