@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from analysis.calibration.inputs import Inputs, Sums
-from analysis.calibration.matrices import Matrix, excluding
+from analysis.calibration.matrices import Matrix
 from analysis.calibration.padding import Blocks, Entering, real, told_apart, without_padding
 from analysis.errors import RunError
 from analysis.models.encoding import Batch
 from analysis.progress import track
+from analysis.pruning.choice import excluding
 
 Halt = tuple[nn.Module, tuple[Any, ...], dict[str, Any]]  # the block, and what it is called with
 
@@ -103,7 +104,8 @@ def _passes(
             getcurrent().parent.switch((block, args, kwargs))
 
     def advance() -> list[Halt]:
-        halts = [one.switch() for one in passes]
+        with torch.no_grad():  # outside of the passes: they halt in the middle
+            halts = [one.switch() for one in passes]
         return [] if any(one.dead for one in passes) else halts
 
     hooks = [block.register_forward_pre_hook(halt, with_kwargs=True) for block in waiting]
@@ -128,7 +130,7 @@ def _inputs_here(
     """Run the halted block on every batch, adding up what goes into its matrices."""
     adding = _Adding(model.config, products)
     for (block, args, kwargs), batch in zip(halts, batches, strict=True):
-        with adding.of(batch, {block: matrices}) as entering:
+        with adding.of(batch, {block: matrices}) as entering, torch.no_grad():
             entering.note(kwargs)
             block.forward(*args, **kwargs)  # past the hooks
     return adding.total(matrices)

@@ -10,6 +10,7 @@ from transformers.pytorch_utils import Conv1D
 
 from analysis.errors import RequestError
 from analysis.models import naming
+from analysis.pruning.choice import excluding
 
 _SEEN_BY_ENCODER = ("cross-attention key", "cross-attention value")
 
@@ -81,14 +82,3 @@ def matrices(model: PreTrainedModel, names: Iterable[str]) -> list[Matrix]:
 
 def _are_experts(names: Iterable[str]) -> bool:
     return all(".experts." in name for name in names)
-
-
-def excluding(names: Sequence[str]) -> str:
-    """The options of `prune` that leave out these tensors: one alone by name, several by globs."""
-    globs = names if len(names) == 1 else dict.fromkeys(map(_glob, names))
-    return " ".join(f"--exclude '{glob}'" for glob in globs)
-
-
-def _glob(name: str) -> str:
-    """All tensors that are called so, in whatever block; all experts."""
-    return "*.experts.*" if ".experts." in name else f"*.{'.'.join(name.split('.')[-2:])}"

@@ -77,8 +77,9 @@ _BUFFER = re.compile(
     r"|SCB|weight_format|(?:nested_)?(?:absmax|quant_map)|quant_state(?:\..*)?"
     r"|(?:weight|input|output|activation|[kqv])_scale(?:_inv)?|(?:\w+_)?zero_point"
     r"|qzeros|scales|(?:\w+_)?g_idx"
-    r"|(?:weight|bias)_integer|(?:fc|act|weight)_scaling_factor|x_m(?:in|ax)"  # I-BERT's
-    r"|act_fn\.(?:beta|eps)|slope_rate|(?:query|key|diagonal)_decay"  # Apertus', MiniMax's
+    # I-BERT's, Apertus', MiniMax's
+    r"|(?:weight|bias)_integer|(?:fc|act|weight)_scaling_factor|x_m(?:in|ax)|LayerNorm\.shift"
+    r"|act_fn\.(?:beta|eps)|slope_rate|(?:query|key|diagonal)_decay"
     r")"
 )
 

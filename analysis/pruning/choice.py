@@ -44,3 +44,14 @@ def require_matches(globs: Sequence[str], names: Iterable[str]) -> None:
 
 def _matches(name: str, globs: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
+def excluding(names: Sequence[str]) -> str:
+    """The options of `prune` that leave out these tensors: one alone by name, several by globs."""
+    globs = names if len(names) == 1 else dict.fromkeys(map(_glob, names))
+    return " ".join(f"--exclude '{glob}'" for glob in globs)
+
+
+def _glob(name: str) -> str:
+    """All tensors that are called so, in whatever block; all experts."""
+    return "*.experts.*" if ".experts." in name else f"*.{'.'.join(name.split('.')[-2:])}"

@@ -9,6 +9,7 @@ from analysis import threads
 from analysis.arrays import Mask
 from analysis.errors import RequestError
 from analysis.pruning import kernels
+from analysis.pruning.choice import excluding
 from analysis.pruning.patterns import Pattern
 from analysis.pruning.scope import Scope
 from analysis.pruning.selection import keys_of
@@ -43,15 +44,20 @@ def keep_largest_by_group(scope: Scope, pattern: Pattern) -> dict[str, Mask]:
     Raises RequestError for a tensor whose outputs have fewer inputs than M (SqueezeBERT's
     convolutions): all of it would stay.
     """
+    short = [
+        name
+        for name, stored in scope.weights.items()
+        if scope.outputs_first(name, stored).shape[-1] < pattern.group
+    ]
+    if short:
+        raise RequestError(
+            f"{short[0]}, {list(scope.weights[short[0]].shape)}, has no {pattern.group} neighbours"
+            f" along its inputs, which {pattern} takes; leave such out with {excluding(short)}, or"
+            " take a method that takes a sparsity"
+        )
     masks = {}
     for name, stored in scope.weights.items():
         matrix = scope.outputs_first(name, stored)
-        if matrix.shape[-1] < pattern.group:
-            raise RequestError(
-                f"{name}, {list(stored.shape)}, has no {pattern.group} neighbours along its inputs,"
-                f" which {pattern} takes; leave it out with --exclude '{name}', or take a method"
-                " that takes a sparsity"
-            )
         flat = np.ascontiguousarray(matrix).reshape(-1, matrix.shape[-1])
         mask = keep_largest_in_groups(flat, pattern).reshape(matrix.shape)
         masks[name] = scope.outputs_first(name, mask)
