@@ -1,12 +1,15 @@
 """Checkpoints in every layout, with weights of several types."""
 
 import functools
+import hashlib
 import json
 import struct
 
+import numpy as np
 import safetensors.torch
 import torch
 
+from analysis.models.content import combined
 from analysis.models.tensors import BY_NAME
 
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
@@ -52,3 +55,11 @@ def write_index(folder, single, text):
 def write_safetensors(folder, header, body=b""):
     """A safetensors file of this header, right or wrong, and these bytes behind it."""
     (folder / SAFETENSORS).write_bytes(struct.pack("<Q", len(header)) + header + body)
+
+
+def weights_sha256(weights):
+    """The digest of arrays by name: of sorted name, type, shape and bytes."""
+    return combined(
+        (name, str(a.dtype), a.shape, hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest())
+        for name, a in weights.items()
+    )

@@ -6,9 +6,10 @@ import architectures
 import mini
 import torch
 import transformers
+from checkpoints import weights_sha256
 
 from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
-from analysis.models.weights import read_weights, weights_sha256
+from analysis.models.weights import read_weights
 from analysis.steps.pruned import prune_checkpoint
 
 POSITIONS, CLASSIFIER = 32, "ForSequenceClassification"

@@ -49,7 +49,9 @@ def folder(original, tmp_path):
 
 def quantise_in(folder):
     weights = read_weights(folder)
-    tensors, facts = int8.quantise(weights, int8.quantisable(weights))
+    shapes = {name: array.shape for name, array in weights.items()}
+    names = int8.quantisable(naming.weights(weights), shapes)
+    tensors, facts = int8.quantise(weights, names, ())
     save_file(tensors, folder / FILE)
     write_alternative(folder, "int8", facts)
     return folder
@@ -149,7 +151,7 @@ def test_tensors_that_do_not_fit_the_facts_or_the_model_are_refused(folder):
         save_file(kept, folder / FILE)
         refused(folder, said)
     # and the facts changed with the tensors
-    coded, facts = int8.quantise(tensors, [WORDS])
+    coded, facts = int8.quantise(tensors, [WORDS], ())
     save_file(coded, folder / FILE)
     write_alternative(folder, "int8", {"output_axis": axes | facts["output_axis"]})
     refused(folder, f"{WORDS} is int8, and no linear layer")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from checkpoints import weights_sha256
 from random_models import dense
 
 from analysis import pruning
@@ -14,7 +15,7 @@ from analysis.calibration.moments import moments_of
 from analysis.errors import RequestError, RunError
 from analysis.models import naming
 from analysis.models.loading import load_model
-from analysis.models.weights import read_weights, weights_sha256
+from analysis.models.weights import read_weights
 from analysis.pruning.calibrated import Calibration, prune_in_place
 from analysis.pruning.choice import require_matches
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned

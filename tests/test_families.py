@@ -34,7 +34,7 @@ from analysis.models.weights import read_weights, write_in_place_of
 from analysis.profile.checkpoint import profile
 from analysis.pruning.calibrated import select
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
-from analysis.pruning.scope import Scope, stored_by_input
+from analysis.pruning.scope import Scope
 from analysis.pruning.structured import projections, remove_units, write_kept
 
 every_model = pytest.mark.parametrize("model", families.MODELS)
@@ -50,8 +50,7 @@ def weights_of(model):
     """All tensors, the names of those to prune, and for these the masks of half of them."""
     weights = read_weights(families.folder(model))
     names = [name for name, what in naming.weights(weights).items() if what.prunable]
-    shapes = {name: array.shape for name, array in weights.items()}
-    scope = Scope({name: weights[name] for name in names}, stored_by_input(shapes))
+    scope = Scope({name: weights[name] for name in names})
     (found,) = pruning.method("magnitude").select(scope, [0.5])
     return weights, names, dict(found.masks)
 
@@ -93,7 +92,8 @@ def test_its_file_is_understood_and_holds_each_parameter_once(model):
     }
     assert {name_in(opened, state, name) for name in names} == prunable
     assert len(prunable) >= 4 * 2
-    assert set(names) <= set(int8.quantisable(weights))
+    sizes = {name: array.shape for name, array in weights.items()}
+    assert set(names) <= set(int8.quantisable(naming.weights(weights), sizes))
     checkpoint = open_checkpoint(families.folder(model))
     with Reader(checkpoint) as reader:
         found = parameters(checkpoint, reader)

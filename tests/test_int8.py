@@ -8,6 +8,7 @@ import architectures
 import numpy as np
 import pytest
 import torch
+from checkpoints import weights_sha256
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -20,7 +21,6 @@ from analysis.alternatives import ALTERNATIVE, int8, read_alternative
 from analysis.errors import RequestError, RunError
 from analysis.models import naming
 from analysis.models.loading import load_model, open_model
-from analysis.models.weights import weights_sha256
 from analysis.steps.quantised import quantise_checkpoint
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("error")]
@@ -59,7 +59,7 @@ def layers(of):
 
 @given(MATRICES)
 def test_codes_are_the_weights_rounded_to_their_channels_scale(weight):
-    tensors, facts = int8.quantise({NAME: weight}, [NAME])
+    tensors, facts = int8.quantise({NAME: weight}, [NAME], ())
     codes, scales = tensors[NAME], tensors[f"{NAME}_scale"]
     assert (codes.dtype, codes.shape) == (np.int8, weight.shape)
     assert (scales.dtype, scales.shape) == (np.float32, weight.shape[:1])
@@ -77,7 +77,7 @@ def test_codes_are_the_weights_rounded_to_their_channels_scale(weight):
     error = np.abs(back[NAME].astype(np.float64) - weight)
     # half a scale, and float32's own rounding
     assert (error <= scales[:, None].astype(np.float64) * (0.5 + 127 * 2**-23)).all()
-    assert (int8.quantise(back, [NAME])[0][NAME] == codes).all()
+    assert (int8.quantise(back, [NAME], ())[0][NAME] == codes).all()
 
 
 def test_conv1ds_outputs_are_its_columns_and_the_rest_is_handed_on():
@@ -87,7 +87,7 @@ def test_conv1ds_outputs_are_its_columns_and_the_rest_is_handed_on():
     bias = np.ones(2, np.float32)
     for array in (bias, *weights.values()):
         array.setflags(write=False)
-    tensors, facts = int8.quantise(weights | {"b": bias}, list(weights))
+    tensors, facts = int8.quantise(weights | {"b": bias}, list(weights), list(weights))
     assert facts["output_axis"] == dict.fromkeys(weights, 1)
     assert tensors.keys() == {"b", *weights, *(f"{name}_scale" for name in weights)}
     assert tensors["b"] is bias
@@ -97,7 +97,12 @@ def test_conv1ds_outputs_are_its_columns_and_the_rest_is_handed_on():
         assert (int8.plain(tensors, facts)[name] == tensors[name] * scales).all()
     for bad in (np.nan, np.inf, -np.inf):
         with pytest.raises(RunError, match="1 of 2 weights are NaN or infinite"):
-            int8.quantise({NAME: np.array([[1, bad]], np.float32)}, [NAME])
+            int8.quantise({NAME: np.array([[1, bad]], np.float32)}, [NAME], ())
+
+
+def quantisable(weights):
+    named = naming.weights(weights, lambda a, b: np.array_equal(weights[a], weights[b]))
+    return int8.quantisable(named, {name: array.shape for name, array in weights.items()})
 
 
 def test_a_head_that_alone_holds_the_tied_matrix_stays():
@@ -106,7 +111,7 @@ def test_a_head_that_alone_holds_the_tied_matrix_stays():
     other, same = ({"model.embed_tokens.weight": np.full((5, 2), n, np.float32)} for n in (0, 1))
     given = block | head, block | head | other, block | head | same, head | same
     expected = [[*block], ["lm_head.weight", *block], [*block], []]
-    assert [int8.quantisable(weights) for weights in given] == expected
+    assert [quantisable(weights) for weights in given] == expected
 
 
 @pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)

@@ -19,11 +19,12 @@ from transformers.pytorch_utils import Conv1D
 from analysis import pruning
 from analysis.errors import RunError
 from analysis.models import naming
+from analysis.models.axes import stored_by_input
 from analysis.pruning import calibrated, second_order
 from analysis.pruning.calibrated import Kept
 from analysis.pruning.masks import Pruned, applied
 from analysis.pruning.patterns import Pattern
-from analysis.pruning.scope import Scope, stored_by_input
+from analysis.pruning.scope import Scope
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SPARSITIES = [0.50, 0.90, 0.99]
@@ -54,17 +55,18 @@ def dense(architecture):
     return found
 
 
-def scope(name, weights):
+def scope(name, weights, architecture=""):
     in_scope, named = pruning.method(name).in_scope, naming.weights(weights)
     chosen = {n: weights[n] for n in named if in_scope(named[n])}
-    return Scope(chosen, by_input=stored_by_input({n: w.shape for n, w in weights.items()}))
+    shapes = {n: w.shape for n, w in weights.items()}
+    return Scope(chosen, stored_by_input(shapes, {"model_type": architecture.lower()}))
 
 
 def select(name, architecture, levels, weights=None):
     """A selection a level; of a calibrated method, on a few batches."""
     module, weights = pruning.method(name), weights or dense(architecture)
     if name in WEIGHTS:
-        return list(module.select(scope(name, weights), levels))
+        return list(module.select(scope(name, weights, architecture), levels))
 
     def load():
         model = calibrations.model(architecture)

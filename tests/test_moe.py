@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from checkpoints import weights_sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_models import FAMILIES, KINDS, answers, dense, stored
@@ -26,7 +27,6 @@ from analysis.calibration.matrices import matrices
 from analysis.errors import RequestError, RunError
 from analysis.models import naming
 from analysis.models.loading import load_model
-from analysis.models.weights import weights_sha256
 from analysis.steps.calibrated import calibration, texts_of
 from analysis.steps.moefied import moefy_checkpoint
 

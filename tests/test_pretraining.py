@@ -8,6 +8,7 @@ import random
 import pytest
 import torch
 import transformers
+from checkpoints import weights_sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -18,7 +19,7 @@ from analysis.models import architectures, builtin, encoding, pretraining, train
 from analysis.models.catalogue import BUILTIN, MAX_TOKENS
 from analysis.models.scratch import pretrain_scratch
 from analysis.models.vocabulary import learn_tokenizer
-from analysis.models.weights import read_weights, weights_sha256
+from analysis.models.weights import read_weights
 from analysis.steps import scratch as step
 
 PAIRS = [list(side) for side in zip(*language.restatements(100, 4), strict=True)]

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from checkpoints import weights_sha256
 from commandline import one_line, request
 from hub_server import environment, hub_server
 from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ from safetensors.numpy import load_file, save_file
 
 from analysis import results
 from analysis.models import naming
-from analysis.models.weights import FILE, read_weights, weights_sha256
+from analysis.models.weights import FILE, read_weights
 from analysis.paper import weight_figures
 
 FAMILIES = {"Bert": "encoder-only", "GPT2": "decoder-only", "T5": "encoder-decoder"}

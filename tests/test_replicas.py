@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 import yaml
+from checkpoints import weights_sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -18,7 +19,7 @@ from analysis.models import random_weights
 from analysis.models.checkpoint import open_checkpoint
 from analysis.models.random_weights import stored, write_random
 from analysis.models.replicas import forms, parameters, parameters_of, shape, shapes, write_replica
-from analysis.models.weights import read_weights, weights_sha256
+from analysis.models.weights import read_weights
 
 BERT, GPT2, T5 = "google-bert/bert-base-uncased", "openai-community/gpt2-xl", "google/t5-v1_1-xl"
 M2M100 = "facebook/m2m100_1.2B"

@@ -19,7 +19,7 @@ from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
 from analysis.steps.sizes import measure_sizes
 from analysis.storage.bound import bound_bytes, entropy_bytes
 from analysis.storage.counting import counted
-from analysis.storage.dtypes import BITS, Spec
+from analysis.storage.dtypes import BITS, Spec, from_array
 from analysis.storage.formats import FORMATS
 from analysis.storage.reading import opened, read
 from analysis.storage.writing import Writer, write, write_plain
@@ -102,7 +102,7 @@ def test_every_type_comes_back_bit_for_bit_here_and_in_the_docs(tmp_path, of_all
     assert (bits(reader["load"](path)), bits(of_all_types)) == (before, before)
     if name == "dense":  # counted as the plain file
         write_plain(of_all_types, path)
-    assert counted(of_all_types, [name]).bytes == {name: path.stat().st_size}
+    assert counted_of(of_all_types, [name]).bytes == {name: path.stat().st_size}
     whole = of_all_types["by columns"]
     write({"a": whole.astype(">f4")}, path, name)
     assert bits(read(path)) == bits({"a": whole})
@@ -132,6 +132,10 @@ def test_types_that_numpy_lacks_come_back_as_bytes(tmp_path, name):
         assert len(file.keys()) >= len(content)
 
 
+def counted_of(weights, formats):
+    return counted(weights, lambda name: from_array(name, weights[name]), formats)
+
+
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9)
 arrays = hnp.arrays(st.sampled_from(IN_NUMPY), shapes, fill=st.just(0))
@@ -140,7 +144,7 @@ arrays = hnp.arrays(st.sampled_from(IN_NUMPY), shapes, fill=st.just(0))
 @settings(max_examples=25)
 @given(st.dictionaries(names.filter(lambda name: name != "__metadata__"), arrays, max_size=4))
 def test_any_tensors_come_back_in_the_bytes_that_are_counted(tmp_path_factory, weights):
-    found = counted(weights, FORMATS)
+    found = counted_of(weights, FORMATS)
     assert found.bytes == written(weights, tmp_path_factory.getbasetemp() / "any")
     bound = sum(entropy(a.size, *kept(a)) for a in weights.values())
     assert bound_bytes(weights) == found.bound_bytes == pytest.approx(bound, abs=1.001)
@@ -270,7 +274,7 @@ def test_what_is_no_format_or_no_file_is_said_in_a_line(tmp_path):
         with pytest.raises(RequestError, match="unknown format"):
             write({}, tmp_path / "weights", name)
     with pytest.raises(RequestError, match="Did you mean 'csr16'"):
-        counted({"a": np.ones(3, np.float32)}, ["csr1"])
+        counted_of({"a": np.ones(3, np.float32)}, ["csr1"])
     with pytest.raises(RunError, match="cannot write"):
         write({"a": np.ones(3)}, tmp_path / "no" / "weights")
     with pytest.raises(RequestError, match="no file"):

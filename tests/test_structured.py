@@ -18,9 +18,9 @@ from calibrations import CASES, refused
 
 from analysis.errors import AnalysisError, RequestError, RunError
 from analysis.models import naming
+from analysis.models.axes import stored_by_input
 from analysis.models.loading import load_model, load_smaller
 from analysis.pruning import structured, units
-from analysis.pruning.scope import stored_by_input
 from analysis.pruning.structured import KEPT, Moments, Unreachable, projections, remove_units
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,11 +60,12 @@ def parts(model):
     names = {name for name, _ in model.named_parameters()}
     weights = {n: t.numpy().copy() for n, t in model.state_dict().items() if n in names}
     generator, moments = np.random.default_rng(0), {}
-    by_input = stored_by_input({name: array.shape for name, array in weights.items()})
+    config = json.loads(model.config.to_json_string())
+    by_input = stored_by_input({name: array.shape for name, array in weights.items()}, config)
     for name in projections(naming.weights(weights)):
         size = weights[name].shape[0 if name in by_input else 1]
         moments[name] = Moments(generator.normal(size=size), generator.gamma(1, size=size) + 0.01)
-    return weights, json.loads(model.config.to_json_string()), moments
+    return weights, config, moments
 
 
 def groups_of(model):

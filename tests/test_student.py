@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from checkpoints import weights_sha256
 from random_models import FAMILIES, KINDS, POSITIONS, answers, dense, made, random_model
 
 from analysis.alternatives import student
@@ -16,7 +17,7 @@ from analysis.models import naming
 from analysis.models.encoding import classification_batch
 from analysis.models.loading import load_model
 from analysis.models.recovery import train_course
-from analysis.models.weights import read_weights, weights_sha256
+from analysis.models.weights import read_weights
 from analysis.steps.student import distil_student
 from analysis.steps.trained import course_on
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from checkpoints import weights_sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from analysis.errors import RequestError, RunError
 from analysis.models import memory, tuning
 from analysis.models.loading import load_model
 from analysis.models.scratch import pretrain_scratch
-from analysis.models.weights import read_weights, weights_sha256
+from analysis.models.weights import read_weights
 from analysis.steps.training_examples import training_examples
 from analysis.steps.tuned import fine_tune_checkpoint
 

@@ -24,10 +24,9 @@ from transformers.pytorch_utils import Conv1D
 
 from analysis.arrays import Array
 from analysis.errors import RequestError
-from analysis.models import naming
 from analysis.models.filling import name_in
+from analysis.models.naming import Weight
 from analysis.models.weights import require_finite
-from analysis.pruning.scope import stored_by_input
 
 LARGEST = 127  # of the codes; -128 is left out, so that they are symmetric
 _INPUTS = 63  # of an input's codes, likewise
@@ -37,15 +36,14 @@ _AXES = "output_axis"  # of the facts: by the matrix's name, which of its axes i
 _AGAIN = "quantise the model again"
 
 
-def quantisable(weights: Mapping[str, Array]) -> list[str]:
+def quantisable(named: Mapping[str, Weight], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """The names of the matrices to quantise: the prunable ones, and heads tied to nothing."""
-    named = naming.weights(weights, lambda one, other: np.array_equal(weights[one], weights[other]))
     # without one, a file has the matrix over the vocabulary under the name of the head tied to it
     embedded = any(what.kind == "token embedding" for what in named.values())
     return [
         name
         for name, what in named.items()
-        if weights[name].ndim == 2
+        if len(shapes[name]) == 2
         and (
             what.prunable
             or (embedded and what.kind == "head" and what.layer is None and what.tied_to is None)
@@ -54,9 +52,11 @@ def quantisable(weights: Mapping[str, Array]) -> list[str]:
 
 
 def quantise(
-    weights: Mapping[str, Array], names: Collection[str]
+    weights: Mapping[str, Array], names: Collection[str], by_input: Collection[str]
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """A checkpoint's tensors with the matrices of these names as int8 and scales, and the facts.
+
+    `by_input` names the matrices that are stored [in, out].
 
     The scale of an output channel w is max|w| / 127, and its codes are w / scale rounded to the
     nearest, halves to even, so that no weight is off by more than half a scale. A channel of zeros
@@ -64,12 +64,11 @@ def quantise(
 
     Raises RunError if one of them holds NaN or infinity.
     """
-    require_finite(weights, names)
-    by_input = stored_by_input({name: array.shape for name, array in weights.items()})
     tensors, axes = dict(weights), {}
+    require_finite(tensors, names)
     for name in names:
         axes[name] = 1 if name in by_input else 0
-        rows = np.moveaxis(weights[name], axes[name], 0).astype(np.float64)
+        rows = np.moveaxis(tensors[name], axes[name], 0).astype(np.float64)
         scales = (np.abs(rows).max(axis=1, initial=0) / LARGEST).astype(np.float32)
         scales[scales < np.finfo(np.float32).tiny] = 1
         codes = np.clip(np.rint(rows / scales[:, None]), -LARGEST, LARGEST).astype(np.int8)

@@ -3,7 +3,6 @@
 Only the method `structured` writes a smaller model, which the project's own loader opens.
 """
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from analysis import progress, pruning, sources
+from analysis import pruning, sources
 from analysis.commands.prune_files import (
     Content,
     left_out,
@@ -25,14 +22,11 @@ from analysis.commands.prune_files import (
 from analysis.commands.work import at_work
 from analysis.errors import RequestError
 from analysis.models import naming
-from analysis.models.checkpoint import open_checkpoint
-from analysis.models.parameters import Parameters, parameters
-from analysis.models.tensors import Reader
-from analysis.models.weights import read_weights, require_finite
-from analysis.models.widening import widened
-from analysis.pruning.choice import in_scope, require_matches
+from analysis.models.opened import opened
+from analysis.pruning.choice import require_matches
+from analysis.pruning.masks import Pruned
 from analysis.pruning.patterns import Pattern, parse
-from analysis.pruning.scope import Scope, stored_by_input
+from analysis.pruning.prunable import Prunable, scope_in, scope_of
 from analysis.pruning.selection import Selection
 from analysis.pruning.units import KEPT
 from analysis.sources import Located
@@ -139,26 +133,17 @@ def _remove(
     start: float,
 ) -> dict[str, Any]:
     """Write the checkpoint with the removed weights zero; returns the facts."""
-    checkpoint = open_checkpoint(located.folder)
-    with Reader(checkpoint) as reader:
-        found = parameters(checkpoint, reader)
-        require_matches((*request.include, *request.exclude), found.counted)
-        names = in_scope(found.counted, module.in_scope, request.include, request.exclude)
-        weights = {
-            name: widened(reader, checkpoint.tensors[name])
-            for name in progress.track(names, "tensors read:")
-        }
-        require_finite(weights, names)
-        shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
+    with opened(located.folder) as whole:
+        require_matches((*request.include, *request.exclude), whole.named)
+        model = scope_in(whole, module.in_scope, request.include, request.exclude)
         if request.calibration is None:
-            scope = Scope(weights, stored_by_input(shapes), request.seed)
-            selections: Iterable[Selection] = module.select(scope, [level])
+            selections: Iterable[Selection] = module.select(model.read(request.seed), [level])
         else:
-            weights.clear()  # the loaded model has them too
-            selections = _calibrated(module, located, found, names, level, request)
+            selections = _calibrated(module, located, model, level, request)
         (selection,) = selections
-        content = pruned_content(checkpoint, reader, found, selection)
-    facts = _facts(located, request, found, content, selection, names, start)
+        values = whole.as_stored(selection.values)
+        content = pruned_content(whole, Pruned(selection.masks, values))
+    facts = _facts(located, request, model, content, selection, start)
     write_content(out, located.folder, content, facts)
     return facts
 
@@ -166,33 +151,32 @@ def _remove(
 def _calibrated(
     module: ModuleType,
     located: Located,
-    found: Parameters,
-    names: list[str],
+    model: Prunable,
     level: float | Pattern,
     request: Request,
 ) -> Iterable[Selection]:
     from analysis.calibration.loaded import calibration_of
     from analysis.pruning.calibrated import select
 
-    family = naming.family(found.weights.values()) or "decoder-only"
+    family = naming.family(model.named.values()) or "decoder-only"
     texts = str(request.calibration)
     return select(
-        module, names, [level], calibration_of(located.folder, family, texts, request.seed)
+        module, model.names, [level], calibration_of(located.folder, family, texts, request.seed)
     )
 
 
 def _facts(
     located: Located,
     request: Request,
-    found: Parameters,
+    model: Prunable,
     content: Content,
     selection: Selection,
-    names: list[str],
     start: float,
 ) -> dict[str, Any]:
-    gone = {name: zeros(*content[name]) for name in found.counted}
-    sizes = {name: content[name][0].size for name in found.counted}
+    names, sizes = model.names, model.opened.sizes
+    gone = {name: zeros(*content[name]) for name in model.named}
     inside, whole = sum(sizes[name] for name in names), sum(sizes.values())
+    tied = {name: what.tied_to for name, what in model.opened.parameters.weights.items()}
     return {
         **_asked(located, request),
         "sparsity": selection.sparsity,
@@ -207,7 +191,7 @@ def _facts(
         "notes": dict(selection.notes),
         "calibrated_on": dict(selection.calibrated_on),
         "tensors": {name: {"weights": sizes[name], "zeros": gone[name]} for name in names},
-        "tied": {n: w.tied_to for n, w in found.weights.items() if w.tied_to is not None},
+        "tied": {name: source for name, source in tied.items() if source is not None},
         "seconds": round(time.perf_counter() - start, 2),
     }
 
@@ -233,11 +217,9 @@ def _shrink(
     start: float,
 ) -> dict[str, Any]:
     """Write a smaller model; returns the facts."""
-    from safetensors.numpy import save_file
-
     from analysis.calibration.loaded import calibration_of
     from analysis.calibration.moments import moments_of
-    from analysis.models.weights import FILE
+    from analysis.models.weights import FILE, write_like
     from analysis.pruning import units
     from analysis.pruning.structured import projections, remove_units, write_kept
 
@@ -247,18 +229,20 @@ def _shrink(
             f"{located.name} has lost neurons and heads already; remove more from the whole model"
             " that it was made of"
         )
-    weights = read_weights(located.folder)
-    named = naming.weights(weights, lambda a, b: np.array_equal(weights[a], weights[b]))
-    require_finite(weights, [name for name, what in named.items() if what.prunable])
+    with scope_of(located.folder, module.in_scope) as model:
+        named, weights, checkpoint = (
+            model.named,
+            dict(model.opened.tensors),
+            model.opened.checkpoint,
+        )
+        config = model.opened.config
     family = naming.family(named.values()) or "decoder-only"
     loaded = calibration_of(located.folder, family, str(request.calibration), request.seed)
-    config = json.loads((located.folder / "config.json").read_text(encoding="utf-8"))
     units.groups(named, {name: array.shape for name, array in weights.items()}, config)  # or refuse
     moments, calibrated_on = moments_of(loaded, projections(named))
     smaller = remove_units(weights, config, moments, level)
-    counted = [name for name, what in named.items() if what.tied_to is None]
-    whole = sum(weights[name].size for name in counted)
-    left = sum(smaller.weights[name].size for name in counted)
+    whole = sum(weights[name].size for name in named)
+    left = sum(smaller.weights[name].size for name in named)
     facts = {
         **_asked(located, request),
         "sparsity": level,
@@ -272,7 +256,7 @@ def _shrink(
     }
 
     def write(folder: Path) -> None:
-        save_file(smaller.weights, folder / FILE, metadata={"format": "pt"})
+        write_like(checkpoint, folder / FILE, smaller.weights)
         write_kept(folder, smaller.kept)
 
     write_model(out, located.folder, write, facts)

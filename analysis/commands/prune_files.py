@@ -9,46 +9,28 @@ import numpy as np
 import safetensors
 
 from analysis import files
-from analysis.arrays import Array
 from analysis.errors import RunError, printable
 from analysis.models.beside import beside, copy_beside
 from analysis.models.checkpoint import SAFETENSORS
-from analysis.models.parameters import Parameters
-from analysis.models.tensors import Bytes, Checkpoint, Dtype, Reader, Tensor
-from analysis.pruning import kernels
-from analysis.pruning.bitmaps import packed
-from analysis.pruning.selection import Selection
+from analysis.models.opened import Opened
+from analysis.models.tensors import Bytes, Tensor
+from analysis.pruning.masks import Pruned, left_as_stored
 
 Content = Mapping[str, tuple[Tensor, Bytes]]
 
 FACTS = "pruning.json"
 
 
-def pruned_content(
-    checkpoint: Checkpoint, reader: Reader, found: Parameters, selection: Selection
-) -> Content:
+def pruned_content(model: Opened, pruned: Pruned) -> Content:
     """Every tensor's bytes, the removed weights zero; what is tied is pruned like its source."""
     content = {}
-    for name, tensor in checkpoint.tensors.items():
+    for name, tensor in model.checkpoint.tensors.items():
         raw = np.empty(tensor.bytes, np.uint8)
-        reader.read(tensor, 0, raw)
-        what = found.weights.get(name)
+        model.reader.read(tensor, 0, raw)
+        what = model.parameters.weights.get(name)
         source = name if what is None or what.tied_to is None else what.tied_to
-        if source in selection.values:
-            raw = _stored(selection.values[source], tensor.dtype)
-        if source in selection.masks:
-            numbers = raw.view(f"u{tensor.dtype.bytes}")  # zero is all bits zero in every float
-            kernels.zero_removed(numbers, packed(selection.masks, source))
-        content[name] = (tensor, raw)
+        content[name] = (tensor, left_as_stored(tensor, raw, source, pruned))
     return content
-
-
-def _stored(values: Array, dtype: Dtype) -> Bytes:
-    """The bytes of float32 values in the type that the tensor is stored in."""
-    import torch  # numpy has no bfloat16; whatever changed values has imported torch
-
-    narrowed = torch.from_numpy(np.ascontiguousarray(values)).to(getattr(torch, dtype.name))
-    return narrowed.reshape(-1).view(torch.uint8).numpy()
 
 
 def zeros(tensor: Tensor, raw: Bytes) -> int:

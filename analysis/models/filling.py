@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, GenerationConfig
 
 from analysis.arrays import Array
-from analysis.errors import RequestError
+from analysis.errors import RequestError, RunError
 from analysis.models import naming
 from analysis.models.trust import trusted
 
@@ -49,17 +49,12 @@ def fill(model: Any, weights: Mapping[str, Array], path: Path, described: str) -
     Raises RequestError if a parameter is missing, surplus, or of another shape.
     """
     state = model.state_dict(keep_vars=True)
-    unused = [re.compile(rule) for rule in model._keys_to_ignore_on_load_unexpected or ()]
     names = {}
     for stored in weights:
         name = name_in(model, state, stored)
         if name is not None:
             names[stored] = name
-        elif not (
-            naming.is_buffer(stored)
-            or is_of_another_form(stored)
-            or any(rule.search(stored) for rule in unused)
-        ):
+        elif not _is_passed_over(model, stored):
             raise RequestError(f"{path} has {stored}, which the model of config.json lacks")
     filled: set[int] = set()  # by the parameter, which tied names share
     # first those that others are tied to
@@ -88,6 +83,31 @@ def is_of_another_form(stored: str) -> bool:
     """Whether it is a head's or a pooler's: models for other forms of task lack these."""
     what = naming.weight(stored)
     return what.part == "head" or (what.layer is None and "pooler" in stored.split("."))
+
+
+def partner_in(model: Any, state: Mapping[str, Any], stored: str) -> str | None:
+    """What the model calls a stored tensor; None where it can do without: see `_is_passed_over`.
+
+    Raises RunError for any other that it has not.
+    """
+    own = name_in(model, state, stored)
+    if own is None and not _is_passed_over(model, stored):
+        raise RunError(
+            f"{stored}: the checkpoint has it, and a {type(model).__name__} has no weight of that"
+            " name; save the checkpoint again by the transformers installed here"
+        )
+    return own
+
+
+def _is_passed_over(model: Any, stored: str) -> bool:
+    """Whether a tensor may be in a file and not in the model: heads and poolers for another form of
+    task, what is no parameter, and what the architecture itself ignores."""
+    ignored = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()
+    return (
+        naming.is_buffer(stored)
+        or is_of_another_form(stored)
+        or any(re.search(rule, stored) for rule in ignored)
+    )
 
 
 def name_in(model: Any, state: Mapping[str, Any], stored: str) -> str | None:

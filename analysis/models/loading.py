@@ -23,7 +23,7 @@ from analysis.errors import RequestError, RunError, unknown
 from analysis.models import naming
 from analysis.models.devices import resolve_device
 from analysis.models.encoding import set_padding
-from analysis.models.filling import built, fill, is_of_another_form, name_in
+from analysis.models.filling import built, fill, is_of_another_form, partner_in
 from analysis.models.tokenizing import open_tokenizer
 from analysis.models.trust import trusted, without_own_code
 from analysis.models.weights import FILE, read_weights
@@ -243,19 +243,15 @@ def put(model: Any, masks: Mapping[str, Mask], values: Mapping[str, Array]) -> N
     """Set the weights that pruning changed, and those it removed to zero, in place.
 
     masks and values are by the tensors' stored names; values have the tensors' shapes. Heads and
-    poolers that the model, for another form of task, has not are passed over. Raises KeyError for
+    poolers that the model, for another form of task, has not are passed over. Raises RunError for
     any other name that it has not.
     """
     state = model.state_dict()
-
-    def of(stored: str) -> torch.Tensor | None:
-        name = name_in(model, state, stored)
-        return None if name is None and is_of_another_form(stored) else state[name or stored]
-
     with torch.no_grad():
-        for name in values:
-            if (tensor := of(name)) is not None:
-                tensor.copy_(torch.from_numpy(values[name]))
-        for name in masks:
-            if (tensor := of(name)) is not None:
-                tensor.masked_fill_(torch.from_numpy(~masks[name]).to(tensor.device), 0.0)
+        for stored in values:
+            if name := partner_in(model, state, stored):
+                state[name].copy_(torch.from_numpy(values[stored]))
+        for stored in masks:
+            if name := partner_in(model, state, stored):
+                removed = torch.from_numpy(~masks[stored]).to(state[name].device)
+                state[name].masked_fill_(removed, 0.0)

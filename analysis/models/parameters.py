@@ -1,15 +1,22 @@
 """Which of a checkpoint's tensors are its parameters: buffers told apart, what is tied found."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from analysis.errors import RequestError
 from analysis.models import naming
 from analysis.models.naming import Weight
-from analysis.models.tensors import Checkpoint, Reader, Tensor
+from analysis.models.tensors import Bytes, Checkpoint, Dtype, Reader, Tensor
 
 _BLOCK = 1 << 22  # bytes compared at a time
+_PARAMETRIZED = re.compile(
+    r"(?P<module>(?:.*\.)?)parametrizations\.(?P<own>\w+)\.original(?P<of_two>[01]?)"
+)
 
 
 @dataclass(frozen=True)
@@ -31,31 +38,104 @@ class Parameters:
 
 
 def parameters(checkpoint: Checkpoint, reader: Reader) -> Parameters:
-    """The parameters of a checkpoint. Tensors that a model ties are compared, byte by byte."""
+    """The parameters of a checkpoint. Tensors that a model may tie are compared, byte by byte.
+
+    Beside the names that `naming` knows, any two matrices outside the blocks with the same values
+    are one that is tied, whatever an architecture calls it: embeddings, and heads over the
+    vocabulary. Not so matrices of one value only, and what is made by a formula or begins alike:
+    positions, types of tokens.
+
+    Raises RequestError where torch makes weights anew at each call from others, which alone are
+    stored.
+    """
     tensors = checkpoint.tensors
+    _require_plain(checkpoint.folder, tensors)
+    compared = _Compared(tensors, reader)
     floating = [name for name, tensor in tensors.items() if tensor.dtype.floating]
     left_out = [
         tensor
         for name, tensor in tensors.items()
         if not tensor.dtype.floating and tensor.dtype.name != "bool" and not naming.is_buffer(name)
     ]
-    return Parameters(naming.weights(floating, _comparison(tensors, reader)), left_out)
+    named = naming.weights(floating, compared.same)
+    repeated = {what.tied_to for what in named.values()}
+    alike: dict[tuple[Dtype, tuple[int, ...]], list[str]] = defaultdict(list)
+    # those first that keep the values: what is repeated already, and embeddings before heads
+    for name in sorted(named, key=lambda name: (name not in repeated, "embed" not in name, name)):
+        tensor = tensors[name]
+        if len(tensor.shape) == 2 and _may_be_tied(name, named[name]):
+            alike[tensor.dtype, tensor.shape].append(name)
+    for first, *others in alike.values():
+        sources = [first]
+        for name in others:
+            source = next((source for source in sources if compared.same(name, source)), None)
+            if source is None:
+                sources.append(name)
+            elif not compared.constant(name):
+                named[name] = replace(named[name], tied_to=source)
+    return Parameters(named, left_out)
 
 
-def _comparison(tensors: Mapping[str, Tensor], reader: Reader) -> Callable[[str, str], bool]:
-    """Whether two tensors of these names hold the same values."""
+def _require_plain(folder: Path, names: Iterable[str]) -> None:
+    """Raise RequestError, naming a tensor and the call that mends it, unless weights are stored."""
+    there = set(names)
+    for name in sorted(there):
+        if call := _made_anew(name, there):
+            raise RequestError(
+                f"{folder} holds {name}, of which torch makes a weight anew at each call; call"
+                f" {call} for each such module, and save the model again"
+            )
 
-    def same(one: str, other: str) -> bool:
-        a, b = tensors[one], tensors[other]
+
+def _made_anew(name: str, there: Container[str]) -> str | None:
+    """What undoes that torch has this tensor in place of a weight; None if it has not.
+
+    weight_norm is left where it is no matrix's of a block: that is how convolutions are stored.
+    """
+    stem, _, last = name.rpartition("_")
+    if last == "orig" and f"{stem}_mask" in there:
+        return "torch.nn.utils.prune.remove(module, 'weight')"
+    if last == "orig" and f"{stem}_u" in there:
+        return "torch.nn.utils.remove_spectral_norm(module)"
+    if last == "g" and f"{stem}_v" in there and naming.weight(stem).prunable:
+        return "torch.nn.utils.remove_weight_norm(module)"
+    found = _PARAMETRIZED.fullmatch(name)
+    if found and (not found["of_two"] or naming.weight(found["module"] + found["own"]).prunable):
+        return f"torch.nn.utils.parametrize.remove_parametrizations(module, '{found['own']}')"
+    return None
+
+
+def _may_be_tied(name: str, what: Weight) -> bool:
+    fixed = what.kind in ("position", "norm", "bias") or "token_type" in name
+    return naming.block_of(name) is None and what.tied_to is None and not fixed
+
+
+class _Compared:
+    """What tensors hold, by name, read in blocks."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], reader: Reader):
+        self._tensors, self._reader = tensors, reader
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two tensors hold the same values."""
+        a, b = self._tensors[one], self._tensors[other]
         if (a.dtype, a.shape) != (b.dtype, b.shape):
             return False
-        pieces = np.empty((2, min(_BLOCK, a.bytes)), np.uint8)
-        for start in range(0, a.bytes, _BLOCK):
-            length = min(_BLOCK, a.bytes - start)
-            for tensor, piece in zip((a, b), pieces, strict=True):
-                reader.read(tensor, start, piece[:length])
-            if not np.array_equal(pieces[0, :length], pieces[1, :length]):
-                return False
-        return True
+        return all(
+            np.array_equal(self._read(a, start), self._read(b, start))
+            for start in range(0, a.bytes, _BLOCK)
+        )
 
-    return same
+    def constant(self, name: str) -> bool:
+        """Whether all of a tensor is one value."""
+        tensor = self._tensors[name]
+        first = self._read(tensor, 0)[: tensor.dtype.bytes]
+        return all(
+            bool((self._read(tensor, start).reshape(-1, tensor.dtype.bytes) == first).all())
+            for start in range(0, tensor.bytes, _BLOCK)
+        )
+
+    def _read(self, tensor: Tensor, start: int) -> Bytes:
+        piece = np.empty(min(_BLOCK, tensor.bytes - start), np.uint8)
+        self._reader.read(tensor, start, piece)
+        return piece

@@ -18,7 +18,7 @@ from analysis.arrays import Array, Mask
 from analysis.errors import RequestError, RunError
 from analysis.models.distillation import Distillation
 from analysis.models.encoding import positions, set_padding
-from analysis.models.filling import name_in
+from analysis.models.filling import partner_in
 from analysis.models.training import Example, fine_tune, in_windows
 
 
@@ -84,12 +84,15 @@ def flushing_denormals() -> Iterator[bool]:
 
 
 def zeros_at_removed(model: nn.Module, masks: Mapping[str, Mask]) -> dict[str, int]:
-    """By tensor, how many of the entries that the masks remove are zero in the model."""
+    """By tensor, how many of the entries that the masks remove are zero in the model.
+
+    Heads that the model, for another form of task, has not are left out.
+    """
     state = model.state_dict()
     return {
         name: int((state[own].cpu()[torch.from_numpy(~mask)] == 0).sum())
         for name, mask in masks.items()
-        if (own := name_in(model, state, name) or name)
+        if (own := partner_in(model, state, name)) is not None
     }
 
 
@@ -99,8 +102,8 @@ def require_kept(model: nn.Module, masks: Mapping[str, Mask]) -> int:
     Raises RunError, naming the first tensor, if any is not.
     """
     zeros = zeros_at_removed(model, masks)
-    for name, mask in masks.items():
-        grown = int(mask.size - mask.sum()) - zeros[name]
+    for name, count in zeros.items():
+        grown = int(masks[name].size - masks[name].sum()) - count
         if grown:
             raise RunError(
                 f"{name}: {grown} removed weights are not zero after training; its mask is not kept"
@@ -126,20 +129,21 @@ class Keeper:
     def remove(self, masks: Mapping[str, Mask]) -> None:
         """Set what the masks remove to zero, and hold just that from now on.
 
-        Raises RunError if the model has no parameter of a mask's name and shape.
+        Heads that the model, for another form of task, has not are passed over. Raises RunError if
+        it has no parameter of another mask's name and shape.
         """
+        removed = {}
         for name, mask in masks.items():
-            shape = tuple(self._parameter(name).shape)
-            if shape != mask.shape:
-                raise RunError(f"{name}: a mask of shape {mask.shape} for a weight of {shape}")
+            own = partner_in(self._model, self._parameters, name)
+            if own is not None:
+                shape = tuple(self._parameters[own].shape)
+                if shape != mask.shape:
+                    raise RunError(f"{name}: a mask of shape {mask.shape} for a weight of {shape}")
+                removed[own] = torch.from_numpy(~mask).to(self._parameters[own].device)
         self.let_go()
-        self.masks = dict(masks)
-        self._removed = {
-            self._own(name): torch.from_numpy(~mask).to(self._parameter(name).device)
-            for name, mask in masks.items()
-        }
-        for name, removed in self._removed.items():
-            hook = _no_gradient(removed)
+        self.masks, self._removed = dict(masks), removed
+        for name, places in self._removed.items():
+            hook = _no_gradient(places)
             self._hooks.append(self._parameters[name].register_post_accumulate_grad_hook(hook))
         self.put_back()
 
@@ -148,7 +152,12 @@ class Keeper:
 
         Raises RunError if the model lacks one.
         """
-        return {name: self._parameter(name).detach().cpu().numpy() for name in names}
+        own = {name: partner_in(self._model, self._parameters, name) for name in names}
+        return {
+            name: self._parameters[there].detach().cpu().numpy()
+            for name, there in own.items()
+            if there is not None
+        }
 
     def put_back(self) -> None:
         """Set the removed weights to zero."""
@@ -161,16 +170,6 @@ class Keeper:
         for hook in self._hooks:
             hook.remove()
         self._hooks, self._removed, self.masks = [], {}, {}
-
-    def _parameter(self, name: str) -> nn.Parameter:
-        return self._parameters[self._own(name)]
-
-    def _own(self, name: str) -> str:
-        """The model's name for a stored tensor: a file may lack the base model's prefix."""
-        own = name_in(self._model, self._parameters, name)
-        if own is None:
-            raise RunError(f"{name}: to be pruned, but the model has no weight of that name")
-        return own
 
 
 def _no_gradient(removed: Tensor) -> Callable[[Tensor], None]:

@@ -1,28 +1,23 @@
-"""A checkpoint's tensors as numpy arrays, and their digest.
+"""A checkpoint's tensors as numpy arrays, and back into files.
 
-Floats that numpy lacks (bfloat16, those of 8 bits) are read as float32, which is exact.
-
-A file holds what is tied once, so what is read here is counted, pruned and stored once.
+Floats are read exactly: as float64 if they are that, else as float32.
 """
 
 import contextlib
-import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors import TensorSpec, serialize_file
 
 from analysis.arrays import Array
 from analysis.errors import RequestError, RunError
 from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
-from analysis.models.content import combined
-from analysis.models.tensors import Checkpoint, Reader, Tensor
-from analysis.models.widening import widened
+from analysis.models.tensors import BY_NAME, Bytes, Checkpoint, Dtype, Reader, Tensor
+from analysis.models.widening import from_bytes, to_bytes, widened
 
 FILE = SAFETENSORS  # what the project itself writes
-_OF_NUMPY = ("float64", "float32", "float16")
 _HOLD_WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
 
 
@@ -41,12 +36,14 @@ def weights_in(folder: Path) -> Iterator[Mapping[str, Array]]:
     """The same, each tensor read whenever it is asked for and not kept; threads may share it."""
     checkpoint = open_checkpoint(folder)
     with Reader(checkpoint) as reader:
-        yield _Unread(checkpoint, reader)
+        yield Unread(checkpoint.tensors, reader)
 
 
-class _Unread(Mapping[str, Array]):
-    def __init__(self, checkpoint: Checkpoint, reader: Reader):
-        self._tensors, self._reader = checkpoint.tensors, reader
+class Unread(Mapping[str, Array]):
+    """Tensors of an open checkpoint by name, each read whenever it is asked for and not kept."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], reader: Reader):
+        self._tensors, self._reader = tensors, reader
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -62,7 +59,7 @@ class _Unread(Mapping[str, Array]):
 
 
 def _array(tensor: Tensor, reader: Reader) -> Array:
-    if tensor.dtype.floating and tensor.dtype.name not in _OF_NUMPY:
+    if tensor.dtype.floating:
         return widened(reader, tensor)
     try:
         array = np.empty(tensor.shape, np.dtype(tensor.dtype.name))
@@ -79,15 +76,40 @@ def write_in_place_of(folder: Path, out: Path, tensors: Mapping[str, Array]) -> 
     """Write to `out` the checkpoint in `folder` with these tensors, in one file, in place of its
     own, whatever files they lie in; its other files are copied."""
     shutil.copytree(folder, out, ignore=shutil.ignore_patterns(*_HOLD_WEIGHTS))
-    save_file(dict(tensors), out / FILE, metadata={"format": "pt"})
+    write_like(open_checkpoint(folder), out / FILE, tensors)
 
 
-def weights_sha256(weights: Mapping[str, Array]) -> str:
-    """Hex digest over sorted name, dtype, shape and bytes: the same however files are split."""
-    return combined(
-        (name, str(a.dtype), a.shape, hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest())
-        for name, a in weights.items()
-    )
+def write_like(checkpoint: Checkpoint, path: Path, tensors: Mapping[str, Array]) -> None:
+    """Write these tensors to a safetensors file: floats in the type that the checkpoint has for
+    that name, all else as it is."""
+    contents, specs = [], {}
+    for name, array in tensors.items():
+        dtype, there = BY_NAME[array.dtype.name], checkpoint.tensors.get(name)
+        if there is not None and dtype.floating and there.dtype.floating:
+            dtype = there.dtype
+            raw = narrowed(name, array, dtype)
+        else:
+            raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        contents.append(raw)  # the file is made from addresses, which are theirs
+        specs[name] = TensorSpec(
+            dtype=dtype.name,
+            shape=list(array.shape),
+            data_ptr=raw.ctypes.data,
+            data_len=raw.size,
+        )
+    serialize_file(specs, path, {"format": "pt"})
+
+
+def narrowed(name: str, array: Array, dtype: Dtype) -> Bytes:
+    """The bytes of a tensor's new values in that type. Raises RunError if one is too large."""
+    raw = to_bytes(array, dtype)
+    narrower = dtype.bytes < array.itemsize
+    if narrower and not np.isfinite(from_bytes(raw, dtype)).all() and np.isfinite(array).all():
+        raise RunError(
+            f"{name}: a new value is too large for {dtype.name}, in which the checkpoint stores it;"
+            " save the checkpoint as float32, and prune that"
+        )
+    return raw
 
 
 def require_finite(weights: Mapping[str, Array], names: Iterable[str]) -> None:

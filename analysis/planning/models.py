@@ -9,8 +9,8 @@ from typing import Any
 from analysis import model_calls
 from analysis.memo import Memo
 from analysis.models.catalogue import MAX_TOKENS
-from analysis.models.checkpoint import open_checkpoint
 from analysis.models.family import SHAPES
+from analysis.models.opened import opened
 from analysis.sections import Shape
 from analysis.study import Model, Study
 
@@ -47,9 +47,8 @@ def size(study: Study, model: Model, memo: Memo) -> Size:
         return _of_shape(model.family, model.shape or Shape())
     if model.source == "local":
         folder = Path(str(model.path)).expanduser()
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        tensors = open_checkpoint(folder).tensors.values()
-        return _of_config(config, sum(tensor.size for tensor in tensors))
+        with opened(folder) as found:
+            return _of_config(found.config, sum(found.sizes.values()))
     path = SHAPES / f"{str(model.id).replace('/', '--')}.json"
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))

@@ -12,13 +12,17 @@ import numpy as np
 
 from analysis import threads
 from analysis.arrays import Array, Mask
+from analysis.models.tensors import BY_NAME, DTYPES, Bytes, Dtype, Tensor
+from analysis.models.widening import from_bytes, to_bytes
 from analysis.pruning import kernels
 from analysis.pruning.bitmaps import BitMasks, packed
+from analysis.storage.dtypes import spec_of
 from analysis.storage.reading import opened
 from analysis.storage.writing import Writer
 
 WEIGHTS = "weights_sha256"
 _MASK, _VALUES = ":mask", ":values"  # behind a tensor's name, so that the two differ
+_NONE: Mapping[str, Dtype] = {}
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,14 @@ class Pruned:
     values: Mapping[str, Array] = field(default_factory=dict)
 
 
-def write_pruned(path: Path, pruned: Pruned, weights_sha256: str) -> None:
+def write_pruned(
+    path: Path, pruned: Pruned, weights_sha256: str, dtypes: Mapping[str, Dtype] = _NONE
+) -> None:
     """Write where the masks keep, and what is kept of the values, beside the digest of the dense
-    weights they belong to. Equal masks and values make equal files."""
+    weights they belong to. Equal masks and values make equal files.
+
+    Values are written in the `dtypes` of their tensors, or as they are where none is given.
+    """
     with Writer(path, metadata={WEIGHTS: weights_sha256}) as writer:
         for name in sorted(pruned.masks.keys() | pruned.values.keys()):
             mask = pruned.masks.get(name)  # once: it may be made as it is asked for
@@ -43,7 +52,9 @@ def write_pruned(path: Path, pruned: Pruned, weights_sha256: str) -> None:
                 writer.add(name + _MASK, mask)
             if name in pruned.values:
                 value = pruned.values[name]
-                writer.add(name + _VALUES, value if mask is None else value[mask])
+                kept = value if mask is None else value[mask]
+                dtype = dtypes.get(name, BY_NAME[kept.dtype.name])
+                writer.add_raw(name + _VALUES, spec_of(dtype, kept.shape), to_bytes(kept, dtype))
 
 
 def read_pruned(path: Path) -> Pruned:
@@ -57,7 +68,8 @@ def read_pruned(path: Path) -> Pruned:
             if name.endswith(_MASK):
                 masks.add(name.removesuffix(_MASK), stored.tensor(name))
             else:
-                kept[name.removesuffix(_VALUES)] = stored.tensor(name)
+                values = from_bytes(stored.raw(name), DTYPES[stored.spec(name).dtype])
+                kept[name.removesuffix(_VALUES)] = values.reshape(stored.spec(name).shape)
     return Pruned(masks, _SpreadOut(kept, masks))
 
 
@@ -124,6 +136,20 @@ def left(name: str, array: Array, pruned: Pruned) -> Array:
         if found.shape != array.shape:
             raise ValueError(f"{name}: {found.shape} of weights of {array.shape}")
     return value if mask is None else np.where(mask, value, value.dtype.type(0))
+
+
+def left_as_stored(tensor: Tensor, raw: Bytes, source: str, pruned: Pruned) -> Bytes:
+    """The bytes of one tensor as pruning left it, in its own type; what is left alone is `raw`.
+
+    `source` is the name under which it was pruned: its own, or that of the one it is tied to. What
+    is removed from `raw` is removed in place.
+    """
+    if source in pruned.values:
+        raw = to_bytes(pruned.values[source], tensor.dtype)
+    if source in pruned.masks:
+        numbers = raw.view(f"u{tensor.dtype.bytes}")  # zero is all bits zero in every float
+        kernels.zero_removed(numbers, packed(pruned.masks, source))
+    return raw
 
 
 def remove(weights: Mapping[str, Array], masks: Mapping[str, Mask]) -> None:

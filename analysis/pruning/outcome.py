@@ -1,57 +1,51 @@
 """What a selection leaves of a checkpoint: its masks packed once, and how much is zero."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
-from analysis.arrays import Array, Mask
+from analysis.arrays import Mask
 from analysis.models import naming
 from analysis.pruning.bitmaps import BitMasks
 from analysis.pruning.masks import Pruned
-from analysis.pruning.scope import stored_by_input
+from analysis.pruning.prunable import Prunable
 from analysis.pruning.selection import Selection
 
 
-def outcome(
-    weights: Mapping[str, Array], scope: Iterable[str], selection: Selection
-) -> tuple[Pruned, dict[str, Any]]:
+def outcome(model: Prunable, selection: Selection) -> tuple[Pruned, dict[str, Any]]:
     """The pruned model, and what was achieved of what; zeros that were there before count.
 
-    weights   all parameters, each tied one once
-    scope     the names of those that the method could remove
+    New values are those that the types of the checkpoint hold. Raises RunError if one of these is
+    not finite.
     """
     masks, zeros, size = BitMasks(), 0, 0
-    inside = set(scope)
-    for name in sorted(inside):
+    values = model.opened.as_stored(selection.values)
+    for name in model.names:
         mask = selection.masks[name]
         masks.add(name, mask)
         size += mask.size
-        left = selection.values.get(name, weights[name])
+        left = values[name] if name in values else model.weights[name]
         zeros += mask.size - int(np.count_nonzero(left * mask))
-    elsewhere = sum(
-        array.size - int(np.count_nonzero(array)) for n, array in weights.items() if n not in inside
-    )
-    whole = sum(array.size for array in weights.values())
     facts = {
         "sparsity": selection.sparsity,
         "achieved": zeros / size,
         "scope_weights": size,
-        "whole_model": (zeros + elsewhere) / whole,
+        "whole_model": (zeros + model.zeros_elsewhere) / sum(model.opened.sizes.values()),
         "threshold": selection.threshold,
         "notes": dict(selection.notes),
         "calibrated_on": dict(selection.calibrated_on),
-        "unheard_inputs": unheard_inputs(masks),
+        "unheard_inputs": unheard_inputs(masks, model.opened.by_input),
     }
-    return Pruned(masks, selection.values), facts
+    return Pruned(masks, values), facts
 
 
-def unheard_inputs(masks: Mapping[str, Mask]) -> float | None:
+def unheard_inputs(masks: Mapping[str, Mask], by_input: Collection[str]) -> float | None:
     """The share of the inputs of linear layers that no kept weight reads, mean over matrices.
 
-    None if no matrix of a block was in scope.
+    `by_input` names the matrices that are stored [in, out]. None if no matrix of a block was in
+    scope.
     """
-    by_input = stored_by_input({name: masks[name].shape for name in masks})
     shares = []
     for name in masks:
         if naming.weight(name).prunable:

@@ -55,18 +55,40 @@ def smallest_magnitudes(
     Among equal magnitudes those first by tensor name, then by position, are removed. Zeros count.
     Masks are made tensor by tensor, when they are asked for.
     """
-    for name in sorted(weights):
-        if weights[name].dtype != np.float32:
-            raise TypeError(f"{name}: magnitudes of {weights[name].dtype}; only float32 is ranked")
     shapes = {name: weights[name].shape for name in sorted(weights)}
-    for cut in smallest_keys(lambda name: keys_of(weights[name]), shapes, sparsities):
-        threshold = None if cut.nothing else float(np.uint32(cut.key).view(np.float32))
-        yield Selection(cut.sparsity, cut, threshold)
+    wide = [array for array in weights.values() if array.dtype == np.float64]
+    ranked = _magnitudes(weights.values()) if wide else None
+
+    def keys(name: str) -> Keys:
+        return keys_of(weights[name]) if ranked is None else _ranks(weights[name], ranked)
+
+    for cut in smallest_keys(keys, shapes, sparsities):
+        key = np.uint32(cut.key)
+        largest = float(key.view(np.float32) if ranked is None else ranked[key])
+        yield Selection(cut.sparsity, cut, None if cut.nothing else largest)
 
 
 def keys_of(saliency: Array) -> Keys:
-    """The bits of float32 values, flat; their top bit, a weight's sign, does not count."""
+    """Keys that order values as their magnitudes do, flat; the top bit does not count.
+
+    The bits of float32. Of float64, which has more than a key has room for, the ranks among the
+    array's own magnitudes.
+    """
+    if saliency.dtype == np.float64:
+        return _ranks(saliency, _magnitudes([saliency]))
     return np.ascontiguousarray(saliency).reshape(-1).view(np.uint32)
+
+
+def _magnitudes(arrays: Iterable[Array]) -> NDArray[np.float64]:
+    """The magnitudes that occur in these arrays, each once, rising."""
+    flat = [np.abs(array, dtype=np.float64).reshape(-1) for array in arrays]
+    return np.unique(np.concatenate(flat))
+
+
+def _ranks(values: Array, magnitudes: NDArray[np.float64]) -> Keys:
+    """Where the magnitudes of these values, flat, stand among all that occur."""
+    sizes = np.abs(values, dtype=np.float64).reshape(-1)
+    return np.searchsorted(magnitudes, sizes).astype(np.uint32)
 
 
 class Cut(Mapping[str, Mask]):

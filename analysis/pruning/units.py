@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from analysis.errors import RequestError
 from analysis.models import naming
+from analysis.models.axes import stored_by_input
 from analysis.models.naming import Weight
-from analysis.pruning.scope import stored_by_input
 
 KEPT = "kept.json"  # beside the weights: a config cannot give each layer a width of its own
 
@@ -107,7 +107,7 @@ def groups(named: Mapping[str, Weight], shapes: Shapes, config: Mapping[str, Any
             blocks[naming.block_of(what.name) or ""][what.kind].append(name)
     found: list[Group] = []
     stacks: dict[str, list[Group | None]] = defaultdict(list)
-    tensors = _Tensors(shapes, stored_by_input(shapes), config)
+    tensors = _Tensors(shapes, stored_by_input(shapes, config), config)
     for kinds in blocks.values():
         what = named[next(iter(kinds.values()))[0]]
         one = {kind: names[0] for kind, names in kinds.items() if len(names) == 1}

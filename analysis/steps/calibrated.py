@@ -10,16 +10,14 @@ from analysis import pruning, tasks
 from analysis.calibration.batches import calibration_batches, facts
 from analysis.calibration.texts import Texts
 from analysis.machine import peak_here
-from analysis.models import naming
 from analysis.models.loading import load_model
 from analysis.models.tokenizing import open_tokenizer
-from analysis.models.weights import read_weights, require_finite
 from analysis.objects import Objects
 from analysis.pruning.calibrated import Calibration, select
-from analysis.pruning.choice import in_scope
 from analysis.pruning.masks import write_pruned
 from analysis.pruning.outcome import outcome
 from analysis.pruning.patterns import parse
+from analysis.pruning.prunable import Prunable, scope_of
 from analysis.steps.training_examples import training_examples
 from analysis.tasks import Example
 
@@ -47,32 +45,27 @@ def prune_calibrated(
     torch.set_num_threads(threads)
     module = pruning.method(method)
     folder = objects.open(checkpoint)
-    tensors = read_weights(folder)
-    named = naming.weights(tensors)
-    weights = {name: tensors[name] for name in named}
-    chosen = in_scope(named, module.in_scope, include, exclude)
-    require_finite(weights, chosen)
     asked = [parse(level) if isinstance(level, str) else level for level in levels]
 
-    def prune() -> list[dict[str, Any]]:
+    def prune(model: Prunable) -> list[dict[str, Any]]:
         found = []
         start = time.perf_counter()
         selections = select(
             module,
-            chosen,
+            model.names,
             asked,
             calibration(folder, texts_of(objects, task, training, examples, tokens, seed), device),
         )
         for i, selection in enumerate(selections):
             seconds = time.perf_counter() - start
-            pruned, reached = outcome(weights, chosen, selection)
-            write_pruned(scratch / str(i), pruned, weights_sha256)
+            pruned, reached = outcome(model, selection)
+            write_pruned(scratch / str(i), pruned, weights_sha256, model.opened.dtypes)
             found.append(reached | {"level": levels[i], "prune_seconds": round(seconds, 4)})
             start = time.perf_counter()
         return found
 
-    with objects.scratch() as scratch:
-        found, peak = peak_here(prune)
+    with scope_of(folder, module.in_scope, include, exclude) as model, objects.scratch() as scratch:
+        found, peak = peak_here(lambda: prune(model))
         for i, level in enumerate(found):
             level["masks"] = {"object": objects.adopt(scratch / str(i))}
     return {"levels": found, "peak_bytes": peak}

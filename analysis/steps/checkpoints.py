@@ -6,9 +6,7 @@ from typing import Any
 
 from analysis.models import digests
 from analysis.models.builtin import fine_tune_builtin, pretrain
-from analysis.models.checkpoint import open_checkpoint
-from analysis.models.parameters import parameters
-from analysis.models.tensors import Reader
+from analysis.models.opened import opened
 from analysis.objects import Objects
 
 
@@ -44,10 +42,8 @@ def checkpoint_record(
     Weights are read in blocks, so they need not fit into memory. Raises RequestError if the folder
     holds no readable checkpoint.
     """
-    checkpoint = open_checkpoint(folder)
-    with Reader(checkpoint) as reader:
-        counted = parameters(checkpoint, reader).counted
-    sizes = {name: checkpoint.tensors[name].size for name in counted}
+    with opened(folder) as model:
+        checkpoint, counted, sizes = model.checkpoint, model.named, model.sizes
     return {
         "weights_sha256": digests.content_sha256(checkpoint),
         "parameters": sum(sizes.values()),

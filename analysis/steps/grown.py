@@ -5,13 +5,12 @@ from typing import Any
 
 import torch
 
-from analysis.models import naming
 from analysis.models.growing import grow_sparse as grow
 from analysis.models.loading import load_model
 from analysis.models.recovery import flushing_denormals
-from analysis.models.weights import read_weights, require_finite
 from analysis.objects import Objects
 from analysis.pruning.methods.gradual import in_scope
+from analysis.pruning.prunable import scope_of
 from analysis.steps.trained import course_on, write_trained
 
 
@@ -52,18 +51,19 @@ def grow_sparse(
         max_tokens=max_tokens,
     )
     folder = objects.open(checkpoint)
-    dense = read_weights(folder)
-    names = [name for name, what in naming.weights(dense).items() if in_scope(what)]
-    require_finite(dense, names)
     model, tokenizer = load_model(folder, course.form, device)
     levels: dict[float, dict[str, Any]] = {}
     seconds = 0.0
-    with objects.scratch() as scratch, flushing_denormals() as flushed:
+    with (
+        scope_of(folder, in_scope) as dense,
+        objects.scratch() as scratch,
+        flushing_denormals() as flushed,
+    ):
         start = time.perf_counter()
-        for level in grow(model, tokenizer, names, sparsities, course):
+        for level in grow(model, tokenizer, dense.names, sparsities, course):
             seconds += time.perf_counter() - start
             path = scratch / "masks"
-            achieved = write_trained(path, model, dense, level.masks, weights_sha256)
+            achieved = write_trained(path, model, dense.opened, level.masks, weights_sha256)
             levels[level.sparsity] = achieved | {
                 "level": level.sparsity,
                 "sparsity": level.sparsity,

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from analysis import threads
-from analysis.models import naming
-from analysis.models.weights import weights_in
+from analysis.models.opened import opened
 from analysis.objects import Objects
 from analysis.profile.bits import Counts
 from analysis.profile.grids import histograms
@@ -23,18 +22,17 @@ def histograms_of_masked(
     tensors are in memory at a time.
     """
     levels = [Pruned({}) if mask is None else read_pruned(objects.open(mask)) for mask in masks]
-    with weights_in(objects.open(checkpoint)) as weights:
-        named = naming.weights(weights)
+    with opened(objects.open(checkpoint)) as model:
         for pruned in levels:
-            require_known(named, pruned)
+            require_known(model.named, pruned)
 
         def of_tensor(name: str) -> list[tuple[Counts, int]]:
-            array = weights[name]
+            array = model.weights[name]
             return [_counts(left(name, array, pruned)) for pruned in levels]
 
         counts: list[Counts | int] = [0] * len(levels)
         zeros = [0] * len(levels)
-        for found in threads.each(of_tensor, named):
+        for found in threads.each(of_tensor, model.named):
             for i, (of_level, zero) in enumerate(found):
                 counts[i] = counts[i] + of_level
                 zeros[i] += zero

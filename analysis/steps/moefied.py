@@ -1,6 +1,5 @@
 """Models whose feed-forward layers are experts, of which each token runs some."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,11 @@ from analysis.alternatives.moe import KIND, LEARNED, ROUTERS, router_tensors
 from analysis.arrays import Array
 from analysis.errors import RequestError
 from analysis.machine import peak_here
-from analysis.models import naming
-from analysis.models import weights as stored
-from analysis.models.weights import read_weights, require_finite, write_in_place_of
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.digests import content_sha256
+from analysis.models.weights import write_in_place_of
 from analysis.objects import Objects
+from analysis.pruning.prunable import prunable, scope_of
 from analysis.pruning.units import KEPT
 from analysis.steps.calibrated import calibration, texts_of
 
@@ -57,10 +57,9 @@ def moefy_checkpoint(
     folder = objects.open(checkpoint)
     if odd := next((name for name in (ALTERNATIVE, KEPT) if (folder / name).exists()), None):
         raise RequestError(f"the checkpoint has a {odd}: only whole, dense models get experts")
-    weights = read_weights(folder)
-    require_finite(weights, [n for n, what in naming.weights(weights).items() if what.prunable])
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    layers = feed_forwards({name: array.shape for name, array in weights.items()}, config)
+    with scope_of(folder, prunable) as dense:
+        weights, parameters = dict(dense.opened.tensors), sum(dense.opened.sizes.values())
+        layers = feed_forwards(dense.opened.shapes, dense.opened.config)
     require_divisor(experts, layers)
     if not run:
         raise RequestError(f"no number of experts to run: give some, of 1 to {experts}")
@@ -76,7 +75,8 @@ def moefy_checkpoint(
             "calibrated_on": made.calibrated_on,
         }
         return [
-            _level(weights, layers, made, folder, scratch / f"{k}-{router}", k, router) | spent
+            _level(weights, parameters, layers, made, folder, scratch / f"{k}-{router}", k, router)
+            | spent
             for k in run
             for router in ROUTERS
         ]
@@ -91,6 +91,7 @@ def moefy_checkpoint(
 
 def _level(
     weights: dict[str, Array],
+    parameters: int,
     layers: Layers,
     made: Experts,
     folder: Path,
@@ -111,8 +112,8 @@ def _level(
         "run": run,
         "experts": made.count,
         "router": router,
-        "weights_sha256": stored.weights_sha256(tensors),
-        "parameters": sum(tensors[name].size for name in naming.weights(tensors)),
+        "weights_sha256": content_sha256(open_checkpoint(out)),
+        "parameters": parameters + sum(array.size for array in routers.values()),
         "run_share": run / made.count,
         "router_share": sum(array.size for array in routers.values()) / whole,
         "hit": made.hit(run) if router == LEARNED else 1.0,

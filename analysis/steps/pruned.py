@@ -7,14 +7,11 @@ from typing import Any
 
 from analysis import pruning
 from analysis.machine import peak_of
-from analysis.models import naming
-from analysis.models.weights import read_weights, require_finite
 from analysis.objects import Objects
-from analysis.pruning.choice import in_scope
 from analysis.pruning.masks import write_pruned
 from analysis.pruning.outcome import outcome
 from analysis.pruning.patterns import parse
-from analysis.pruning.scope import Scope, stored_by_input
+from analysis.pruning.prunable import scope_of
 
 
 def prune_checkpoint(
@@ -54,20 +51,15 @@ def _prune(
 ) -> list[dict[str, Any]]:
     """Write the masks of level i to scratch/i; returns the levels' facts."""
     module = pruning.method(method)
-    tensors = read_weights(folder)
-    named = naming.weights(tensors)
-    weights = {name: tensors[name] for name in named}
-    chosen = in_scope(named, module.in_scope, include, exclude)
-    require_finite(weights, chosen)
-    by_input = stored_by_input({name: array.shape for name, array in weights.items()})
-    scope = Scope({name: weights[name] for name in chosen}, by_input=by_input, seed=seed)
     asked = [parse(level) if isinstance(level, str) else level for level in levels]
     found = []
-    start = time.perf_counter()
-    for i, selection in enumerate(module.select(scope, asked)):
-        seconds = time.perf_counter() - start
-        pruned, facts = outcome(weights, chosen, selection)
-        write_pruned(scratch / str(i), pruned, weights_sha256)
-        found.append(facts | {"level": levels[i], "prune_seconds": round(seconds, 4)})
+    with scope_of(folder, module.in_scope, include, exclude) as model:
+        scope = model.read(seed)
         start = time.perf_counter()
+        for i, selection in enumerate(module.select(scope, asked)):
+            seconds = time.perf_counter() - start
+            pruned, facts = outcome(model, selection)
+            write_pruned(scratch / str(i), pruned, weights_sha256, model.opened.dtypes)
+            found.append(facts | {"level": levels[i], "prune_seconds": round(seconds, 4)})
+            start = time.perf_counter()
     return found

@@ -6,9 +6,10 @@ from typing import Any
 
 from analysis.alternatives import ALTERNATIVE, int8, write_alternative
 from analysis.errors import RequestError
-from analysis.models import naming
-from analysis.models import weights as stored
-from analysis.models.weights import FILE, read_weights, write_in_place_of
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.digests import content_sha256
+from analysis.models.opened import opened
+from analysis.models.weights import FILE, write_in_place_of
 from analysis.objects import Objects
 
 KIND = "int8"
@@ -34,16 +35,17 @@ def _quantise(folder: Path, out: Path) -> dict[str, Any]:
     if (folder / ALTERNATIVE).exists():
         raise RequestError(f"{folder} holds an alternative already; quantise the model it is of")
     start = time.perf_counter()
-    weights = read_weights(folder)
-    names = int8.quantisable(weights)
-    tensors, facts = int8.quantise(weights, names)
+    with opened(folder) as model:
+        names = int8.quantisable(model.named, model.shapes)
+        tensors, facts = int8.quantise(model.tensors, names, model.by_input)
+        sizes = model.sizes
     seconds = time.perf_counter() - start
     write_in_place_of(folder, out, tensors)
     write_alternative(out, KIND, facts)
     return {
-        "weights_sha256": stored.weights_sha256(tensors),
-        "parameters": sum(weights[name].size for name in naming.weights(weights)),
-        "quantised_weights": sum(weights[name].size for name in names),
+        "weights_sha256": content_sha256(open_checkpoint(out)),
+        "parameters": sum(sizes.values()),
+        "quantised_weights": sum(sizes[name] for name in names),
         "bytes": (out / FILE).stat().st_size,
         "seconds": round(seconds, 4),
     }

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from analysis.arrays import Mask
 from analysis.errors import RequestError, unknown
-from analysis.models.filling import name_in
 from analysis.models.loading import load_model, put
+from analysis.models.opened import opened
 from analysis.models.recovery import (
     Course,
     Trained,
@@ -19,10 +20,9 @@ from analysis.models.recovery import (
     fine_tune_unmasked,
     flushing_denormals,
 )
-from analysis.models.weights import read_weights
 from analysis.objects import Objects
 from analysis.pruning.masks import Pruned, read_pruned
-from analysis.steps.trained import course_on, held_by, write_trained
+from analysis.steps.trained import course_on, held_by, stored_weights, write_trained
 
 
 def recover(
@@ -70,8 +70,7 @@ def recover(
     with flushing_denormals() as flushed:
         trained = train(model, tokenizer, load, held, course)
     seconds = time.perf_counter() - start
-    dense = read_weights(objects.open(checkpoint))
-    with objects.scratch() as scratch:
+    with opened(objects.open(checkpoint)) as dense, objects.scratch() as scratch:
         path = scratch / "masks"
         achieved = write_trained(path, model, dense, pruned.masks, weights_sha256)
         new = objects.adopt(path)
@@ -172,7 +171,6 @@ def _removed(masks: Mapping[str, Mask]) -> int:
 
 
 def _sparsity(model: torch.nn.Module, masks: Mapping[str, Mask]) -> float:
-    state = model.state_dict()
-    owns = [name_in(model, state, name) or name for name in masks]
-    zeros = sum(int((state[own] == 0).sum()) for own in owns)
+    weights = stored_weights(model, masks)
+    zeros = sum(array.size - int(np.count_nonzero(array)) for array in weights.values())
     return zeros / sum(mask.size for mask in masks.values())

@@ -7,12 +7,11 @@ from typing import Any, Literal
 import torch
 
 from analysis.arrays import Mask
-from analysis.models import naming
 from analysis.models.loading import load_model, put
 from analysis.models.naming import Weight
-from analysis.models.weights import read_weights, require_finite
 from analysis.objects import Objects
 from analysis.progress import track
+from analysis.pruning.prunable import prunable, scope_of
 from analysis.pruning.rows import keep_largest_by_layer
 from analysis.pruning.scope import Scope
 from analysis.scoring.metrics import score
@@ -44,10 +43,9 @@ def measure_sensitivity(
     described = task(task_name)
     examples = read_examples(objects, data)
     folder = objects.open(checkpoint)
-    weights = read_weights(folder)
-    named = naming.weights(weights)
+    with scope_of(folder, prunable) as opened:
+        named, weights = opened.named, opened.read(seed=0).weights
     groups = grouped(named, by)
-    require_finite(weights, [name for group in groups.values() for name in group])
     model, tokenizer = load_model(folder, described.form, device)
     inputs = prepare(model, tokenizer, described, examples, batch_size, memory_bytes)
 

@@ -19,7 +19,7 @@ from analysis.execution.convert import LEAST_SPARSITY, extra_bytes, replaceable,
 from analysis.execution.csr import Csr
 from analysis.execution.names import AUTO, DENSE, INT8, TILED_CSR, TORCH_CSR
 from analysis.models.checkpoint import open_checkpoint
-from analysis.models.filling import is_of_another_form, name_in
+from analysis.models.filling import partner_in
 from analysis.models.loading import load_model
 from analysis.models.tensors import Checkpoint
 from analysis.models.tokenizing import open_tokenizer
@@ -75,11 +75,9 @@ class Loader:
         chosen = choose if kernel == AUTO else always(kernel)
         able, converted = set(replaceable(model)), []
         for name in sorted({*pruned.masks, *pruned.values}):
-            own = name_in(model, state, name)
-            if own is None and is_of_another_form(name):
-                continue
+            own = partner_in(model, state, name)
             if own is None:
-                raise ValueError(f"{name}: pruned, but not in the model")
+                continue
             key, there = (entry.masks, name), places[id(state[own])]
             tensor = self._tensor(key, state[own], pruned)
             for path, attribute in there:

@@ -1,6 +1,5 @@
 """Smaller models: whole neurons and heads removed, a checkpoint of its own for each level."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,13 @@ import torch
 
 from analysis.calibration.moments import moments_of
 from analysis.machine import peak_here
-from analysis.models import naming
-from analysis.models import weights as stored
-from analysis.models.weights import read_weights, require_finite, write_in_place_of
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.digests import content_sha256
+from analysis.models.weights import write_in_place_of
 from analysis.objects import Objects
 from analysis.pruning.calibrated import Calibration
+from analysis.pruning.methods.structured import in_scope
+from analysis.pruning.prunable import scope_of
 from analysis.pruning.structured import Unreachable, projections, remove_units, write_kept
 from analysis.steps.calibrated import calibration, texts_of
 
@@ -49,10 +50,9 @@ def _shrink(
     folder: Path, levels: list[float], loaded: Calibration, scratch: Path
 ) -> list[dict[str, Any]]:
     """Write the checkpoint of level i to scratch/i; returns the levels' facts."""
-    weights = read_weights(folder)
-    named = naming.weights(weights)
-    require_finite(weights, [name for name, what in named.items() if what.prunable])
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    with scope_of(folder, in_scope) as model:
+        named, config = model.named, model.opened.config
+        weights = dict(model.opened.tensors)
     start = time.perf_counter()
     moments, calibrated_on = moments_of(loaded, projections(named))
     whole = sum(weights[name].size for name in named)
@@ -75,7 +75,7 @@ def _shrink(
             "scope_weights": smaller.scope_weights,
             "whole_model": 1 - parameters / whole,
             "parameters": parameters,
-            "weights_sha256": stored.weights_sha256(smaller.weights),
+            "weights_sha256": content_sha256(open_checkpoint(out)),
             "kept": smaller.kept,
             "calibrated_on": calibrated_on,
             "prune_seconds": round(seconds, 4),

@@ -1,30 +1,15 @@
 """The bytes of a variant in each format."""
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
-from analysis.arrays import Array
-from analysis.models.weights import weights_in
+import numpy as np
+
+from analysis.models.opened import opened
+from analysis.models.tensors import Bytes
 from analysis.objects import Objects
-from analysis.pruning.masks import Pruned, left, read_pruned, require_known
+from analysis.pruning.masks import Pruned, left_as_stored, read_pruned, require_known
 from analysis.storage.counting import counted
-
-
-class _Left(Mapping[str, Array]):
-    """Weights as pruning left them, each made when it is asked for."""
-
-    def __init__(self, weights: Mapping[str, Array], pruned: Pruned):
-        require_known(weights, pruned)
-        self._weights, self._pruned = weights, pruned
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._weights)
-
-    def __len__(self) -> int:
-        return len(self._weights)
-
-    def __getitem__(self, name: str) -> Array:
-        return left(name, self._weights[name], self._pruned)
+from analysis.storage.dtypes import Spec, spec_of
 
 
 def measure_sizes(
@@ -37,10 +22,20 @@ def measure_sizes(
 ) -> dict[str, Any]:
     """Record: the bytes of the files that `storage` makes in each format, and the entropy bound.
 
+    Tensors have the types that the checkpoint has them in, and each tied one is there once.
     `weights_sha256` is the key's; `checkpoint` is the object in which the weights lie. A few
     tensors are in memory at a time.
     """
     pruned = Pruned({}) if masks is None else read_pruned(objects.open(masks))
-    with weights_in(objects.open(checkpoint)) as weights:
-        found = counted(_Left(weights, pruned), formats)
+    with opened(objects.open(checkpoint)) as model:
+        require_known(model.named, pruned)
+        tensors, tied = model.checkpoint.tensors, model.parameters.weights.keys() - model.named
+
+        def tensor(name: str) -> tuple[Spec, Bytes]:
+            own = tensors[name]
+            raw = np.empty(own.bytes, np.uint8)
+            model.reader.read(own, 0, raw)
+            return spec_of(own.dtype, own.shape), left_as_stored(own, raw, name, pruned)
+
+        found = counted(tensors.keys() - tied, tensor, formats)
     return {"bytes": found.bytes, "bound_bytes": found.bound_bytes}

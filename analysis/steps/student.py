@@ -1,16 +1,19 @@
 """A student of half its teacher's depth, distilled on the task: a checkpoint of its own."""
 
 import time
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from analysis.alternatives.student import depths, distil, halved
-from analysis.models import naming
-from analysis.models import weights as stored
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.digests import content_sha256
 from analysis.models.loading import load_model
+from analysis.models.opened import opened
 from analysis.models.recovery import flushing_denormals
-from analysis.models.weights import FILE, read_weights, require_finite
+from analysis.models.weights import FILE, require_finite
 from analysis.objects import Objects
 from analysis.steps.trained import course_on
 
@@ -56,18 +59,20 @@ def distil_student(
     seconds = time.perf_counter() - start
     with objects.scratch() as scratch:
         folder = scratch / "checkpoint"
-        student.save_pretrained(folder)
+        narrowed: Any = student  # what a wrapper of transformers makes of `to` has no types
+        narrowed.to(_stored_as(objects.open(checkpoint))).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        weights = read_weights(folder)
-        require_finite(weights, weights)
+        with opened(folder) as model:
+            require_finite(model.weights, model.named)
+            named, sizes = model.named, model.sizes
+        digest = content_sha256(open_checkpoint(folder))
         size = (folder / FILE).stat().st_size
         new = objects.adopt(folder)
-    named = naming.weights(weights)
     return {
         "checkpoint": {"object": new},
-        "weights_sha256": stored.weights_sha256(weights),
-        "parameters": sum(weights[name].size for name in named),
-        "prunable_parameters": sum(weights[n].size for n, what in named.items() if what.prunable),
+        "weights_sha256": digest,
+        "parameters": sum(sizes.values()),
+        "prunable_parameters": sum(sizes[n] for n, what in named.items() if what.prunable),
         "bytes": size,
         "layers": {
             "kept": sum(depths(student.config).values()),
@@ -77,3 +82,13 @@ def distil_student(
         "final_loss": losses[-1],
         "flush_denormal": flushed,
     }
+
+
+def _stored_as(folder: Path) -> torch.dtype:
+    """The type that most of a checkpoint's weights are stored in."""
+    with opened(folder) as model:
+        counts: Counter[str] = Counter()
+        for name, size in model.sizes.items():
+            counts[model.dtypes[name].name] += size
+    found: torch.dtype = getattr(torch, counts.most_common(1)[0][0])
+    return found

@@ -1,6 +1,6 @@
 """What the steps that train a pruned model share: the course they take, and what they remember."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,11 @@ import numpy as np
 import torch
 
 from analysis.arrays import Array, Mask
-from analysis.errors import RunError
-from analysis.models import naming
-from analysis.models.filling import is_of_another_form, name_in
+from analysis.models.filling import is_of_another_form, name_in, partner_in
+from analysis.models.opened import Opened
 from analysis.models.recovery import Course
-from analysis.models.weights import require_finite
 from analysis.objects import Objects
-from analysis.pruning.masks import Pruned, applied, write_pruned
+from analysis.pruning.masks import Pruned, left, write_pruned
 from analysis.steps.training_examples import training_examples
 from analysis.tasks import task as described
 
@@ -42,20 +40,15 @@ def course_on(
     return Course(form, chosen, batch_size, learning_rate, epochs, seed, limit)
 
 
-def stored_weights(model: torch.nn.Module, dense: Mapping[str, Array]) -> dict[str, Array]:
-    """The model's weights under the names of its checkpoint `dense`, without heads, poolers and
-    buffers that it lacks.
+def stored_weights(model: torch.nn.Module, names: Iterable[str]) -> dict[str, Array]:
+    """The model's weights under these names of its checkpoint, without heads, poolers and buffers
+    that it lacks.
 
-    Raises RunError if it lacks a matrix of a block: what training did would be lost.
+    Raises RunError if it lacks another of them: what training did would be lost.
     """
-    state, found = model.state_dict(), {}
-    for name in dense:
-        own = name_in(model, state, name)
-        if own is not None:
-            found[name] = state[own].cpu().numpy()
-        elif naming.weight(name).prunable:
-            raise RunError(f"{name}: stored, but the model that was trained has no such weight")
-    return found
+    state = model.state_dict()
+    own = {name: partner_in(model, state, name) for name in names}
+    return {name: state[there].cpu().numpy() for name, there in own.items() if there is not None}
 
 
 def held_by(model: torch.nn.Module, masks: Mapping[str, Mask]) -> Mapping[str, Mask]:
@@ -68,27 +61,33 @@ def held_by(model: torch.nn.Module, masks: Mapping[str, Mask]) -> Mapping[str, M
 def write_trained(
     path: Path,
     model: torch.nn.Module,
-    dense: Mapping[str, Array],
+    dense: Opened,
     masks: Mapping[str, Mask],
     weights_sha256: str,
 ) -> dict[str, Any]:
     """Write masks and the values of every tensor that training changed; returns what was achieved.
 
     That is the share of zeros in the masks' tensors and in the whole model, as counted in what is
-    written. Raises RunError if a weight is NaN or infinite.
+    written, which has the checkpoint's types. Raises RunError if a weight is NaN or infinite, or
+    the model lacks one.
     """
-    trained = stored_weights(model, dense)
-    require_finite(trained, trained)
-    pruned = applied(dense, Pruned(masks))
-    values = {n: array for n, array in trained.items() if not np.array_equal(array, pruned[n])}
-    write_pruned(path, Pruned(masks, values), weights_sha256)
-    left = applied(dense, Pruned(masks, values))
-    names = naming.weights(dense)
+    known = [name for name, what in dense.named.items() if what.understood]
+    trained = stored_weights(model, known)
+    changed = {  # as compared in the type in which it was trained
+        name: array
+        for name, array in trained.items()
+        if not np.array_equal(
+            array, left(name, dense.weights[name], Pruned(masks)).astype(array.dtype)
+        )
+    }
+    pruned = Pruned(masks, dense.as_stored(changed))
+    write_pruned(path, pruned, weights_sha256, dense.dtypes)
+    zeros = {name: _zeros(left(name, dense.weights[name], pruned)) for name in dense.named}
     size = sum(mask.size for mask in masks.values())
     return {
-        "achieved": sum(_zeros(left[name]) for name in masks) / size,
+        "achieved": sum(zeros[name] for name in masks) / size,
         "scope_weights": size,
-        "whole_model": sum(_zeros(left[n]) for n in names) / sum(left[n].size for n in names),
+        "whole_model": sum(zeros.values()) / sum(dense.sizes.values()),
     }
 
 

@@ -2,16 +2,14 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from numpy.typing import NDArray
 
 from analysis import threads
 from analysis.models.tensors import Bytes
 from analysis.storage.bound import tensor_bytes
-from analysis.storage.dtypes import Spec, from_array
+from analysis.storage.dtypes import Spec
 from analysis.storage.layouts import require_format
 from analysis.storage.writing import described, header
 
@@ -41,22 +39,24 @@ class _Tensor:
     formats: Mapping[str, tuple[Mapping[str, Spec], Mapping[str, Any]]]
 
 
-def counted(weights: Mapping[str, NDArray[Any]], formats: Sequence[str]) -> Counted:
-    """The sizes of the files that `write` makes of these weights; for "dense" of the plain
+def counted(
+    names: Iterable[str], stored: Callable[[str], tuple[Spec, Bytes]], formats: Sequence[str]
+) -> Counted:
+    """The sizes of the files that `write` makes of these tensors; for "dense" of the plain
     safetensors file, `write_plain`.
 
-    Each tensor is asked for once, on some thread, and not kept. Raises RequestError if there is no
-    such format or safetensors lacks a type.
+    `stored` gives a tensor as a file has it: it is asked once, on some thread, and what it gives is
+    not kept. Raises RequestError if there is no such format.
     """
     for name in formats:
         require_format(name)
     own = [name for name in formats if name != PLAIN]
 
     def tensor(name: str) -> _Tensor:
-        spec, raw = from_array(name, weights[name])
+        spec, raw = stored(name)
         return _counted(name, spec, raw, own)
 
-    names = sorted(weights)
+    names = sorted(names)
     found = dict(zip(names, threads.each(tensor, names), strict=True))
     sizes = {
         name: _plain_bytes({n: t.spec for n, t in found.items()})

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import RequestError, RunError
-from analysis.models.tensors import DTYPES, Bytes
+from analysis.models.tensors import DTYPES, Bytes, Dtype
 from analysis.storage.kernels import Numbers
 
 BITS = {name: 8 * dtype.bytes for name, dtype in DTYPES.items()} | {
@@ -66,6 +66,11 @@ def bytes_of(dtype: str, shape: tuple[int, ...]) -> int | None:
 def numbers_of(spec: Spec, raw: Bytes) -> Numbers:
     """The elements (n,) as unsigned integers, of bytes that lie in memory in a row."""
     return raw.view(f"u{spec.item_bytes}")
+
+
+def spec_of(dtype: Dtype, shape: tuple[int, ...]) -> Spec:
+    """What a tensor of that type and shape is."""
+    return Spec(_CODES[dtype.name], shape, math.prod(shape) * dtype.bytes)
 
 
 def from_array(name: str, array: NDArray[Any]) -> tuple[Spec, Bytes]:

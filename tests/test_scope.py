@@ -1,0 +1,304 @@
+"""From a folder to its prunable weights: the same whatever type and file they are stored in."""
+
+import functools
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.utils.prune
+import transformers
+from random_models import KINDS, dense, made, random_model, stored
+from safetensors.torch import save_file
+from transformers.pytorch_utils import Conv1D
+
+from analysis import pruning
+from analysis.errors import RequestError
+from analysis.models.axes import CONV1D, stored_by_input
+from analysis.models.checkpoint import PICKLE, SAFETENSORS, open_checkpoint
+from analysis.models.digests import content_sha256
+from analysis.models.opened import opened
+from analysis.models.tensors import BY_NAME, DTYPES
+from analysis.pruning.masks import read_pruned
+from analysis.pruning.prunable import prunable, scope_of
+from analysis.pruning.selection import smallest_magnitudes
+from analysis.steps.allocated import prune_allocated
+from analysis.steps.calibrated import prune_calibrated
+from analysis.steps.evaluation import evaluate_variant
+from analysis.steps.examples import make_examples
+from analysis.steps.grown import grow_sparse
+from analysis.steps.histograms import histograms_of_masked
+from analysis.steps.moefied import moefy_checkpoint
+from analysis.steps.pruned import prune_checkpoint
+from analysis.steps.quantised import quantise_checkpoint
+from analysis.steps.recovered import recover, recover_without_masks
+from analysis.steps.sensitivity import measure_sensitivity
+from analysis.steps.shrunk import shrink_checkpoint
+from analysis.steps.sizes import measure_sizes
+from analysis.steps.student import distil_student
+from analysis.storage import reading as storage
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+KINDS_TRIED = ("bert", "gpt2", "bart", "t5")
+METHODS = [name for name in pruning.names() if pruning.kind(name) == "weights"]
+TYPES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+HEADERS = 10_000  # at most so many bytes of a file
+HOW = ("once", "twice", "shared in a pickle", "twice in a pickle", "without the prefix")
+
+
+def rounded(kind):
+    """The model of that kind with weights that all types hold exactly."""
+    model = made(kind)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            least = torch.where(parameter < 0, -(2.0**-7), 2.0**-7)
+            parameter.copy_(torch.where(parameter.abs() < 2.0**-7, least, parameter.bfloat16()))
+    return model
+
+
+def restored(kind, dtype, how):
+    """Changes a folder to hold that model so."""
+
+    def change(folder):
+        model = rounded(kind).to(getattr(torch, dtype))
+        model.save_pretrained(folder)
+        held, prefix = model.state_dict(), f"{model.base_model_prefix}."
+        if how.startswith("twice"):
+            held = {name: tensor.clone() for name, tensor in held.items()}
+        if how == "without the prefix":
+            tensors = open_checkpoint(folder).tensors
+            held = {name.removeprefix(prefix): held[name].contiguous() for name in tensors}
+        if how.endswith("pickle"):
+            (folder / SAFETENSORS).unlink()
+            torch.save(held, folder / PICKLE)
+        elif how != "once":
+            save_file(held, folder / SAFETENSORS, {"format": "pt"})
+
+    return change
+
+
+@functools.cache
+def pruned(objects, kind, dtype="float32", how="once"):
+    """By method the facts, and the masks by the names without a prefix; the sizes of files."""
+    given, found = stored(objects, kind, restored(kind, dtype, how)), {}
+    for method in METHODS:
+        levels = ["2:4"] if pruning.takes_patterns(method) else [0.3, 0.9]
+        options = {"method": method, "levels": levels, "include": [], "exclude": [], "seed": 0}
+        found[method] = []
+        for level in prune_checkpoint(objects, **given, **options)["levels"]:
+            masks = read_pruned(objects.open(masks_object := level["masks"]["object"])).masks
+            timed = ("masks", "prune_seconds")
+            facts = {key: value for key, value in level.items() if key not in timed}
+            found[method].append((facts, dict(masks), masks_object))
+    last = found["magnitude"][-1][2]
+    sizes = measure_sizes(objects, **given, masks=last, formats=["dense"])
+    drawn = histograms_of_masked(objects, **given, masks=[None, last])
+    return given, found, sizes, drawn
+
+
+@pytest.mark.parametrize("kind", KINDS_TRIED)
+def test_scope_masks_and_histograms_are_those_of_float32_with_ties_stored_once(objects, kind):
+    prefix = f"{made(kind).base_model_prefix}."
+    _, expected, whole, drawn = pruned(objects, kind)
+    cases = [(dtype, "once") for dtype in TYPES] + [("float32", how) for how in HOW]
+    for dtype, how in [*cases, ("bfloat16", "twice"), ("float16", "shared in a pickle")]:
+        if how == "without the prefix" and kind not in ("gpt2", "bart"):
+            continue  # a head has none either, and they are not told apart
+        _, found, sizes, histograms = pruned(objects, kind, dtype, how)
+        assert histograms == drawn, (dtype, how)
+        for method, levels in found.items():
+            if method == "random" and how == "without the prefix":
+                continue  # draws by the names
+            for (facts, masks, _), (told, keeps, _) in zip(levels, expected[method], strict=True):
+                assert facts == told, (dtype, how, method)
+                kept = {name.removeprefix(prefix): mask for name, mask in keeps.items()}
+                assert [name.removeprefix(prefix) for name in masks] == list(kept)
+                for name, mask in masks.items():
+                    np.testing.assert_array_equal(mask, kept[name.removeprefix(prefix)])
+        bytes_of = whole["bytes"]["dense"] * TYPES[dtype] / 4
+        assert abs(sizes["bytes"]["dense"] - bytes_of) < HEADERS, (dtype, how)
+
+
+TEXTS = {"training": None, "threads": 1, "device": "cpu", "seed": 0}
+LOOK = TEXTS | {"examples": 8, "tokens": 16}
+TRAIN = TEXTS | {"examples": 8, "epochs": 1.0, "learning_rate": 1e-3, "batch_size": 4}
+
+
+@pytest.mark.parametrize(("kind", "dtype", "how"), [
+    ("bert", "float16", "once"), ("bert", "float64", "once"), ("bert", "bfloat16", "twice"),
+    ("gpt2", "bfloat16", "without the prefix"),
+])  # fmt: skip
+def test_every_step_takes_every_type_and_keeps_it(objects, kind, dtype, how):
+    """New values are of that type in masks' files, in smaller models, in students and experts."""
+    given = stored(objects, kind, restored(kind, dtype, how))
+    task, name = KINDS[kind][4], BY_NAME[dtype].name
+    dense_size = open_checkpoint(objects.open(given["checkpoint"])).bytes
+
+    def types(level):
+        with storage.opened(objects.open(level["masks"]["object"])) as held:
+            values = [held.spec(n).dtype for n in held.names if n.endswith(":values")]
+        return {DTYPES[code].name for code in values}
+
+    plain = {"include": [], "exclude": [], "levels": [0.5]}
+    for method, changed in (("wanda", set()), ("sparsegpt", {name})):
+        record = prune_calibrated(objects, **given, **LOOK, **plain, method=method, task=task)
+        assert types(record["levels"][0]) == changed
+        assert record["levels"][0]["achieved"] == pytest.approx(0.5, abs=1e-3)
+    masks = record["levels"][0]["masks"]["object"]
+    trained = {"masks": masks, "task": task}
+    recovered = recover(objects, **given, **TRAIN, **trained, protocol="fine-tuned")
+    unmasked = recover_without_masks(objects, **given, **TRAIN, **trained)
+    (grown,) = grow_sparse(objects, **given, **TRAIN, task=task, sparsities=[0.5])["levels"]
+    assert types(recovered) == types(grown) == {name}
+    size = recovered["scope_weights"]
+    assert recovered["removed"] == unmasked["removed"] == round(0.5 * size)
+    assert unmasked["sparsity_before"] >= 0.5 > unmasked["sparsity_after"]
+    sizes = measure_sizes(objects, **given, masks=recovered["masks"]["object"], formats=["dense"])
+    assert abs(sizes["bytes"]["dense"] - dense_size) < HEADERS
+    made_of = [
+        shrink_checkpoint(objects, **given, **LOOK, levels=[0.4], task=task)["levels"][0],
+        distil_student(objects, **given, **TRAIN, task=task),
+        moefy_checkpoint(objects, **given, **LOOK, task=task, experts=4, run=[2])["levels"][0],
+        quantise_checkpoint(objects, **given),
+    ]
+    examples = make_examples(objects, task_name=task, count=4, seed=7)["data"]["object"]
+    asked = {"task_name": task, "data": examples, "batch_size": 4, "threads": 1, "device": "cpu"}
+    for record in made_of:
+        folder = objects.open(record["checkpoint"]["object"])
+        held = open_checkpoint(folder)
+        assert content_sha256(held) == record["weights_sha256"]
+        floats = [tensor for tensor in held.tensors.values() if tensor.dtype.floating]
+        own = [t for t in floats if "router" not in t.name and not t.name.endswith("_scale")]
+        assert {t.dtype.name for t in own} == {name}
+        evaluate_variant(objects, checkpoint=record["checkpoint"]["object"], masks=None, **asked)
+    answers = evaluate_variant(objects, checkpoint=given["checkpoint"], masks=masks, **asked)
+    assert answers["examples"] == 4
+    found = measure_sensitivity(
+        objects, **given, **asked, by="kind", sparsities=[0.5], memory_bytes=10**9
+    )
+    own = {n: 0.5 for cell in found["cells"] for n in cell["tensors"]}
+    given |= {"sparsity": 0.5, "sparsities": own}
+    assert prune_allocated(objects, **given)["achieved"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_float64_is_ranked_by_its_own_magnitudes():
+    weights = {n: np.random.default_rng(i).normal(size=(30, 20)) for i, n in enumerate("ab")}
+    weights["a"] = 1 + weights["a"] * 1e-12  # one float32
+    order = np.argsort(np.abs(np.concatenate([w.ravel() for w in weights.values()])), kind="stable")
+    for selection in smallest_magnitudes(weights, [0.1, 0.7]):
+        gone = np.concatenate([~selection.masks[name].ravel() for name in weights])
+        count = round(selection.sparsity * 1200)
+        assert set(np.flatnonzero(gone)) == set(order[:count])
+        flat = np.concatenate([w.ravel() for w in weights.values()])
+        assert selection.threshold == abs(flat[order[count - 1]])
+
+
+def text_models():
+    """Models with GPT-2's Conv1D, with linear layers of its names, and with both."""
+    small = {"n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 60}
+    bert = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    bert |= {"intermediate_size": 8, "vocab_size": 60}
+    cross = small | {"add_cross_attention": True, "is_decoder": True}
+    decoder, encoder = transformers.GPT2Config(**cross), transformers.BertConfig(**bert)
+    both = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
+    neo = transformers.GPTNeoConfig(
+        hidden_size=16, num_layers=1, num_heads=2, attention_types=[[["global"], 1]],
+        intermediate_size=8, vocab_size=60,
+    )  # fmt: skip
+    decision = {"hidden_size": 16, "n_layer": 1, "n_head": 2, "state_dim": 3, "act_dim": 2}
+    yield transformers.GPT2LMHeadModel(transformers.GPT2Config(**small, n_inner=8))
+    yield transformers.OpenAIGPTLMHeadModel(transformers.OpenAIGPTConfig(**small))
+    yield transformers.ImageGPTModel(transformers.ImageGPTConfig(**small))
+    yield transformers.DecisionTransformerModel(transformers.DecisionTransformerConfig(**decision))
+    yield transformers.EncoderDecoderModel(both)
+    yield transformers.GPTNeoForCausalLM(neo)
+    yield transformers.GPTBigCodeForCausalLM(transformers.GPTBigCodeConfig(**small))
+
+
+def test_the_architecture_says_which_matrices_are_stored_by_input():
+    for model in text_models():
+        shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+        modules = {f"{n}.weight" for n, m in model.named_modules() if isinstance(m, Conv1D)}
+        config = json.loads(model.config.to_json_string())
+        assert stored_by_input(shapes, config) == modules, type(model)
+    folder, with_it = Path(transformers.__file__).parent / "models", set()
+    for code in folder.glob("*/modeling_*.py"):
+        if " Conv1D(" in (text := code.read_text(encoding="utf-8")) and "pytorch_utils" in text:
+            with_it.add(code.parent.name)
+    named = {name.removesuffix("_decoder").replace("openai-gpt", "openai") for name in CONV1D}
+    assert named == with_it
+
+
+def test_patterns_rows_and_unheard_inputs_go_along_the_inputs_of_a_narrow_gpt2(objects):
+    def narrow(folder):
+        random_model("GPT2", n_inner=8, n_positions=32).save_pretrained(folder)
+
+    given = stored(objects, "gpt2", narrow)
+    for method, level in (("nm-magnitude", "2:4"), ("magnitude-row", 0.5), ("magnitude", 0.9)):
+        options = {"method": method, "levels": [level], "include": [], "exclude": [], "seed": 0}
+        (found,) = prune_checkpoint(objects, **given, **options)["levels"]
+        masks = read_pruned(objects.open(found["masks"]["object"])).masks
+        heard = [mask.any(axis=1).mean() for mask in masks.values()]  # of [in, out]
+        assert found["unheard_inputs"] == pytest.approx(1 - np.mean(heard))
+        for mask in masks.values():
+            if method == "nm-magnitude":
+                assert (mask.T.reshape(-1, 4).sum(axis=1) == 2).all()
+            if method == "magnitude-row":
+                assert set(mask.sum(axis=0)) == {mask.shape[0] // 2}
+
+
+def test_what_is_tied_is_found_however_it_is_spelled_and_accidents_are_not(tmp_path):
+    wide = {"vocab_size": 60, "d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 32}
+    odd = {"vocab_size": 60, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    tried = [
+        transformers.XLNetLMHeadModel(transformers.XLNetConfig(**wide)),
+        transformers.OpenAIGPTLMHeadModel(transformers.OpenAIGPTConfig(**odd)),
+        random_model("Pegasus"), random_model("T5"), random_model("Bert"), random_model("Roberta"),
+    ]  # fmt: skip
+    for i, model in enumerate(tried):
+        model.save_pretrained(folder := tmp_path / str(i))
+        held = {n: t.clone().contiguous() for n, t in model.state_dict().items()}
+        save_file(held, folder / SAFETENSORS)
+        with opened(folder) as found:
+            tied = found.parameters.weights.keys() - found.named
+            assert tied == {n for n in model.all_tied_weights_keys if n in held}, type(model)
+            assert sum(found.sizes.values()) == model.num_parameters()
+            source = {name: found.parameters.weights[name].tied_to for name in tied}
+        for name, first in source.items():
+            assert torch.equal(held[name], held[first])
+            assert first not in source
+
+
+def test_nothing_else_is_prunable_and_what_stays_outside_is_named(objects):
+    folder = objects.open(dense(objects, "gpt2")["checkpoint"])
+    with scope_of(folder, prunable, exclude=["*.0.mlp.*"]) as found:
+        assert {*found.outside} == {f"transformer.h.0.mlp.{n}.weight" for n in ("c_fc", "c_proj")}
+        assert set(found.outside.values()) == {16 * 64}
+        assert found.outside.keys().isdisjoint(found.names)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize(("of", "call"), [
+    ("prune", r"prune\.remove"), ("spectral", "remove_spectral_norm"),
+    ("weight norm", "remove_weight_norm"), ("parametrized", "remove_parametrizations"),
+    ("parametrized weight norm", "remove_parametrizations"),
+])  # fmt: skip
+def test_weights_that_torch_makes_anew_are_refused_with_the_call_that_stores_them(
+    objects, tmp_path, of, call
+):
+    utils = torch.nn.utils
+    attach = {
+        "prune": lambda module: utils.prune.l1_unstructured(module, "weight", 0.5),
+        "spectral": utils.spectral_norm,
+        "weight norm": utils.weight_norm,
+        "parametrized": utils.parametrizations.spectral_norm,
+        "parametrized weight norm": utils.parametrizations.weight_norm,
+    }[of]
+    model = made("bert")
+    attach(model.bert.encoder.layer[0].output.dense)
+    folder = shutil.copytree(objects.open(dense(objects, "bert")["checkpoint"]), tmp_path / "model")
+    save_file({n: t.contiguous() for n, t in model.state_dict().items()}, folder / SAFETENSORS)
+    with pytest.raises(RequestError, match=call), opened(folder):
+        pass
