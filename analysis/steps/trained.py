@@ -71,8 +71,9 @@ def write_trained(
     written, which has the checkpoint's types. Raises RunError if a weight is NaN or infinite, or
     the model lacks one.
     """
-    known = [name for name, what in dense.named.items() if what.understood]
-    trained = stored_weights(model, known)
+    state = model.state_dict()
+    names = [n for n, what in dense.named.items() if what.understood or name_in(model, state, n)]
+    trained = stored_weights(model, names)
     changed = {  # as compared in the type in which it was trained
         name: array
         for name, array in trained.items()
