@@ -1,5 +1,6 @@
 """What goes into the steps that get a model: train, download or open it, and fine-tune it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from analysis.memo import Call, Record
 from analysis.models.family import shape_sha256
 from analysis.sections import ALL, Pretraining, Shape
 from analysis.study import Model, Study
-from analysis.variants import Variant
+from analysis.variants import Variant, suffix
 
 # what a checkpoint is asked for as it comes, by family
 _PRETRAINED = {
@@ -22,7 +23,8 @@ _PRETRAINED = {
 def base(study: Study, model: Model, seed: int, training: dict[str, Record]) -> Call:
     """The checkpoint that a model begins with; `training` has the records of training examples."""
     if model.source == "builtin":
-        return pretrain(model.name, seed, study.compute.threads)
+        call = pretrain(model.name, seed, study.compute.threads)
+        return replace(call, label=f"{model.name}{suffix(study, seed)}: pretrain")
     if model.source == "scratch":
         return _from_scratch(study, model, seed, training)
     if model.source == "local":
@@ -52,7 +54,7 @@ def _from_scratch(study: Study, model: Model, seed: int, training: dict[str, Rec
             "threads": study.compute.threads,
         },
         libraries=TORCH,
-        label=f"{model.name}: pretrain",
+        label=f"{model.name}{suffix(study, seed)}: pretrain",
     )
 
 
@@ -108,7 +110,7 @@ def fine_tune(
     study: Study, model: Model, base: Variant, task: str, training: Record | None
 ) -> Call:
     """A copy of a checkpoint, fine-tuned for a task."""
-    label = f"{model.name}: fine-tune for {task}"
+    label = f"{model.name}{suffix(study, base.seed)}: fine-tune for {task}"
     if model.source == "builtin":
         return Call(
             "analysis.steps.checkpoints:fine_tune",

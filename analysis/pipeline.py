@@ -45,7 +45,9 @@ async def run_study(study: Study, runner: Runs) -> Rows:
     ]
     if study.runtime.replica is not None:
         record, _ = await runner.attempt(timing_calls.replica(study))
-        timed.append({} if record is None else timings.replica_rows(record))
+        timed.append(
+            {} if record is None else timings.replica_rows(record, study.bootstrap.confidence)
+        )
     described = {task: known.test for task, known in data.items()}
     whole = [rows.task_rows(study, described), rows.failure_rows(study, runner.failures)]
     return rows.merge([*whole, *(one for part in found for one in part.rows), *timed])
@@ -85,7 +87,10 @@ async def _timed(
     records = [
         (await runner.attempt(call))[0] for call in timing_calls.timings(study, model, groups)
     ]
-    return rows.merge(timings.runtime_rows(record) for record in records if record is not None)
+    confidence = study.bootstrap.confidence
+    return rows.merge(
+        timings.runtime_rows(record, confidence) for record in records if record is not None
+    )
 
 
 async def _model(study: Study, runner: Runs, model: Model, data: dict[str, Data]) -> _Found:

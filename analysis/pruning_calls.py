@@ -170,5 +170,5 @@ def prune_allocated(dense: Variant, sparsity: float, sparsities: dict[str, float
         },
         carried={"checkpoint": dense.checkpoint},
         libraries=(*calls.NUMPY, "numba"),
-        label=f"{dense.name}: prune by sensitivity",
+        label=f"{dense.name}: prune by sensitivity to {sparsity:g}",
     )

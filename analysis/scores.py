@@ -89,7 +89,8 @@ def is_void(study: Study, metric: str, dense: Record, chance: Row) -> bool:
 
 
 def contest_rows(study: Study, group: Sequence[Scored], task: str, chance: Row) -> list[Row]:
-    """The rows of table `contests`: each two variants of one dense model at the same sparsity.
+    """The rows of table `contests`: each two variants of one dense model at the same sparsity, and
+    each smaller alternative against all that is pruned, at the sparsity of that.
 
     What is compared is `retained`, on the task's first metric and the same resamples.
     """
@@ -101,15 +102,16 @@ def contest_rows(study: Study, group: Sequence[Scored], task: str, chance: Row) 
         return []
     examples = dense["examples"]
     whole = _drawn(study, metric, dense, examples)
-    by_level: dict[float, list[tuple[Variant, Drawn]]] = {}
+    entrants: list[tuple[Variant, Drawn]] = []
     for scored in group[1:]:
         if scored.evaluation is not None:
             score = _drawn(study, metric, scored.evaluation, examples)
             kept = retained_drawn(METRICS[metric], score, whole, chance[metric])
-            by_level.setdefault(scored.variant.sparsity, []).append((scored.variant, kept))
+            entrants.append((scored.variant, kept))
     listed = []
-    for level, entrants in by_level.items():
-        for (one, first), (other, second) in itertools.combinations(entrants, 2):
+    for (one, first), (other, second) in itertools.combinations(entrants, 2):
+        level = _met_at(one, other)
+        if level is not None:
             found = difference(first, second, study.bootstrap.confidence)
             listed.append(
                 {
@@ -123,6 +125,18 @@ def contest_rows(study: Study, group: Sequence[Scored], task: str, chance: Row) 
                 }
             )
     return listed
+
+
+def _met_at(one: Variant, other: Variant) -> float | None:
+    """The sparsity at which two variants are compared; None if they are not."""
+    if one.sparsity == other.sparsity:
+        return one.sparsity
+    kinds = {one.kind, other.kind}
+    smaller_beside_pruned = "pruned" in kinds and kinds & _SMALLER
+    return max(one.sparsity, other.sparsity) if smaller_beside_pruned else None
+
+
+_SMALLER = {"int8", "student"}  # alternatives that a file as small of a pruned model rivals
 
 
 def sensitivity_rows(

@@ -16,7 +16,7 @@ from analysis.variants import Row
 _RESAMPLES = 500  # of the runs of a cell
 
 
-def runtime_rows(record: Record) -> Rows:
+def runtime_rows(record: Record, confidence: float) -> Rows:
     """Each variant, kernel and batch against the dense model, the first of the record's, as it was
     measured beside them: a cell that was not beside that one has the samples of its own."""
     dense = record["cells"][0]["variant"]
@@ -28,7 +28,7 @@ def runtime_rows(record: Record) -> Rows:
             {
                 "variant": cell["variant"],
                 "operation": cell["operation"],
-                **_measured(cell, record, cell.get("dense_ms") or whole[cell["batch"]]),
+                **_measured(cell, record, cell.get("dense_ms") or whole[cell["batch"]], confidence),
                 "peak_bytes": cell["peak_bytes"],
                 "chosen": json.dumps(cell["chosen"]) if cell.get("chosen") else None,
             }
@@ -37,7 +37,7 @@ def runtime_rows(record: Record) -> Rows:
     }
 
 
-def replica_rows(record: Record) -> Rows:
+def replica_rows(record: Record, confidence: float) -> Rows:
     """Each level and kernel against torch's dense one on the same weights."""
     whole = {
         cell["sparsity"]: cell["samples_ms"] for cell in record["cells"] if cell["kernel"] == DENSE
@@ -47,7 +47,7 @@ def replica_rows(record: Record) -> Rows:
             {
                 "architecture": record["architecture"],
                 "sparsity": cell["sparsity"],
-                **_measured(cell, record, whole[cell["sparsity"]]),
+                **_measured(cell, record, whole[cell["sparsity"]], confidence),
                 "linear_bytes": cell["linear_bytes"],
             }
             for cell in record["cells"]
@@ -55,11 +55,11 @@ def replica_rows(record: Record) -> Rows:
     }
 
 
-def _measured(cell: Row, record: Record, dense: list[float]) -> dict[str, Any]:
+def _measured(cell: Row, record: Record, dense: list[float], confidence: float) -> dict[str, Any]:
     """A cell's times, and how many times faster than the `dense` samples (ms) it is."""
     samples = cell["samples_ms"]
     median = statistics.median(samples)
-    low, high = _interval(samples, dense)
+    low, high = _interval(samples, dense, confidence)
     return {
         "kernel": cell["kernel"],
         **{column: record[column] for column in ("device", "threads", "tokens")},
@@ -76,12 +76,13 @@ def _measured(cell: Row, record: Record, dense: list[float]) -> dict[str, Any]:
     }
 
 
-def _interval(samples: list[float], dense: list[float]) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the ratio of the medians; of the dense samples it is 1."""
+def _interval(samples: list[float], dense: list[float], confidence: float) -> tuple[float, float]:
+    """The bootstrap interval of the ratio of the medians; of the dense samples it is 1."""
     if samples is dense:
         return 1.0, 1.0
     ratios = _medians(tuple(dense)) / _medians(tuple(samples))[::-1]  # other draws for each
-    low, high = np.quantile(ratios, [0.025, 0.975])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(ratios, [tail, 1 - tail])
     return float(low), float(high)
 
 

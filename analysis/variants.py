@@ -49,18 +49,19 @@ class Scored:
     evaluation: Record | None = None
 
 
-def _suffix(study: Study, seed: int) -> str:
+def suffix(study: Study, seed: int) -> str:
+    """What tells a seed's models, and the steps that make them, from another's by name."""
     return f"/seed-{seed}" if len(study.seeds) > 1 else ""
 
 
 def base_variant(study: Study, model: Model, seed: int, record: Record) -> Variant:
     """The pretrained model, fine-tuned for no task."""
-    return _dense(f"{model.name}/dense{_suffix(study, seed)}", model, "", seed, record)
+    return _dense(f"{model.name}/dense{suffix(study, seed)}", model, "", seed, record)
 
 
 def dense_variant(study: Study, model: Model, task: str, seed: int, record: Record) -> Variant:
     """The model fine-tuned for the task, not pruned."""
-    return _dense(f"{model.name}/{task}/dense{_suffix(study, seed)}", model, task, seed, record)
+    return _dense(f"{model.name}/{task}/dense{suffix(study, seed)}", model, task, seed, record)
 
 
 def _dense(name: str, model: Model, task: str, seed: int, record: Record) -> Variant:
@@ -87,7 +88,7 @@ def pruned_variant(
     smaller, is_there = level.get("checkpoint"), level.get("status", "ok") == "ok"
     return replace(
         dense,
-        name=f"{stem}/{method}/{protocol}/{shown}{_suffix(study, dense.seed)}",
+        name=f"{stem}/{method}/{protocol}/{shown}{suffix(study, dense.seed)}",
         checkpoint=smaller["object"] if smaller else dense.checkpoint,
         weights_sha256=level.get("weights_sha256", dense.weights_sha256),
         parameters=level.get("parameters", dense.parameters if is_there else None),
@@ -135,7 +136,7 @@ def failed_dense(
 ) -> Variant:
     """The dense model of a task, or an alternative to it, that could not be had."""
     return Variant(
-        name=f"{model.name}/{task}/{kind}{_suffix(study, seed)}",
+        name=f"{model.name}/{task}/{kind}{suffix(study, seed)}",
         model=model.name,
         task=task,
         seed=seed,
@@ -203,7 +204,7 @@ def alternative_variant(
     detail = "".join(f"/{settings[key]}" for key in ("shown", "router") if key in settings)
     return replace(
         dense,
-        name=f"{dense.model}/{dense.task}/{kind}{detail}{_suffix(study, dense.seed)}",
+        name=f"{dense.model}/{dense.task}/{kind}{detail}{suffix(study, dense.seed)}",
         checkpoint=record["checkpoint"]["object"],
         weights_sha256=record["weights_sha256"],
         parameters=record["parameters"],

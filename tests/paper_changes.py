@@ -16,6 +16,7 @@ import pandas as pd
 from analysis.paper import claims
 from analysis.paper.data import Data
 from analysis.paper.text import escape
+from analysis.paper.verdicts import Verdict
 
 
 def _functions(*names):
@@ -123,31 +124,34 @@ def met(data, one, other):
     return straight, turned
 
 
-def tilt(one, other, retained, **conditions):
+def tilt(one, other, retained, within=0.01, **conditions):
     """The first series retains that much more than the other, within a hundredth."""
 
     def change(data):
         frame = data["contests"].copy()
         for rows, sign in zip(met(data, one, other), (1, -1), strict=True):
             chosen = rows & _chosen(frame, conditions)
-            ends = sorted([sign * retained - 0.01, sign * retained + 0.01])
+            ends = sorted([sign * retained - within, sign * retained + within])
             frame.loc[chosen, list(DIFFERENCE)] = [sign * retained, *ends]
         return Data({**data.tables, "contests": frame}, data.environment)
 
     return change
 
 
-def supported(data, name):
-    """Whether the claim is supported; its statement says so in words, and what is true."""
+def verdict(data, name):
+    """The claim's verdict; its statement says so in words, and what is true."""
     found, statement = claims.verdict(data, name), str(claims.statement(data, name))
     claimed, otherwise = (escape(s) for s in (found.claim.sentence, found.claim.otherwise))
-    label, verdict = f"Claim *{escape(name)}*", f"by this run ({found.evidence})."
+    label, numbers = f"Claim *{escape(name)}*", f"by this run ({found.evidence})"
     assert statement == {
-        None: f"> {label} cannot be checked in this study ({found.evidence}): “{claimed}”",
-        True: f"> **{claimed}** {label}: supported {verdict}",
-        False: f"> **{otherwise}** {label}: not supported {verdict} The claim was: “{claimed}”",
-    }[found.supported]  # fmt: skip
-    return found.supported
+        Verdict.SUPPORTED: f"> **{claimed}** {label}: supported {numbers}.",
+        Verdict.CONTRADICTED:
+            f"> **{otherwise}** {label}: contradicted {numbers}. The claim was: “{claimed}”",
+        Verdict.UNDECIDED: f"> {label} is undecided {numbers}: “{claimed}”",
+        Verdict.UNCHECKED:
+            f"> {label} cannot be checked in this study ({found.evidence}): “{claimed}”",
+    }[found.verdict]  # fmt: skip
+    return found.verdict
 
 
 def plain(shown):

@@ -121,6 +121,31 @@ def test_a_winner_is_bold_only_if_it_is_surely_above_all_others(data):
     assert shown["tiny-bert", "sentiment"] == "**wanda**"
     assert set(winners(kept(0.0, variant="/one-shot/")).values()) == {"none above chance"}
     assert set(winners(kept(np.nan, variant="/one-shot/")).values()) == {"*void*"}
+    assert {cell for row in rows("winners", fake.data("one")) for cell in row[2:]} == {"magnitude"}
+
+
+def test_nine_tenths_are_safe_up_to_a_level_if_all_below_it_keep_them_too(data):
+    for levels, expected in (
+        ({0.1: 0.95, 0.5: 0.92, 0.9: 0.1}, "50 %"),
+        ({0.1: 0.85, 0.5: 0.92}, "none of the levels"),
+        ({0.1: 0.95, 0.5: 0.85, 0.9: 0.95}, "10 %"),
+    ):
+        where = {level: f"tiny-bert/sentiment/magnitude/one-shot/{level}$" for level in levels}
+        whole = after(data, kept(1.0, variant="/magnitude/one-shot/0.(1|5|9)$"),
+                      *(kept(v, variant=where[x]) for x, v in levels.items()))  # fmt: skip
+        assert value("safe_level", whole) == expected
+    perhaps = kept(0.95, 0.85, 1.0, variant="/magnitude/one-shot/0.1$")(data)
+    assert value("safe_level", perhaps) == "none of the levels"
+
+
+def test_seeds_are_shown_by_their_mean_and_ends():
+    data = fake.data("seeded")
+    changes = [kept(share, variant=f"^tiny-bert/.*magnitude/.*/0.5/seed-{seed}$")
+               for seed, share in ((3, 0.8), (5, 0.9))]  # fmt: skip
+    listed = rows("seeds", after(data, *changes))
+    assert listed[0][:3] == ["tiny-bert", "sentiment", "2"]
+    assert listed[0][3] == "0.85 (0.80 to 0.90)"
+    assert rows("seeds", fake.data("one"))[0][0] == NONE
 
 
 def test_every_method_that_ran_has_its_costs_and_a_row_at_its_levels(data):
@@ -286,19 +311,26 @@ def test_shares_of_files_at_the_highest_level_are_ranges_over_models(data):
 
 def test_sentences_on_true_size_are_of_the_fastest_sparse_kernel(data):
     for speeds, *expected in (
-        ({}, text.MISSING, text.MISSING, "gains at no level"),
-        ({0.5: 0.9}, "0.90 ×", "120.0 %", "gains at no level"),  # of dense ones, which are smaller
+        ({}, text.MISSING, text.MISSING, "surely gains at no level"),
+        (
+            {0.5: 0.9},
+            "0.90 ×",
+            "120.0 %",
+            "surely gains at no level",
+        ),  # of dense ones, which are smaller
         ({0.5: 0.9, 0.9: 2.5}, "2.50 ×", "25.0 %", "gains from 90 % on"),
         ({0.5: 0.9, 0.8: 1.1, 0.9: 2.0}, "2.00 ×", "25.0 %", "gains from 80 % on"),
         ({0.5: 1.2, 0.8: 1.09, 0.9: 2.0}, "2.00 ×", "25.0 %", "gains from 90 % on"),  # on: not 50 %
         ({0.5: 1.2, 0.8: 1.5, 0.9: 2.0}, "2.00 ×", "25.0 %", "gains from 50 % on"),
-        ({0.5: 1.2, 0.8: 1.5, 0.9: 0.9}, "0.90 ×", "25.0 %", "gains at no level"),
+        ({0.5: 1.2, 0.8: 1.5, 0.9: 0.9}, "0.90 ×", "25.0 %", "surely gains at no level"),
     ):
         listed = [(x, TILED_CSR, v, 1200 if x == 0.5 else 250) for x, v in speeds.items()]
         for x in speeds:
             listed += [(x, DENSE, 1.0, 1000), (x, TORCH_CSR, 0.5, 220)]
         columns = ["sparsity", "kernel", "speedup", "linear_bytes"]
-        found = data.tables | {"replicas": pd.DataFrame(listed, columns=columns)}
+        frame = pd.DataFrame(listed, columns=columns)
+        frame["speedup_low"] = frame["speedup_high"] = frame["speedup"]
+        found = data.tables | {"replicas": frame}
         names = ("replica_speedup", "replica_memory", "crossover")
         assert [value(name, Data(found, data.environment)) for name in names] == expected, speeds
 

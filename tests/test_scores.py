@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import fake
@@ -116,6 +117,39 @@ def test_a_contest_is_what_a_loop_over_resamples_gives(seed):
     assert found == pytest.approx((apart, low, high), abs=1e-12)
 
 
+def test_a_resample_with_the_dense_model_at_chance_lies_outside_of_both_ends():
+    """Paraphrases of which 68 % are of one label, as of MRPC: 408, dense 73 to 76 %."""
+    examples, chance = 408, {"accuracy": 279 / 408}
+    asked = chosen(2000, 0.95)
+    counts = np.random.default_rng(0).multinomial(examples, [1 / examples] * examples, 2000)
+    for share, lost in ((0.735, True), (0.76, False), (0.80, False)):
+        dense, pruned = right(share, examples), right(share - 0.02, examples)
+        whole, score = (counts @ rows[:, 0] / examples for rows in (dense, pruned))
+        at_chance = whole <= chance["accuracy"]
+        assert lost == (at_chance.sum() > 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            kept = (score - chance["accuracy"]) / (whole - chance["accuracy"])
+        unknown = [np.where(at_chance, end, kept) for end in (-1e9, 1e9)]
+        bounds = [np.quantile(one, at) for one, at in zip(unknown, (0.025, 0.975), strict=True)]
+        group = [scored("dense", dense, 0.0), scored("a", pruned), scored("b", right(1, examples))]
+        (row,) = quality_rows(asked, group[1], "sentiment", chance, group[0].evaluation)
+        assert not row["void"]
+        assert [row["retained_low"], row["retained_high"]] == pytest.approx(bounds)
+        assert row["retained_low"] < row["retained"] < row["retained_high"]
+        (contest,) = contest_rows(asked, group, "sentiment", chance)
+        assert contest["low"] < contest["difference"] < contest["high"]
+
+
+def test_smaller_alternatives_meet_all_that_is_pruned_and_each_other():
+    made = [("pruned", "a", 0.9), ("pruned", "b", 0.5), ("int8", "c", 0.0), ("moe", "d", 0.0)]
+    group = [scored(name, right(30), level) for _, name, level in made]
+    group = [replace(one, variant=replace(one.variant, kind=kind))
+             for one, (kind, *_) in zip(group, made, strict=True)]  # fmt: skip
+    rows = contest_rows(chosen(), [DENSE, *group], "sentiment", CHANCE)
+    found = [(row["variant"], row["other"], row["sparsity"]) for row in rows]
+    assert found == [("a", "c", 0.9), ("b", "c", 0.5), ("c", "d", 0.0)]
+
+
 def test_contests_are_of_each_two_variants_at_one_sparsity_and_of_no_others():
     group = [DENSE, *(scored(f"{n}-{s}", right(30), s) for s in (0.5, 0.9) for n in "abc")]
     group += [scored("alone", right(30), 0.7), scored("unreached")]
@@ -203,8 +237,8 @@ def timed(variant, samples, kernel="torch dense", batch=1, operation="forward", 
     return told | {"peak_bytes": peak, "samples_ms": samples} | more
 
 
-def runtimes(*cells):
-    return runtime_rows(FACTS | {"cells": list(cells)})["runtime"]
+def runtimes(*cells, confidence=0.95):
+    return runtime_rows(FACTS | {"cells": list(cells)}, confidence)["runtime"]
 
 
 def test_rows_are_medians_of_the_raw_samples_against_the_dense_model_at_the_same_batch():
@@ -244,7 +278,7 @@ def test_what_was_measured_beside_another_dense_run_is_compared_with_that():
 
 def test_replicas_are_against_the_dense_kernel_on_the_same_weights():
     cells = [timed("", ms, k, sparsity=s, linear_bytes=b) for s, k, b, ms, *_ in TABLES["replicas"]]
-    found = replica_rows(FACTS | {"architecture": "bert-base", "cells": cells})["replicas"]
+    found = replica_rows(FACTS | {"architecture": "bert-base", "cells": cells}, 0.95)["replicas"]
     columns = ("sparsity", "kernel", "linear_bytes", "p50_ms", "speedup")
     expected = [told[:3] + told[4:] for told in TABLES["replicas"]]
     assert [[row[column] for column in columns] for row in found] == expected
@@ -264,6 +298,9 @@ def test_the_interval_of_a_speed_up_is_a_bootstrap_of_both_medians():
         outside.append(((ratios < low).mean(), (ratios > high).mean()))
         assert (whole["speedup_low"], whole["speedup_high"]) == (1, 1)  # of the dense samples
     assert np.mean(outside, axis=0) == pytest.approx([0.025, 0.025], abs=0.006)
+    both = timed("dense", dense.tolist()), timed("fast", fast.tolist(), "auto")
+    wide, narrow = (runtimes(*both, confidence=level)[1] for level in (0.99, 0.5))
+    assert wide["speedup_low"] < low < narrow["speedup_low"] < narrow["speedup_high"] < high
     noise = [1 + 0.02 * (i % 7) for i in range(25)]
     _, same = runtimes(timed("dense", noise), timed("same", noise[::-1]))
     assert same["speedup_low"] < 1 < same["speedup_high"]

@@ -31,15 +31,17 @@ from analysis.paper import (
     source_tables,
     style,
     tables,
+    text,
     values,
     weight_figures,
 )
 from analysis.paper.data import load
 from analysis.paper.text import Md
+from analysis.paper.verdicts import Verdict
 
 __all__ = [
-    *("banner", "claim", "claims_overview", "figure", "prose", "start", "study_text", "table"),
-    "value",
+    *("banner", "claim", "claims_overview", "figure", "optional_table", "prose", "start"),
+    *("study_text", "table", "value"),
 ]
 
 MARK = "REHEARSAL: random weights"
@@ -84,6 +86,14 @@ def table(name: str) -> Md:
     return _marked(_named("table", name, *modules)(load()))
 
 
+def optional_table(name: str, caption: str, widths: str = "") -> Md:
+    """The table of that name as `tbl-name`, with its caption and its columns' widths in per cent;
+    nothing where it would be empty. The text refers to it in sentences of `prose`."""
+    shown = table(name)
+    columns = f' tbl-colwidths="[{widths}]"' if widths else ""
+    return Md(f"{shown}\n: {caption} {{#tbl-{name}{columns}}}\n" if text.has_rows(shown) else "")
+
+
 def _marked(shown: Md) -> Md:
     return Md(f"**{MARK}**\n\n{shown}") if load().rehearsal else shown
 
@@ -109,20 +119,23 @@ def claims_overview() -> Md:
 
 
 def claims_line() -> str:
-    """One line for a terminal: how many claims this run supports, which it contradicts, and how
-    many it cannot check."""
+    """One line for a terminal: how many claims this run supports, which it contradicts, which it
+    leaves undecided, and how many it cannot check."""
     found = claims.by_verdict(load())
-    missed = f"; not supported: {', '.join(found[False])}" if found[False] else ""
-    beyond = f"; {len(found[None])} cannot be checked" if found[None] else ""
-    return f"claims: {len(found[True])} of {len(claims.CLAIMS)} supported{missed}{beyond}"
+    said = [f"claims: {len(found[Verdict.SUPPORTED])} of {len(claims.CLAIMS)} supported"]
+    for one in (Verdict.CONTRADICTED, Verdict.UNDECIDED):
+        said += [f"{one}: {', '.join(found[one])}"] if found[one] else []
+    beyond = len(found[Verdict.UNCHECKED])
+    said += [f"{beyond} cannot be checked"] if beyond else []
+    return "; ".join(said)
 
 
 def study_text() -> Md:
-    """The study file, as a listing."""
+    """The study file, as a listing in which Quarto expands nothing."""
     source = load().environment["study_text"]
     longest = max((len(run) for run in re.findall("`+", source)), default=0)
     fence = "`" * max(3, longest + 1)
-    return Md(f"{fence}yaml\n{source}\n{fence}\n")
+    return Md(f'{fence} {{.yaml shortcodes="false"}}\n{source}\n{fence}\n')
 
 
 def _named(what: str, name: str, *modules: ModuleType) -> Any:

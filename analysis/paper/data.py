@@ -36,6 +36,11 @@ class Data:
         return bool(self.environment.get("rehearsal", False))
 
     @functools.cached_property
+    def alpha(self) -> float:
+        """How often an interval may miss: one less the study's confidence."""
+        return 1 - float(self.environment["bootstrap"]["confidence"])
+
+    @functools.cached_property
     def models(self) -> list[str]:
         """All models, those that could not be had too."""
         return list(dict.fromkeys([*self["models"]["model"], *self["variants"]["model"]]))
@@ -48,12 +53,34 @@ class Data:
         return [model for model in self.models if model in known]
 
     @functools.cached_property
-    def variants(self) -> pd.DataFrame:
-        """Table `variants` of the first seed, with the series that each is of."""
+    def seeds(self) -> list[int]:
+        """The seeds that were run; all but `by_seed` is of the first."""
+        return list(self.environment["seeds"])
+
+    @functools.cached_property
+    def _of_all_seeds(self) -> pd.DataFrame:
+        """Table `variants` with the series that each is of."""
         table = self["variants"]
         columns = zip(table["method"], table["protocol"], table["settings"], strict=True)
-        table = table.assign(series=[series.name(*row) for row in columns])
-        return table[(table["seed"] == self.environment["seeds"][0]) | table["seed"].isna()]
+        return table.assign(series=[series.name(*row) for row in columns])
+
+    @functools.cached_property
+    def variants(self) -> pd.DataFrame:
+        """Those of the first seed."""
+        table = self._of_all_seeds
+        return table[(table["seed"] == self.seeds[0]) | table["seed"].isna()]
+
+    def by_seed(self, cell: tuple[str, str], name: str, level: float) -> list[float]:
+        """What a benchmark retains under a series at a level, seed by seed; void ones left out."""
+        table = self._of_all_seeds
+        own = table[
+            (table["model"] == cell[0]) & (table["series"] == name) & (table["sparsity"] == level)
+        ]
+        scores = self["quality"]
+        scores = scores[(scores["task"] == cell[1]) & (scores["metric"] == self.primary[cell[1]])]
+        scores = scores[scores["variant"].isin(own["variant"])].copy()
+        known = _nothing_left(scores, ~scores["void"].fillna(False).astype(bool))
+        return [float(x) for x in known["retained"].dropna()]
 
     @functools.cached_property
     def one_shot(self) -> pd.DataFrame:
@@ -117,9 +144,13 @@ class Data:
         merged = self["quality"].merge(of_variant, on="variant", validate="many_to_one")
         for flag in ("void", "collapsed"):
             merged[flag] = merged[flag].fillna(False).astype(bool)
-        nothing = merged["value"].isna() & merged["retained"].isna() & ~merged["void"]
-        merged.loc[nothing, "retained"] = 0.0  # an infinite perplexity: nothing is left
-        return merged
+        return _nothing_left(merged, ~merged["void"])
+
+    @functools.cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """Table `sensitivity`, what an infinite perplexity retains being known."""
+        table = self["sensitivity"]
+        return _nothing_left(table.copy(), pd.Series(True, table.index))
 
     @functools.cached_property
     def scores(self) -> pd.DataFrame:
@@ -266,6 +297,13 @@ class Data:
         """The task's title; its name where its data could not be had."""
         titles = self["tasks"].loc[self["tasks"]["task"] == task, "title"]
         return task if titles.empty else str(titles.iloc[0])
+
+
+def _nothing_left(scores: pd.DataFrame, of: pd.Series) -> pd.DataFrame:
+    """The scores, of which those without a finite value (an infinite perplexity) retain nothing."""
+    infinite = scores["value"].isna() & scores["retained"].isna() & of
+    scores.loc[infinite, ["retained", "retained_low", "retained_high"]] = 0.0
+    return scores
 
 
 @functools.cache

@@ -115,7 +115,9 @@ def _winner(data: Data, cell: tuple[str, str], level: float) -> str:
     ]
     level_with = int((~(rivals["low"] > 0)).sum())
     shown = escape(best)
-    return f"**{shown}**" if not level_with else f"{shown}, {text.count(level_with)} alike"
+    if level_with:
+        return f"{shown}, {text.count(level_with)} alike"
+    return f"**{shown}**" if len(rivals) else shown  # alone, it is above none
 
 
 _WIDE = 6  # benchmarks: with more of them each is a row in place of a column
@@ -159,6 +161,23 @@ def _was_run(data: Data, name: str, level: float) -> bool:
 def _retained(row: pd.Series) -> str:
     low, high = (text.fixed(row[f"retained_{end}"]) for end in ("low", "high"))
     return f"{text.fixed(row['retained'])} ({low} to {high})"
+
+
+def seeds(data: Data) -> Md:
+    """What the leading method retains over all seeds: the mean, and from the least to the most."""
+    body = []
+    for cell in data.sound() if len(data.seeds) > 1 else ():
+        found = [data.by_seed(cell, data.leading, level) for level in data.levels]
+        shown = [
+            f"{text.fixed(sum(own) / len(own))} ({text.fixed(min(own))} to {text.fixed(max(own))})"
+            if own
+            else text.MISSING
+            for own in found
+        ]
+        counts = text.between(map(len, found), text.count)
+        body.append([escape(cell[0]), escape(data.task_title(cell[1])), counts, *shown])
+    header = ["Model", "Task", "Seeds", *(text.level(level) for level in data.levels)]
+    return text.table(header, body, "llr" + "r" * len(data.levels))
 
 
 def recovery(data: Data) -> Md:

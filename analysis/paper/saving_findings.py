@@ -5,15 +5,27 @@ import pandas as pd
 from analysis.execution.names import DENSE
 from analysis.paper import series, text, tradeoff
 from analysis.paper.data import Data
-from analysis.paper.findings import Finding
 from analysis.paper.text import escape
+from analysis.paper.verdicts import (
+    MARGIN,
+    Cell,
+    Finding,
+    Verdict,
+    best,
+    everywhere,
+    holds,
+    mean,
+    unchecked,
+)
 
-FASTER = 1.10  # a median at least this many times faster counts as faster
+FASTER = 1.10  # the dense speed that many times counts as faster
 _SAME_BYTES = 0.001  # files within 0.1 % are as large: a header may differ by a few bytes
+_HALVED = 0.5
 _NEAR_BOUND = 1.125
 _MIDDLE = 0.5
 _HIGH = 0.9
 _VERY_HIGH = 0.95
+_THREE_TIMES = 3.0
 _SMALL = 50e6  # parameters: below the smallest model that is in wide use
 
 
@@ -26,20 +38,21 @@ def dense_bytes(data: Data) -> Finding:
     chosen = (sizes["format"] == "dense") & sizes["variant"].isin(zeroed["variant"])
     ratios = sizes.loc[chosen, "ratio"]
     if ratios.empty:
-        return None, "no dense file was written"
+        return unchecked("no dense file was written")
     shown = text.between(ratios, lambda r: text.percent(r, 2))
-    return bool((ratios.sub(1).abs() <= _SAME_BYTES).all()), (
-        f"{len(ratios)} files, {shown} of the dense model's bytes; as large means within"
-        f" {text.percent(_SAME_BYTES)}"
+    same = ratios.sub(1).abs() <= _SAME_BYTES
+    return everywhere([holds(found) for found in same], data.alpha), (
+        f"{text.numbered(len(ratios), 'file')}, {shown} of the dense model's bytes; as large means"
+        f" within {text.percent(_SAME_BYTES)}"
     )
 
 
 def zstd_finds_zeros(data: Data) -> Finding:
     rows = _files(data, "dense+zstd", _HIGH)
     if rows.empty:
-        return None, f"no file compressed by zstd from {text.level(_HIGH)} on"
+        return unchecked(f"no file compressed by zstd from {text.level(_HIGH)} on")
     bounds = rows["bytes"] / rows["bound_bytes"]
-    return bool((rows["ratio"] <= 0.5).all()), (
+    return everywhere([holds(ratio <= _HALVED) for ratio in rows["ratio"]], data.alpha), (
         f"from {text.level(_HIGH)} on, {text.between(rows['ratio'], text.percent)} of the dense"
         f" file, {text.between(bounds, text.times)} the entropy bound"
     )
@@ -50,14 +63,24 @@ def sparse_files_shrink(data: Data) -> Finding:
     rows = _files(data, "auto", 0.0)
     rows = rows[rows["sparsity"] > 0]
     if rows.empty:
-        return None, "no sparse file was written"
+        return unchecked("no sparse file was written")
     high = rows[rows["sparsity"] >= _MIDDLE]
     bounds = high["bytes"] / high["bound_bytes"]
-    return bool((rows["ratio"] < 1).all() and (bounds <= _NEAR_BOUND).all()), (
-        f"from {text.level(rows['sparsity'].min())} on, {text.between(rows['ratio'], text.percent)}"
-        f" of the dense file; from {text.level(_MIDDLE)} on, {text.between(bounds, text.times)} the"
-        f" entropy bound, where an eighth more is {text.times(_NEAR_BOUND)}"
+    near = (
+        f"; from {text.level(_MIDDLE)} on, {text.between(bounds, _thousandths)} the entropy bound,"
+        f" where an eighth more is {_thousandths(_NEAR_BOUND)}"
+        if len(high)
+        else ""
     )
+    found = [*(ratio < 1 for ratio in rows["ratio"]), *(x <= _NEAR_BOUND for x in bounds)]
+    return everywhere([holds(one) for one in found], data.alpha), (
+        f"from {text.level(rows['sparsity'].min())} on, {text.between(rows['ratio'], text.percent)}"
+        f" of the dense file{near}"
+    )
+
+
+def _thousandths(ratio: float) -> str:
+    return f"{text.fixed(ratio, 3)}\u00a0×"
 
 
 def _files(data: Data, name: str, least: float) -> pd.DataFrame:
@@ -65,53 +88,90 @@ def _files(data: Data, name: str, least: float) -> pd.DataFrame:
     return rows[(rows["format"] == name) & (rows["sparsity"] >= least)]
 
 
+def _speedup(row: pd.Series) -> Cell:
+    """How many times as fast as dense it is; an unknown end is no bound."""
+    low, high = row["speedup_low"], row["speedup_high"]
+    return Cell(
+        float(row["speedup"]),
+        0.0 if pd.isna(low) else float(low),
+        float("inf") if pd.isna(high) else float(high),
+    )
+
+
+def _speedups(table: pd.DataFrame) -> list[Cell]:
+    return [_speedup(row) for _, row in table.iterrows()]
+
+
 def no_speed(data: Data) -> Finding:
-    """Zeroed weights on torch's dense kernels."""
+    """Zeroed weights on torch's dense kernels.
+
+    Any one median may contradict it; else a model's levels and batches are averaged.
+    """
     table = data.latency
     pruned = table[(table["sparsity"] > 0) & (table["kernel"] == DENSE)]
     if pruned.empty:
-        return None, "no pruned model was timed on a dense kernel"
-    faster = pruned["speedup_low"] >= FASTER
-    return not faster.any(), (
-        f"{len(pruned)} medians, {text.between(pruned['speedup'], text.times)} the dense speed;"
-        f" {int(faster.sum())} of them faster, which would be {text.times(FASTER)} at the lower end"
-        " of the interval"
+        return unchecked("no pruned model was timed on a dense kernel")
+    slower = [-(cell - FASTER) for cell in _speedups(pruned)]
+    models = [mean(_speedups(own)) for _, own in pruned.groupby("model", sort=False)]
+    found = everywhere(slower, data.alpha)
+    if found is not Verdict.CONTRADICTED:
+        found = everywhere([-(cell - FASTER) for cell in models], data.alpha)
+    faster = [cell.side(data.alpha, len(set(slower))) for cell in slower].count(-1)
+    return found, (
+        f"{text.numbered(len(slower), 'median')}, {text.between(pruned['speedup'], text.times)} the"
+        f" dense speed; means of {text.numbered(len(models), 'model')}:"
+        f" {text.listing([_times(cell) for cell in models])}; {faster} medians surely"
+        f" {text.times(FASTER)} or more"
     )
 
 
 def sparse_kernels_pay(data: Data) -> Finding:
     """At true size: faster from 90 % on, and three times as fast from 95 % on."""
     table = data["replicas"]
-    best = table[table["kernel"] != DENSE].groupby("sparsity")["speedup"].max()
-    if not (best.index >= _VERY_HIGH).any():
-        return None, "no model of true size was timed at a high sparsity"
-    high, very = best[best.index >= _HIGH], best[best.index >= _VERY_HIGH]
-    shown = text.listing([f"{text.times(v)} at {text.level(level)}" for level, v in best.items()])
-    return bool((high >= FASTER).all() and (very >= 3).all()), (
+    found = fastest_at_true_size(data)
+    if not any(level >= _VERY_HIGH for level in found):
+        return unchecked("no model of true size was timed at a high sparsity")
+    wanted = [cell - FASTER for level, cell in found.items() if level >= _HIGH]
+    wanted += [cell - _THREE_TIMES for level, cell in found.items() if level >= _VERY_HIGH]
+    shown = text.listing([f"{_times(cell)} at {text.level(x)}" for x, cell in found.items()])
+    return everywhere(wanted, data.alpha), (
         f"{escape(table['architecture'].iloc[0])}, the fastest sparse kernel against torch's dense"
-        f" one: {shown}"
+        f" one: {shown}; faster means {text.times(FASTER)}"
     )
+
+
+def fastest_at_true_size(data: Data) -> dict[float, Cell]:
+    """How many times as fast as dense the fastest sparse kernel is, level by level."""
+    table = data["replicas"]
+    return _fastest(table[table["kernel"] != DENSE], data.alpha)
+
+
+def _fastest(table: pd.DataFrame, alpha: float) -> dict[float, Cell]:
+    return {float(level): best(_speedups(rows), alpha) for level, rows in table.groupby("sparsity")}
+
+
+def _times(cell: Cell) -> str:
+    return f"{text.times(cell.value)} ({cell.low:.2f} to {cell.high:.2f})"
 
 
 def small_models_gain_less(data: Data) -> Finding:
     """The best of kernels and batches at the size of the models studied, against true size."""
-    table, true_size = data.latency, data["replicas"]
-    large = true_size[true_size["kernel"] != DENSE].groupby("sparsity")["speedup"].max()
+    table, large = data.latency, fastest_at_true_size(data)
     known = data["models"].set_index("model")["parameters"].astype(float)
     little = table["model"].isin(known.index[known < _SMALL])
-    small = table[little & (table["kernel"] != DENSE) & (table["sparsity"] > 0)]
-    small = small.groupby("sparsity")["speedup"].max()
-    both = pd.DataFrame({"small": small, "large": large}).dropna()
-    both = both[both.index >= _HIGH]
-    if both.empty:
-        return None, "it takes small models and one of true size at the same level"
+    timed = table[little & (table["kernel"] != DENSE) & (table["sparsity"] > 0)]
+    small = _fastest(timed, data.alpha)
+    both = {x: (small[x], large[x]) for x in sorted(small) if x in large and x >= _HIGH}
+    if not both:
+        return unchecked("it takes small models and one of true size at the same high level")
     shown = "; ".join(
-        f"{text.level(level)}: {text.times(row['small'])} here, {text.times(row['large'])} there"
-        for level, row in both.iterrows()
+        f"{text.level(x)}: {_times(here)} here, {_times(there)} there"
+        for x, (here, there) in both.items()
     )
-    return bool(
-        (both["small"] < both["large"]).all()
-    ), f"the best of all models and batches: {shown}"
+    return everywhere([there - here for here, there in both.values()], data.alpha), (
+        f"the best of {text.numbered(timed['model'].nunique(), 'small model')} and all batches:"
+        f" {shown}"
+    )
 
 
 def eight_bits_win(data: Data) -> Finding:
@@ -125,36 +185,47 @@ def student_wins(data: Data) -> Finding:
 
 
 def _beats(data: Data, kind: str, groups: tuple[str, ...]) -> Finding:
-    """Whether an alternative's lower bound lies above each model of these groups whose file is as
+    """Whether an alternative keeps more, paired, than each model of these groups with a file as
     small."""
-    variants = tradeoff.table(data)
-    others, found = variants[variants["group"].isin(groups)], []
-    for _, row in variants[variants["group"] == kind].iterrows():
-        as_small = others[(others["model"] == row["model"]) & (others["bytes"] <= row["bytes"])]
-        if len(as_small):
-            best = as_small.loc[as_small["retained"].idxmax()]
-            found.append((row["retained_low"] > best["retained"], row, best))
-    if not found:
-        return None, "it takes such a model, timed, and pruned ones that are as small"
-    shown = "; ".join(
-        f"{escape(row['model'])} {text.number(row['retained'])} (at least"
-        f" {text.number(row['retained_low'])}) against {text.number(best['retained'])} by"
-        f" {escape(best['series'])} at {text.level(best['sparsity'])}"
-        for _, row, best in found
+    stored = tradeoff.stored(data).set_index("variant")
+    others = stored.index[stored["group"].isin(groups)]
+    met = data.contests[data.contests["variant"].isin(stored.index[stored["group"] == kind])]
+    met = met[met["other"].isin(others)].dropna(subset=["difference", "low", "high"])
+    sizes = stored["bytes"]
+    met = met[met["other"].map(sizes).to_numpy() <= met["variant"].map(sizes).to_numpy()]
+    if met.empty:
+        return unchecked("it takes such a model, scored and stored, and pruned ones as small")
+    shown = []
+    for (model, task), rows in met.groupby(["model", "task"], sort=False):
+        row = rows.loc[rows["difference"].idxmin()]
+        rival = stored.loc[row["other"]]
+        shown.append(
+            f"{escape(model)} on {escape(data.task_title(task))}"
+            f" {Cell(row['difference'], row['low'], row['high']).shown()} more than"
+            f" {escape(rival['series'])} at {text.level(rival['sparsity'])}"
+        )
+    cells = [Cell(*ends) for ends in met[["difference", "low", "high"]].itertuples(index=False)]
+    return everywhere(cells, data.alpha), (
+        f"retained, against the best of {text.count(len(cells))} pruned models with as small files:"
+        f" {'; '.join(shown)}"
     )
-    return all(won for won, _, _ in found), f"retained, the best of as small files: {shown}"
 
 
 def experts_near_oracle(data: Data) -> Finding:
-    """Whether no oracle's choice keeps more than the learned router's, paired, beyond chance."""
+    """Whether no oracle's choice keeps more than the learned router's by the margin, paired."""
     routed = data.scores.loc[data.scores["kind"] == "moe", "series"]
     names = [name for name in dict.fromkeys(routed) if not name.endswith(series.ORACLE)]
     found = [data.contest(name, name + series.ORACLE) for name in names]
-    rows = pd.concat(found).dropna(subset=["high"]) if found else pd.DataFrame()
+    rows = pd.concat(found).dropna(subset=["low", "high"]) if found else pd.DataFrame()
     if rows.empty:
-        return None, "no model was cut into experts, or all that were are void"
-    worse = rows["high"] < 0
-    return not worse.any(), (
-        f"in {int(worse.sum())} of {len(rows)} cases it does; retained by the router less what the"
-        f" oracle retains: {text.between(rows['difference'], lambda x: text.number(x, 2))}"
+        return unchecked("no model was cut into experts, or all that were are void")
+    ends = rows[["difference", "low", "high"]].itertuples(index=False)
+    near = [Cell(*own) - -MARGIN for own in ends]
+    sides = [cell.side(data.alpha, len(set(near))) for cell in near]
+    return everywhere(near, data.alpha), (
+        "retained by the router less what the oracle retains:"
+        f" {text.between(rows['difference'], lambda x: text.fixed(x, 3))}; surely no more than"
+        f" {text.percent(MARGIN, 0)} less in {sides.count(1)}, surely more in {sides.count(-1)} of"
+        f" {text.numbered(len(near), 'choice')}, of"
+        f" {text.numbered(rows['model'].nunique(), 'model')}"
     )

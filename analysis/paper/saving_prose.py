@@ -42,16 +42,22 @@ def _abstract_bytes(data: Data) -> str:
     share = saving_values.stored_share(data)
     if share == text.MISSING:
         return ""
-    return f"Written as a sparse file, the sparsest models take {share} of the dense bytes."
+    return (
+        f"Written as a sparse file, the models take {share} of the dense bytes at"
+        f" {values.highest_level(data)}."
+    )
 
 
 def _abstract_speed(data: Data) -> str:
     zeros, skipped = saving_values.speedup_range(data), saving_values.replica_speedup(data)
     said = []
     if zeros != text.MISSING:
-        said.append(f"On ordinary kernels zeros alone run at {zeros} the dense speed")
+        said.append(f"On ordinary kernels zeros alone run at {zeros} the dense speed, at any level")
     if skipped != text.MISSING:
-        said.append(f"kernels that skip them bring a model of true size to {skipped}")
+        said.append(
+            f"kernels that skip them bring a model of true size to {skipped} at"
+            f" {saving_values.replica_level(data)}"
+        )
     if not said:
         return "Nothing was timed."
     sentence = "; ".join(said) + "."
@@ -164,15 +170,17 @@ def true_size(data: Data) -> str:
         said.append("No such model was timed in this study, so both are empty.")
         return " ".join(said)
     said.append(
-        "@fig-replica repeats the measurement at true size, with random weights in the published"
-        " shape: how long a product takes depends on how many weights are zero and a little on"
-        " where, not on what the others are. All its matrices are pruned equally far."
+        f"@fig-replica repeats the measurement at true size ({saving_values.replica_input(data)}),"
+        " with random weights in the published shape: how long a product takes depends on how many"
+        " weights are zero and a little on where, not on what the others are. All its matrices are"
+        " pruned equally far."
     )
     if saving_values.replica_speedup(data) != text.MISSING:
         said.append(
             f"There the fastest sparse kernel {saving_values.crossover(data)} and reaches"
-            f" {saving_values.replica_speedup(data)} the dense speed at the highest level, with"
-            f" {saving_values.replica_memory(data)} of the memory for its linear layers."
+            f" {saving_values.replica_speedup(data)} the dense speed at"
+            f" {saving_values.replica_level(data)}, with {saving_values.replica_memory(data)} of"
+            " the memory for its linear layers."
         )
     return " ".join(said)
 
@@ -184,13 +192,13 @@ def operations(data: Data) -> str:
     if written != text.MISSING:
         said.append(
             "*Writing* a text, one token at a time, multiplies each matrix with a single column of"
-            " activations; with the kernels chosen it runs, at the highest level, at"
-            f" {written} the dense speed."
+            " activations; with the kernels chosen it runs, at"
+            f" {saving_values.generation_level(data)}, at {written} the dense speed."
         )
     if trained != text.MISSING:
         said.append(
             "A *training step* with the masks kept computes dense gradients all the same, and takes"
-            f" {trained} the time of the dense one."
+            f" {trained} the time of the dense one at {saving_values.masked_level(data)}."
         )
     return " ".join(said) or "Neither writing nor training was timed with pruned models here."
 
@@ -211,5 +219,11 @@ def practice(data: Data) -> str:
         return "no benchmark of this study could be followed."
     level = values.safe_level(data)
     if level.startswith("none"):
-        return "under the leading method not every benchmark here retains nine tenths at any level."
-    return f"under the leading method every benchmark here retains nine tenths up to {level}."
+        return (
+            "under the leading method not every benchmark here retains nine tenths at the lowest"
+            " level, by the lower end of its interval."
+        )
+    return (
+        "under the leading method every benchmark here retains nine tenths up to"
+        f" {level}, by the lower end of its interval."
+    )

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.execution.names import AUTO, DENSE
 from analysis.paper import text
 from analysis.paper.data import Data
-from analysis.paper.saving_findings import FASTER
+from analysis.paper.saving_findings import FASTER, fastest_at_true_size
 from analysis.paper.text import escape
 
 
@@ -75,13 +75,27 @@ def _fastest_replica(data: Data) -> pd.Series | None:
     return None if sparse.empty else sparse.loc[sparse["speedup"].idxmax()]
 
 
-def crossover(data: Data) -> str:
-    """Where sparse kernels begin to gain at true size: "gains from 80 % on"."""
+def replica_level(data: Data) -> str:
+    """The level of that number."""
+    found = _fastest_replica(data)
+    return text.level(found["sparsity"]) if found is not None else text.MISSING
+
+
+def replica_input(data: Data) -> str:
+    """What a pass at true size is given: "one text of 128 tokens"."""
     table = data["replicas"]
-    best = table[table["kernel"] != DENSE].groupby("sparsity")["speedup"].max()
-    slow = best[best < FASTER].index
-    gaining = best[best.index > (max(slow) if len(slow) else 0)].index
-    return f"gains from {text.level(min(gaining))} on" if len(gaining) else "gains at no level"
+    if table.empty:
+        return text.MISSING
+    row = table.iloc[0]
+    return f"{text.counted(int(row['batch']), 'text')} of {text.count(row['tokens'])} tokens"
+
+
+def crossover(data: Data) -> str:
+    """Where sparse kernels surely begin to gain at true size: "gains from 80 % on"."""
+    found = fastest_at_true_size(data)
+    slow = [level for level, speed in found.items() if not speed.low >= FASTER]
+    gaining = [level for level in found if level > max(slow, default=0.0)]
+    return f"gains from {text.level(min(gaining))} on" if gaining else "surely gains at no level"
 
 
 def replica_memory(data: Data) -> str:
@@ -95,16 +109,33 @@ def replica_memory(data: Data) -> str:
 
 def masked_step(data: Data) -> str:
     """How the time of a training step with masks kept compares with the dense model's."""
+    return text.between(1 / _masked_steps(data)["speedup"], text.times)
+
+
+def masked_level(data: Data) -> str:
+    """The levels of that number."""
+    return text.between(_masked_steps(data)["sparsity"], text.level)
+
+
+def _masked_steps(data: Data) -> pd.DataFrame:
     table = data.runtime
-    steps = table[(table["operation"] == "train_step") & (table["sparsity"] > 0)]
-    return text.between(1 / steps["speedup"], text.times)
+    return table[(table["operation"] == "train_step") & (table["sparsity"] > 0)]
 
 
 def generation_speedup(data: Data) -> str:
     """The speed-up of writing at the highest level, by the kernel chosen for each layer."""
+    return text.between(_written(data)["speedup"], text.times)
+
+
+def generation_level(data: Data) -> str:
+    """That level."""
+    return text.between(_written(data)["sparsity"], text.level)
+
+
+def _written(data: Data) -> pd.DataFrame:
     table = data.runtime
     rows = table[(table["operation"] == "generate") & (table["kernel"] == AUTO)]
-    return text.between(rows.loc[rows["sparsity"] == rows["sparsity"].max(), "speedup"], text.times)
+    return rows[rows["sparsity"] == rows["sparsity"].max()]
 
 
 def runtime_settings(data: Data) -> str:

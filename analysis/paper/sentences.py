@@ -10,6 +10,7 @@ from typing import Any
 from analysis.paper import cells, claims, text, values
 from analysis.paper.data import Data
 from analysis.paper.text import escape
+from analysis.paper.verdicts import MARGIN, Verdict
 
 
 def zeros(data: Data) -> str:
@@ -84,7 +85,11 @@ def metrics(data: Data) -> str:
             "Perplexity is *per word*, so that models with different tokenizers can be"
             f" compared{words}."
         )
-    if any("pseudo" in name or "masked" in name for name in names):
+    families = data["models"].set_index("model")["family"]
+    if any(
+        families.get(model) == "encoder-only" and "perplexity" in data.primary.get(task, "")
+        for model, task in data.benchmarks
+    ):
         said.append(
             "An encoder's is a *pseudo*-perplexity: each word is foreseen from all others, on both"
             " sides, so that it is no match for a decoder's."
@@ -118,10 +123,11 @@ def sound(data: Data) -> str:
 def published(data: Data) -> str:
     """Whether there are published scores to hold the dense models against."""
     if data["published"].empty:
-        return "No published score is known for these benchmarks, as the table says."
+        return "No published score is known for these benchmarks."
     return (
-        "Where both differ, look first at the protocol: another split, other cutting of texts or"
-        " other words counted make another number of the same model."
+        "@tbl-published sets published scores beside those measured here and says where they were"
+        " read. Where both differ, look first at the protocol: another split, other cutting of"
+        " texts or other words counted make another number of the same model."
     )
 
 
@@ -147,7 +153,7 @@ def _all(data: Data) -> str:
 
 
 def verdicts(data: Data) -> str:
-    """How many claims are supported, contradicted and beyond checking, the latter two by name."""
+    """How many claims are supported, and which are contradicted, undecided or beyond checking."""
     if data.rehearsal:
         return (
             "This is a rehearsal on random weights: no claim can be checked, and no result in this"
@@ -155,20 +161,41 @@ def verdicts(data: Data) -> str:
         )
     found = claims.by_verdict(data)
     named = {key: text.listing([f"*{escape(n)}*" for n in names]) for key, names in found.items()}
-    said = [f"{_supported(found[True])}."]
-    if found[False]:
-        said.append(f"Contradicted by it: {named[False]}.")
-    if found[None]:
-        said.append(f"Beyond what this study can check: {named[None]}.")
+    said = [f"{_supported(found[Verdict.SUPPORTED])}."]
+    for one, words in (
+        (Verdict.CONTRADICTED, "Contradicted by it"),
+        (Verdict.UNDECIDED, "Left undecided"),
+        (Verdict.UNCHECKED, "Beyond what this study can check"),
+    ):
+        said += [f"{words}: {named[one]}."] if found[one] else []
     return " ".join(said)
 
 
+def rules(data: Data) -> str:
+    """By which rules a claim is decided: those of `verdicts`."""
+    return (
+        "Each number of a claim is taken with its interval. What is claimed of an average is"
+        " *supported* if the interval of the mean over benchmarks lies wholly on the claimed side"
+        " and *contradicted* if wholly on the other, unless single benchmarks surely disagree with"
+        " the mean; that interval goes from the mean of the lower ends to that of the upper ones."
+        " What is claimed of every benchmark is supported if each interval lies on the claimed"
+        " side, and contradicted if one lies on the other side even after widening for as many"
+        " comparisons as the claim makes (Bonferroni), or if all do; what is claimed of some"
+        " benchmark, the other way round. All else is *undecided*. “No worse” and “free” allow a"
+        f" loss of {text.percent(MARGIN, 0)} of the dense quality. Bytes and counts have no"
+        " interval, and are decided by their value. What a study did not run *cannot be checked*"
+        " in it."
+    )
+
+
 def verdict_counts(data: Data) -> str:
-    """The same without names."""
+    """How many claims there are of each verdict, without names."""
     found = claims.by_verdict(data)
-    unknown = len(found[None])
-    beyond = f", and {text.spelled(unknown)} cannot be checked in it" if unknown else ""
-    return f"{_supported(found[True])}, {text.spelled(len(found[False]))} contradicted{beyond}."
+    counts = [(found[one], f"{one}") for one in (Verdict.CONTRADICTED, Verdict.UNDECIDED)]
+    said = [f"{text.spelled(len(names))} {word}" for names, word in counts]
+    unknown = len(found[Verdict.UNCHECKED])
+    said += [f"{text.spelled(unknown)} beyond what it can check"] if unknown else []
+    return f"{_supported(found[Verdict.SUPPORTED])}, {text.listing(said)}."
 
 
 def _supported(names: list[str]) -> str:
@@ -181,4 +208,22 @@ def _supported(names: list[str]) -> str:
 def failures(data: Data) -> str:
     """Whether any step failed."""
     lost = len(data["failures"]) or int((data.variants["status"] == "failed").sum())
-    return "The steps listed there failed; all others went on." if lost else "No step failed."
+    if not lost:
+        return "No step failed."
+    return "The steps that @tbl-failures lists failed; all others went on."
+
+
+def seeds(data: Data) -> str:
+    """What intervals cover, and what was done over seeds."""
+    alone = (
+        "Intervals cover the choice of test examples alone, not what another training, another"
+        " draw of calibration texts or of masks would have given"
+    )
+    if len(data.seeds) == 1:
+        return f"{alone}; the study was run with one seed, {data.seeds[0]}."
+    listed = text.listing([str(seed) for seed in data.seeds])
+    return (
+        f"{alone}. The study was run with {text.counted(len(data.seeds), 'seed')}, {listed}:"
+        f" figures, tables and claims are of the first, and @tbl-seeds gives what the leading"
+        " method retains over all of them."
+    )

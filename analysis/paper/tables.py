@@ -231,7 +231,7 @@ def environment(data: Data) -> Md:
     """The machine, the system, the commit, the seeds."""
     env = data.environment
     hardware = env["hardware"]
-    commit = (env["commit"] or "no repository")[:12]
+    commit = env["commit"][:12] if env["commit"] else "no repository"
     changed = " with uncommitted changes" if env["uncommitted_changes"] else ""
     body = [
         ["Study", escape(env["study"])],

@@ -11,6 +11,7 @@ _ASCII_PUNCTUATION = set("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _LONG_RUN, _BREAK_EVERY = 24, 12
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 MISSING = "–"
+_EMPTY = "*none in this study*"
 _NARROWEST, _WIDEST = 5, 60  # dashes of a table's column
 
 
@@ -66,6 +67,11 @@ def spelled(value: int) -> str:
 def counted(count: int, noun: str) -> str:
     """So many of a thing, as in running text: "one task", "three tasks"."""
     return f"{spelled(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def numbered(count: int, noun: str) -> str:
+    """The same in figures, as among numbers: "1 task", "3 tasks"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -169,7 +175,7 @@ def table(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> M
     """
     rows = [list(header), *map(list, body)]
     if len(rows) == 1:  # what a study did not do
-        rows.append(["*none in this study*"] + [MISSING] * (len(align) - 1))
+        rows.append([_EMPTY] + [MISSING] * (len(align) - 1))
     for cells in rows:
         if len(cells) != len(align):
             raise ValueError(f"{len(cells)} cells in a table of {len(align)} columns: {cells}")
@@ -179,6 +185,11 @@ def table(header: Sequence[str], body: Iterable[Sequence[str]], align: str) -> M
     lines = ["| " + " | ".join(cells) + " |" for cells in rows]
     lines.insert(1, "|" + "|".join(rules) + "|")
     return Md("\n".join(lines) + "\n")
+
+
+def has_rows(shown: Md) -> bool:
+    """Whether such a table holds anything."""
+    return _EMPTY not in shown.text
 
 
 def _shown_length(cell: str) -> int:

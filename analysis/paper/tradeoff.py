@@ -19,31 +19,37 @@ GROUPS = ("dense", "one-shot", "trained", "N:M", "structured", "int8", "student"
 MEASURES = ("retained", "bytes", "p50_ms")
 
 
+def stored(data: Data) -> pd.DataFrame:
+    """The variants of sound benchmarks that were scored and stored: model, task, series, group,
+    sparsity, retained (with its interval), bytes of the smallest file and its format."""
+    smallest = _least(data["size"], "bytes")[["variant", "bytes", "format"]]
+    columns = ["variant", "model", "task", "kind", "method", "series", "sparsity", "retained",
+               "retained_low", "retained_high"]  # fmt: skip
+    found = data.scores[columns].merge(smallest, on="variant")
+    known, sound = found["retained"].notna(), frozenset(data.sound())
+    cells = zip(found["model"], found["task"], strict=True)
+    found = found[known & np.array([cell in sound for cell in cells], dtype=bool)]
+    found = found.drop_duplicates("variant")  # of a model tuned for no task: its first benchmark
+    settings = found["variant"].map(data.variants.set_index("variant")["settings"])
+    described = zip(found["kind"], found["series"], settings, strict=True)
+    return found.assign(group=[_group(*row) for row in described])
+
+
 def table(data: Data) -> pd.DataFrame:
-    """A row a variant: model, task, series, group, sparsity, retained (with its interval), bytes
-    and format, p50_ms and kernel, and both as a share of the dense model's; whether it is among
-    the best of its model (see `best`)."""
+    """Those of them that were timed, with p50_ms and kernel, and bytes and p50_ms also as a share
+    of the dense model's; whether each is among the best of its model (see `best`)."""
     timed = data.runtime[data.runtime["operation"] == "forward"]
     timed = timed[timed["batch"] == timed["batch"].max()]
     # one kernel each: the least of several medians would be lower by chance alone
     chosen = timed["variant"].isin(timed.loc[timed["kernel"] == AUTO, "variant"])
     fastest = timed.loc[~chosen | (timed["kernel"] == AUTO), ["variant", "p50_ms", "kernel"]]
-    smallest = _least(data["size"], "bytes")[["variant", "bytes", "format"]]
-    columns = ["variant", "model", "task", "kind", "method", "series", "sparsity", "retained",
-               "retained_low", "retained_high"]  # fmt: skip
-    found = data.scores[columns].merge(fastest, on="variant").merge(smallest, on="variant")
-    cells = zip(found["model"], found["task"], strict=True)
-    sound = np.array([cell in data.sound() for cell in cells], dtype=bool)
-    found = found[~found["series"].str.endswith(series.ORACLE) & found["retained"].notna() & sound]
-    found = found.drop_duplicates("variant")  # of a model tuned for no task: its first benchmark
+    found = stored(data).merge(fastest, on="variant")
+    found = found[~found["series"].str.endswith(series.ORACLE)].drop_duplicates("variant")
     dense = found[found["kind"] == "dense"].drop_duplicates("model").set_index("model")
     for column in ("bytes", "p50_ms"):
         whole = found["model"].map(dense[column]).astype(float)  # of no rows it would be text
         found[f"{column}_share"] = found[column] / whole
     found = found[found["model"].isin(dense.index)]  # nothing else can be held against it
-    settings = found["variant"].map(data.variants.set_index("variant")["settings"])
-    described = zip(found["kind"], found["series"], settings, strict=True)
-    found["group"] = [_group(*row) for row in described]
     found["best"] = False
     for _, own in found.groupby("model"):
         found.loc[own.index, "best"] = best(own)

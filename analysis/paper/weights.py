@@ -70,7 +70,8 @@ def most_different(data: Data, model: str) -> pd.Series | None:
 class Trend:
     """Whether blocks differ more from the whole the deeper they are: Kendall's tau, one-sided.
 
-    p is exact for stacks without ties. `grows` is None where the blocks are too few to show it.
+    p (that they do) and p_falls (that they differ less) are exact for stacks without ties. `grows`
+    is None where the blocks are too few to show it.
     """
 
     model: str
@@ -78,19 +79,27 @@ class Trend:
     blocks: int
     tau: float
     p: float
+    p_falls: float
 
     @property
     def grows(self) -> bool | None:
         return None if self.blocks < ENOUGH_BLOCKS else self.p < _SIGNIFICANT
+
+    def side(self, alpha: float, tests: int = 1) -> int:
+        """1 where it grows, −1 where it falls, 0 where neither shows; of so many stacks."""
+        return int(self.p < alpha / tests) - int(self.p_falls < alpha / tests)
 
 
 def trends(data: Data) -> list[Trend]:
     """The trend with depth of every stack; where all distances are equal there is none."""
     found = []
     for model, part, numbers in stacks(data):
-        tested = kendalltau(numbers, distances(data, model, part), alternative="greater")
-        tau, p = float(tested.statistic), float(tested.pvalue)
-        found.append(Trend(model, part, len(numbers), *((0.0, 1.0) if p != p else (tau, p))))
+        away = distances(data, model, part)
+        up, down = (kendalltau(numbers, away, alternative=way) for way in ("greater", "less"))
+        shown = (float(up.statistic), float(up.pvalue), float(down.pvalue))
+        found.append(
+            Trend(model, part, len(numbers), *(shown if shown[0] == shown[0] else (0.0, 1.0, 1.0)))
+        )
     return found
 
 

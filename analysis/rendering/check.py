@@ -27,7 +27,10 @@ _LEFTOVERS: tuple[tuple[str, str], ...] = (
         "an inline expression that was not evaluated: correct it, or make it not empty",
     ),
     (r"\bnp\.\w+\(", "a NumPy value printed raw: make it a str first, with its digits"),
-    (r"(?<![\w.-])(?:nan|NaN)(?![\w.-])", "a number that is none: print “–” and say why"),
+    (
+        r"(?<![\w-])(?<!\w\.)(?:nan|NaN)(?![\w-]|\.\w)",
+        "a number that is none: print “–” and say why",
+    ),
     (r"\{\{<", "a shortcode that was not expanded: correct it"),
     (r"Traceback \(most recent call last\)", "a Python traceback: correct the chunk"),
 )

@@ -17,16 +17,35 @@ _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
 def pdf_findings(path: Path) -> Iterator[str]:
     """Lines without the file's name."""
     try:
-        pages = [_prose(page) for page in PdfReader(path).pages]
+        read = PdfReader(path).pages
+        pages, bold = [_prose(page) for page in read], [_with_bold(page) for page in read]
     except (PyPdfError, OSError) as error:
         yield f"no readable PDF ({error}): render again."
         return
     if not any(page.strip() for page in pages):
         yield "the PDF has no text: render again."
+    for found in _UNKNOWN_CITATION.finditer("\n".join(bold)):
+        yield f"the bibliography does not hold {found[1]}: add the entry, or correct the key."
     text = "\n".join(pages)
     for shown in _data_strings(path.with_suffix(".html")):
         text = re.sub(r"\s*".join(map(re.escape, shown)), " ", text)
     yield from check.leftovers(text)
+
+
+# pandoc sets the key of a citation that it does not know in bold, with a question mark
+_UNKNOWN_CITATION = re.compile(r"(?:\(|; )\x02([\w:.+/-]+)\?\x03[);]")
+
+
+def _with_bold(page: Any) -> str:
+    """The page's text, each run in bold between the marks \\x02 and \\x03."""
+    pieces: list[str] = []
+
+    def visit(text: str, _cm: Any, _tm: Any, font: Any, _size: float) -> None:
+        bold = "Bold" in str((font or {}).get("/BaseFont", ""))
+        pieces.append(f"\x02{text.strip()}\x03" if bold and text.strip() else text)
+
+    page.extract_text(visitor_text=visit)
+    return _INVISIBLE.sub("", "".join(pieces)).replace("\x03\x02", "")
 
 
 def _prose(page: Any) -> str:

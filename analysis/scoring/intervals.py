@@ -101,9 +101,21 @@ def interval(score: Drawn, confidence: float) -> Interval:
 
 
 def _interval(value: Rows | float, drawn: Rows, confidence: float) -> Interval:
-    """Percentile bounds; NaN bounds where the metric is undefined in any resample."""
+    """Percentile bounds of a number that some resamples may leave undefined (NaN).
+
+    What a variant retains is undefined where the dense model is not above chance. Such a resample
+    might have said anything, so that it counts as below the lower bound and as above the upper one:
+    left out, it would make the interval too narrow, and one alone must not void it. A bound that
+    would lie among those is NaN; of a dense model above chance beyond its own interval (`is_void`)
+    none does.
+    """
     if not np.isfinite(value):
         return Interval(float(value), float("nan"), float("nan"))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
+    known = drawn[~np.isnan(drawn)]
+    outside = (1 - confidence) / 2 * (drawn.size - 1)  # resamples, beyond either bound
+    beyond = outside - (drawn.size - known.size)
+    if beyond <= -1 or not known.size:  # quantiles lie between two resamples: one of them is known
+        return Interval(float(value), float("nan"), float("nan"))
+    share = max(0.0, beyond) / max(1, known.size - 1)
+    low, high = np.quantile(known, [share, 1 - share])
     return Interval(float(value), float(low), float(high))
