@@ -52,6 +52,7 @@ def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Ca
             "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "task_name": task,
+            "settings": examples.get("settings", {}),
             "data": examples["data"]["object"],
             "by": study.sensitivity.by,
             "sparsities": list(study.sensitivity.sparsities),
@@ -74,17 +75,30 @@ def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Cal
             "checkpoint": variant.checkpoint,
             "masks": variant.masks,
             "task_name": task,
+            "settings": examples.get("settings", {}),
             "data": examples["data"]["object"],
             "batch_size": study.compute.batch_size,
             "threads": study.compute.threads,
             "device": "cpu" if variant.kind == "int8" else study.compute.device,
             "dtype": study.compute.dtype,
         },
-        carried=memory(study),
+        carried=memory(study) | {"said": f"{_model(study, variant)} on {_data(study, task)}"},
         code=(tasks.module_name(task),),
         libraries=(*TORCH, *SCORES),
         label=f"{variant.name}: evaluate",
     )
+
+
+def _model(study: Study, variant: Variant) -> str:
+    """A variant's model as the study names it: its path, or what it is on the hub."""
+    found = next((model for model in study.models if model.name == variant.model), None)
+    return (found and (found.path or found.id)) or variant.model
+
+
+def _data(study: Study, task: str) -> str:
+    """A task's test data, as the study names them."""
+    files = study.data.get(task)
+    return task if files is None else files.test
 
 
 def size(study: Study, variant: Variant) -> Call:

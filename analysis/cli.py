@@ -185,6 +185,16 @@ def evaluate_command(
     examples: Annotated[
         int | None, typer.Option(min=1, help="No more than so many.", show_default=False)
     ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a file: perplexity is per word, character or byte.", show_default=False
+        ),
+    ] = None,
+    languages: Annotated[
+        str | None,
+        typer.Option(metavar="FROM,TO", help="Of a file: what is translated.", show_default=False),
+    ] = None,
     revision: Annotated[
         str | None, typer.Option(help="Commit, tag or branch of a hub model.", show_default=False)
     ] = None,
@@ -203,7 +213,10 @@ def evaluate_command(
             "evaluate needs MODEL and --task; for example `evaluate tiny-bert --task sentiment`;"
             " --list-tasks lists the tasks"
         )
-    evaluate.evaluate(model, revision, task, data, examples)
+    named: dict[str, object] = {"unit": unit} if unit is not None else {}
+    if languages is not None:
+        named["languages"] = tuple(part.strip() for part in languages.split(","))
+    evaluate.evaluate(model, revision, task, data, examples, named=named)
 
 
 @app.command("plan")

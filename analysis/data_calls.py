@@ -41,7 +41,7 @@ def test_examples(study: Study, task: str) -> Call:
     if is_generated(study, task):
         return _made("analysis.steps.examples:make_examples", task, count)
     if study.rehearsal:
-        return _made("analysis.steps.data:stand_in_test", task, count)
+        return _made("analysis.steps.data:stand_in_test", task, count, _asked(study, task))
     return _read(study, task, "test", "read_test", count)
 
 
@@ -53,7 +53,8 @@ def training_examples(study: Study, task: str) -> Call | None:
     if not _is_learnt_from(study, task):
         return None
     if study.rehearsal:
-        return _made("analysis.steps.data:stand_in_training", task, rehearsed_count(study))
+        asked = _asked(study, task)
+        return _made("analysis.steps.data:stand_in_training", task, rehearsed_count(study), asked)
     return _read(study, task, "train", "read_training", _training_count(study, task))
 
 
@@ -68,11 +69,19 @@ def validation(data: Data, examples: int) -> Call:
             "seed": OTHER_EXAMPLES,
             "test": data.test["data"]["object"],
             "training": data.training["data"]["object"] if data.training else None,
+            "settings": _of_both(data),
         },
         code=(tasks.module_name(data.task),),
         libraries=SCORES,
         label=f"{data.task}: validation examples",
     )
+
+
+def _of_both(data: Data) -> dict[str, Any]:
+    """The settings of training examples that are scored: as the test's, but a class has its number
+    of training."""
+    trained, tested = (part.get("settings", {}) for part in (data.training or {}, data.test))
+    return tested | {key: value for key, value in trained.items() if key == "classes"}
 
 
 def is_generated(study: Study, task: str) -> bool:
@@ -109,10 +118,13 @@ def _of_files(study: Study, files: Files, part: str) -> dict[str, Any] | None:
     }
 
 
-def _made(function: str, task: str, count: int | None) -> Call:
+def _made(
+    function: str, task: str, count: int | None, settings: dict[str, Any] | None = None
+) -> Call:
+    more = {} if settings is None else {"settings": settings}
     return Call(
         function,
-        {"task_name": task, "count": count, "seed": 0},
+        {"task_name": task, "count": count, "seed": 0, **more},
         code=(tasks.module_name(task),),
         libraries=SCORES,
         label=f"{task}: examples",
@@ -127,12 +139,28 @@ def _read(study: Study, task: str, part: str, function: str, count: int | None) 
     named = {key: value for key, value in where.items() if where["kind"] == "hub" or key != "path"}
     return Call(
         f"analysis.steps.data:{function}",
-        {"task_name": task, "count": count, "seed": 0, "stamp": stamp(where), "source": named},
+        {
+            "task_name": task,
+            "settings": _asked(study, task),
+            "count": count,
+            "seed": 0,
+            "stamp": stamp(where),
+            "source": named,
+        },
         carried={"path": where["path"]},
         code=(tasks.module_name(task),),
         libraries=(*DATA, *SCORES),
         label=f"{task}: {'examples' if part == 'test' else 'training examples'}",
     )
+
+
+def _asked(study: Study, task: str) -> dict[str, Any]:
+    """The fields of the task that the study's own data name."""
+    files = study.data.get(task)
+    if files is None:
+        return {}
+    named = {"unit": files.unit, "languages": files.languages and list(files.languages)}
+    return {key: value for key, value in named.items() if value is not None}
 
 
 def rehearsed_count(study: Study) -> int:

@@ -119,6 +119,10 @@ def _learns(model: Model, task: str) -> bool:
 def _check_files(where: str, described: tasks.Task, files: Files) -> None:
     for field in files.columns:
         require(f"{where}.columns", "field", field, described.row_fields)
+    if files.unit is not None and described.form not in ("causal", "masked"):
+        raise ValueError(f"{where}.unit: is what a perplexity is per, and this task has none")
+    if files.languages is not None and described.languages is None:
+        raise ValueError(f"{where}.languages: are those of a translation, and this task is none")
     for part in ("test_part", "train_part"):
         share = getattr(files, part)
         if share is not None and not share[0] < share[1]:

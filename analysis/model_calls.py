@@ -132,6 +132,7 @@ def fine_tune(
             "form": tasks.training_form(described),
             "data": data,
             "labels": training["labels"] if training else None,
+            "label_words": training.get("label_words", {}) if training else {},
             "examples": None if tuning.examples == ALL else tuning.examples,
             "epochs": tuning.epochs,
             "learning_rate": tuning.learning_rate,

@@ -28,7 +28,8 @@ _SCHEMA = {
     "tasks": (
         "task metric",
         "higher_is_better chance best split examples data_sha256 revision licence published"
-        " published_source title metric_title unit log_scale measures sample source",
+        " published_source title metric_title unit log_scale measures sample source protocol"
+        " chance_from",
     ),
     "published": ("model task metric", "value source"),
     "failures": ("step", "model task reason"),
@@ -41,7 +42,7 @@ _SCHEMA = {
     "quality": (
         "variant task metric",
         "value low high delta delta_low delta_high retained examples collapsed"
-        " retained_low retained_high tokens_per_word sample void",
+        " retained_low retained_high tokens_per_word sample void protocol",
     ),
     "contests": ("variant other task metric", "sparsity difference low high"),
     "recovery": ("variant masks_kept epoch", "removed zeros sparsity train_seconds"),
@@ -76,7 +77,7 @@ _TEXT = {
     *("task", "metric", "split", "data_sha256", "licence", "published", "published_source"),
     *("title", "metric_title", "unit", "measures", "sample", "variant", "other", "by", "group"),
     *("kind", "method", "protocol", "settings", "status", "reason", "format", "operation"),
-    *("identifier", "training", "step"),
+    *("identifier", "training", "step", "protocol", "chance_from"),
     *("kernel", "device", "samples_ms", "chosen", "part", "scope", "scale"),
 }
 

@@ -10,6 +10,7 @@ from analysis.scores import contest_rows, quality_rows
 from analysis.scoring.statistics import METRICS
 from analysis.study import Model, Study
 from analysis.tasks import Task
+from analysis.tasks.protocols import chance_from, protocol
 from analysis.variants import Row, Scored, Variant, variant_row
 
 Rows = dict[str, list[Row]]
@@ -72,7 +73,7 @@ def task_rows(study: Study, examples: dict[str, Record]) -> Rows:
     """The rows of tables `tasks` and `published`: a row a metric."""
     listed, scores = [], []
     for name, record in examples.items():
-        task = tasks.task(name)
+        task = tasks.task(name, record.get("settings"))
         shown = {
             field: record["sample"][0][field] for field in (*task.inputs, task.target) if field
         }
@@ -93,11 +94,13 @@ def task_rows(study: Study, examples: dict[str, Record]) -> Rows:
                     **_of_data(study, name, record),
                     "published": f"{first['value']:g}" if first else None,
                     "published_source": f"{first['model']}: {first['source']}" if first else None,
-                    "metric_title": described.title,
+                    "metric_title": described.title.replace("per word", f"per {task.unit}"),
                     "unit": described.unit,
                     "log_scale": described.log_scale,
                     "measures": task.measures,
                     "sample": json.dumps(shown, ensure_ascii=False),
+                    "protocol": protocol(task, metric),
+                    "chance_from": chance_from(task),
                 }
             )
     return {"tasks": listed, "published": scores}

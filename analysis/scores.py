@@ -48,6 +48,7 @@ def quality_rows(study: Study, scored: Scored, task: str, chance: Row, dense: Re
             "void": is_void(study, metric, dense, chance),
             "tokens_per_word": evaluation["tokens_per_word"],
             "sample": json.dumps(evaluation["sample"][:_SAMPLES_SHOWN], ensure_ascii=False),
+            "protocol": evaluation.get("protocol"),
         }
         for metric in evaluation["metrics"]
     ]

@@ -9,6 +9,7 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Line = Annotated[str, Field(min_length=1, max_length=300)]
 Tokens = Annotated[int, Field(ge=1, le=65_536, strict=True)]
+Code = Annotated[str, Field(pattern=r"^[A-Za-z]{2,}([_-][A-Za-z]+)*$", max_length=20)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Form = Literal["json", "csv", "parquet", "text"]
 ALL = "all"
@@ -93,6 +94,8 @@ class Files(Section):
     test, train  paths: JSON lines, CSV, parquet or text (told by their ending, or by `format`)
     columns      field of the task -> the file's column, where they have other names
     test_part, train_part   which share of the lines, such as [0.8, 1.0]: for one file to serve both
+    unit                    of a perplexity: what it is per
+    languages               of a translation: from, to
     title, licence          of the data, for the paper
     """
 
@@ -102,6 +105,8 @@ class Files(Section):
     columns: dict[str, str] = Field(default_factory=dict)
     test_part: tuple[Share, Share] | None = None
     train_part: tuple[Share, Share] | None = None
+    unit: Literal["word", "character", "byte"] | None = None
+    languages: tuple[Code, Code] | None = None
     title: Line | None = None
     licence: Line = "not stated"
 

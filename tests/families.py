@@ -11,7 +11,8 @@ from transformers import AutoModelForSequenceClassification
 
 from analysis import tasks
 from analysis.calibration.batches import calibration_batches
-from analysis.models.encoding import set_languages, set_padding
+from analysis.models.encoding import set_padding
+from analysis.models.languages import set_languages
 from analysis.models.loading import load_model
 from analysis.models.replicas import forms, write_replica
 from analysis.models.weights import read_weights, write_in_place_of

@@ -13,7 +13,7 @@ from analysis.tasks import Task
 PLAIN = Task(title="a task", measures="", form="", inputs=("text",), target=None, metrics=())
 ONE = replace(PLAIN, form="classification", target="label")
 PAIR = replace(ONE, inputs=("text", "other"))
-CAUSAL = replace(PLAIN, form="causal")
+CAUSAL = replace(PLAIN, form="causal", scores_end=True)
 MASKED = replace(PLAIN, form="masked", title="pseudo-perplexity")
 CLOZE = replace(PLAIN, form="cloze", target="last")
 WRITTEN = replace(PLAIN, form="text-to-text", target="other", max_new_tokens=5)
@@ -25,7 +25,7 @@ CASES = {  # class, architecture, task
     "bart-classifier": ("BartForSequenceClassification", "Bart", PAIR),
     "t5-classifier": ("T5ForSequenceClassification", "T5", ONE),
     "gpt2": ("GPT2LMHeadModel", "GPT2", CAUSAL),
-    "llama": ("LlamaForCausalLM", "Llama", CAUSAL),
+    "llama": ("LlamaForCausalLM", "Llama", replace(CAUSAL, scores_end=False)),
     "cloze": ("GPT2LMHeadModel", "GPT2", CLOZE),
     "cut-cloze": ("GPT2LMHeadModel", "GPT2", replace(CLOZE, max_tokens=9)),
     "masked-bert": ("BertForMaskedLM", "Bert", MASKED),

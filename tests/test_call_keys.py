@@ -160,6 +160,7 @@ def test_memory_that_may_be_taken_and_where_things_lie_are_carried(monkeypatch, 
         carried = {s: dict(c.carried) for s, c in every_call(chosen(compute=compute)).items()}
         expected = {step: {"memory_bytes": room} for step in steps("scored")}
         expected |= {step: {"memory_bytes": room * 3 // 4} for step in steps("timed")}
+        expected["evaluate_variant"]["said"] = "tiny-bert on sentiment"
         for step in ("measure_latency", "measure_generation"):
             expected[step]["kernels"] = str(tmp_path / "kernels.json")
         lying = "profile_weights histograms_of_masked measure_sizes prune_checkpoint"

@@ -3,7 +3,7 @@
 import pytest
 
 from analysis import tasks
-from analysis.data.examples import examples_of, label_words, require_same_labels
+from analysis.data.examples import classes_of, examples_of, require_same_labels, words_of
 from analysis.errors import RequestError
 
 TEXTS, PAIRS = tasks.task("text-classification"), tasks.task("pair-classification")
@@ -17,7 +17,8 @@ def labelled(*labels):
 def test_rows_become_examples_with_labels_that_are_whole_numbers_however_they_are_written():
     rows = [{"sentence": "x", "label": 1, "idx": 7}]
     assert examples_of(TEXTS, rows) == [{"sentence": "x", "label": 1}]
-    for labels in [(1, 0, 2), (1.0, 0.0, 2.0), ("1", "0", "2"), (True, False, 2)]:
+    written = [("1", "0", "2"), ("+1", "0.0", " 2e0 "), (True, False, 2)]
+    for labels in [(1, 0, 2), (1.0, 0.0, 2.0), *written]:
         found = [example["label"] for example in examples_of(TEXTS, labelled(*labels))]
         assert [(type(label), label) for label in found] == [(int, 1), (int, 0), (int, 2)]
 
@@ -28,15 +29,18 @@ def test_labels_that_are_words_are_numbered_by_the_alphabet():
     assert found[0] == {"sentence": "s0", "label": 2, "label_word": "sport"}
 
 
-def test_words_have_to_mean_the_same_in_training_and_test():
-    training = examples_of(TEXTS, labelled("arts", "news", "sport"))
-    same, fewer = (examples_of(TEXTS, labelled(*w)) for w in (("arts", "news"), ("news", "sport")))
-    numbers = examples_of(TEXTS, labelled(0, 1))
-    require_same_labels(label_words(training), label_words(same))
-    require_same_labels(label_words(numbers), label_words(numbers))
-    for test in (fewer, numbers):
+def test_words_of_the_test_have_to_be_known_in_training():
+    training, fewer, more, numbers = (
+        words_of(classes_of(TEXTS, labels))
+        for labels in (("arts", " news", "sport"), ("sport", "arts "), ("arts", "x"), (0, "1"))
+    )
+    assert (numbers, words_of(classes_of(TEXTS, (True, False)))) == ({}, {"False": 0, "True": 1})
+    for test in (training, fewer):
+        require_same_labels(training, test)
+    require_same_labels(numbers, numbers)
+    for test in (more, numbers):
         with pytest.raises(RequestError, match="arts = 0, news = 1, sport = 2"):
-            require_same_labels(label_words(training), label_words(test))
+            require_same_labels(training, test)
 
 
 def pair(one, other, label=1):

@@ -116,8 +116,9 @@ def test_parts_of_one_file_share_nothing_and_leave_nothing_out(memo, data):
 
 
 def test_stand_ins_are_stored_in_the_same_way(memo):
-    record = step.stand_in_training(memo.objects, task_name="mrpc", count=6, seed=0)
-    test = step.stand_in_test(memo.objects, task_name="mrpc", count=6, seed=0)
+    asked = {"task_name": "mrpc", "settings": {}, "count": 6, "seed": 0}
+    record = step.stand_in_training(memo.objects, **asked)
+    test = step.stand_in_test(memo.objects, **asked)
     assert (record["revision"], record["labels"], test["examples"]) == ("stand-in", 2, 6)
     assert stored(memo, record, "data") != stored(memo, test, "data")
 

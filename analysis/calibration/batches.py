@@ -22,9 +22,9 @@ from analysis.models.encoding import (
     ends_of_text,
     padding_id,
     positions,
-    set_languages,
     text_to_text_batch,
 )
+from analysis.models.languages import set_languages
 
 BATCH_TOKENS = 512  # enough for all cores, and few enough to keep activations small
 
@@ -85,11 +85,9 @@ def _joined(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[in
     begin, end = ends_of_text(tokenizer)
     ids: list[int] = []
     for body in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]:
-        if begin is not None and ids[-1:] != [begin]:
-            ids.append(begin)
-        ids += body
-        if end is not None:
-            ids.append(end)
+        if ids[-1:] != begin:
+            ids += begin
+        ids += [*body, *end]
     return ids
 
 

@@ -20,6 +20,7 @@ from analysis.sections import Compute, Files, Model
 from analysis.sources import require_no_revision
 from analysis.study import Study
 from analysis.tasks import Task
+from analysis.tasks.protocols import chance_from, protocol
 from analysis.variants import base_variant, dense_variant
 
 _GENERATED = 512  # examples of a task that are made, if nobody says how many
@@ -32,15 +33,19 @@ def evaluate(
     data: Path | None = None,
     examples: int | None = None,
     compute: Compute | None = None,
+    named: dict[str, Any] | None = None,
 ) -> None:
     """Print the model's scores on the task's test examples, or on those in the file `data`.
+
+    named   `unit` and `languages` of these, as a study's `data` has them
 
     A built-in model is fine-tuned for the task first, if that is what it is made for; any other is
     asked as it comes.
 
     Raises RequestError if there is no such model, task or file, or they do not fit each other.
     """
-    chosen = _study(model, revision, task, data, examples, compute or Compute(batch_size="auto"))
+    of_data = _files(task, data, named or {})
+    chosen = _study(model, revision, task, of_data, examples, compute or Compute(batch_size="auto"))
     processes.quiet_libraries()
     memo = Memo(project.CACHE)
     memo.prepare()
@@ -67,18 +72,12 @@ def _study(
     model: str,
     revision: str | None,
     task: str,
-    data: Path | None,
+    files: dict[str, Files],
     examples: int | None,
     compute: Compute,
 ) -> Study:
     """The smallest study that asks for it; its validation finds what does not fit."""
-    benchmark = tasks.task(task)
-    files = {}
-    if data is not None:
-        if not data.is_file():
-            raise RequestError(f"--data {data}: no such file; give one with {benchmark.row_fields}")
-        files[task] = Files(test=str(data))
-    elif benchmark.generate is not None:
+    if not files and tasks.task(task).generate is not None:
         examples = examples or _GENERATED
     if model in BUILTIN or Path(model).expanduser().is_dir():
         require_no_revision(model, revision)
@@ -99,6 +98,22 @@ def _study(
         raise RequestError(str(said.get("ctx", {}).get("error", said["msg"]))) from error
 
 
+def _files(task: str, data: Path | None, named: dict[str, Any]) -> dict[str, Files]:
+    """The task's data as a study has them. Raises RequestError if there is no such file."""
+    benchmark = tasks.task(task)
+    if data is None:
+        if named:
+            raise RequestError(f"--{next(iter(named))} is of a file of examples; give it as --data")
+        return {}
+    if not data.is_file():
+        raise RequestError(f"--data {data}: no such file; give one with {benchmark.row_fields}")
+    try:
+        return {task: Files(test=str(data), **named)}
+    except ValidationError as error:
+        said = error.errors()[0]
+        raise RequestError(f"--{said['loc'][0]}: {said['msg']}, got {said['input']!r}") from error
+
+
 def _scores(chosen: Study, memo: Memo, shown: Display) -> dict[str, Any]:
     model, task = chosen.models[0], chosen.models[0].tasks[0]
     data = Data(task, memo.run(data_calls.test_examples(chosen, task)).record, None)
@@ -117,20 +132,26 @@ def _scores(chosen: Study, memo: Memo, shown: Display) -> dict[str, Any]:
         "examples": answered["examples"],
         "data_sha256": data.test["data_sha256"],
         "metrics": {
-            metric: _metric(chosen, metric, answered, data.test) for metric in answered["metrics"]
+            metric: _metric(chosen, task, metric, answered, data.test)
+            for metric in answered["metrics"]
         },
+        "protocol": answered["protocol"],
         "collapsed": answered["collapsed"],
         "tokens_per_word": answered["tokens_per_word"],
         "seconds": answered["evaluate_seconds"],
     }
 
 
-def _metric(chosen: Study, metric: str, answered: Record, test: Record) -> dict[str, Any]:
-    found = scored_interval(chosen, metric, answered)
+def _metric(
+    chosen: Study, name: str, metric: str, answered: Record, test: Record
+) -> dict[str, Any]:
+    found, task = scored_interval(chosen, metric, answered), tasks.task(name, test.get("settings"))
     return {
         "value": found.value,
         "low": found.low,
         "high": found.high,
         "chance": test["chance"][metric],
         "best": test["best"].get(metric),
+        "protocol": protocol(task, metric),
+        "chance_from": chance_from(task),
     }

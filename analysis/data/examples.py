@@ -1,26 +1,34 @@
 """Examples of a task from rows as they were read, each checked: a wrong row is found here, by its
 number, and not as a wrong score."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.errors import RequestError
+from analysis.scoring.scripts import unspaced_share
 from analysis.tasks import Example, Row, Task
 
 _MOST_LABELS = 1000  # more are no classes but numbers, such as years
+_MOST_UNSPACED = 0.2  # of the letters
+_LONGEST_WORD = 100  # letters
+_WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?([eE][+-]?[0-9]{1,2})?")
 
 
-def examples_of(task: Task, rows: Sequence[Row]) -> list[Example]:
+def examples_of(
+    task: Task, rows: Sequence[Row], classes: Mapping[str, int] | None = None
+) -> list[Example]:
     """The task's examples.
 
-    Labels are whole numbers from 0. Where a task's labels have no meaning of their own, as in a
-    user's own files, they may be words: these get the numbers of their alphabetical order, and the
-    example keeps its word as `label_word` (see `require_same_labels`).
+    Labels are whole numbers from 0. Where the data spell them as words, the example keeps its word
+    as `label_word` (see `require_same_labels`).
+
+    classes   of all rows, by `classes_of`, where these are some of them; by default their own
 
     Raises RequestError for a row that lacks a field, a text that is empty or none, and a label
     that is missing, as in the hidden test parts of benchmarks, or none.
     """
-    texts = [field for field in task.row_fields if field != task.target or not _is_label(task)]
+    texts = [field for field in task.row_fields if field != task.target or not is_label(task)]
     for number, row in enumerate(rows, 1):
         for field in texts:
             if not isinstance(row.get(field), str):
@@ -31,88 +39,145 @@ def examples_of(task: Task, rows: Sequence[Row]) -> list[Example]:
         found = task.examples_of(rows)
     if not found:
         raise RequestError(f"{task.title}: the data has no examples; give data that has some")
-    if _is_label(task):
-        found = _with_labels(task, found)
+    if is_label(task):
+        labels = [example.get(str(task.target)) for example in found]
+        known = classes_of(task, labels) if classes is None else classes
+        found = _with_labels(task, found, known)
     for number, example in enumerate(found, 1):
         for field in (
             *task.inputs,
-            *(() if _is_label(task) or not task.target else (task.target,)),
+            *(() if is_label(task) or not task.target else (task.target,)),
         ):
             if not str(example[field]).strip():
                 raise _wrong(task, number, f"{field} is empty")
     return found
 
 
-def label_words(examples: Sequence[Example]) -> dict[str, int]:
-    """The number that each label has which the data spell as a word; none if they are numbers."""
-    return {e["label_word"]: e["label"] for e in examples if "label_word" in e}
+def classes_of(task: Task, labels: Sequence[Any]) -> Mapping[str, int]:
+    """The name and the number of each class of these labels, which are those of all rows.
+
+    Numbers are their own names; true and false are 1 and 0. Words have the numbers that the task
+    gives them; where a task's labels have no meaning of their own, as in a user's own files, those
+    of their alphabetical order. Raises RequestError for labels that are neither.
+    """
+    if all(isinstance(label, bool) for label in labels):
+        return {str(label): int(label) for label in sorted(set(labels))}
+    numbers = [_number(label) for label in labels]
+    if any(number is None for number in numbers):
+        return _words(task, labels, numbers)
+    if task.label_words and max(number or 0 for number in numbers) >= len(task.label_words):
+        raise RequestError(
+            f"{task.title}: label {max(number or 0 for number in numbers)}, but there are only"
+            f" {len(task.label_words)}: {', '.join(task.label_words)}"
+        )
+    for row, (label, found) in enumerate(zip(labels, numbers, strict=True), 1):
+        if found is None or not 0 <= found < _MOST_LABELS:
+            raise _no_label(task, row, label)
+    return {str(number): number for number in sorted({number or 0 for number in numbers})}
 
 
 def require_same_labels(training: Mapping[str, int], test: Mapping[str, int]) -> None:
-    """Raise RequestError if words as labels got other numbers in training than in the test."""
-    same = all(training.get(word) == number for word, number in test.items())
-    if bool(training) != bool(test) or not same:
+    """Raise RequestError if the test's labels are words that training does not know, or words in
+    one and numbers in the other. Each may lack some: a model keeps the names of its classes."""
+    if bool(training) != bool(test) or not test.keys() <= training.keys():
         raise RequestError(
             f"labels are {_listed(training)} in the training data and {_listed(test)} in the test"
             " data; give both the same words, or numbers"
         )
 
 
-def _is_label(task: Task) -> bool:
+def require_units(task: Task, examples: Sequence[Example]) -> None:
+    """Raise RequestError if a perplexity per word is asked for of texts that do not put spaces
+    between words: it would be that of whole sentences."""
+    if task.target is not None or task.unit != "word" or "words" in examples[0]:
+        return
+    texts = [str(example[task.inputs[0]]) for example in examples]
+    why = ""
+    if (share := unspaced_share(texts)) >= _MOST_UNSPACED:
+        why = f"{share:.0%} of the letters are of scripts that put no space between words"
+    for row, text in enumerate(texts, 1):
+        if not why and len(text.split()) == 1 and sum(map(str.isalpha, text)) > _LONGEST_WORD:
+            why = f"text {row} is one word of {len(text):,} characters"
+    if why:
+        raise RequestError(
+            f"{task.title}: {why}, and perplexity is per word; name what it is per, character or"
+            " byte, as `unit` of the task's data in a study, or --unit"
+        )
+
+
+def words_of(classes: Mapping[str, int]) -> dict[str, int]:
+    """The classes that the data spell as words; none if they are numbers."""
+    return {} if all(name == str(n) for name, n in classes.items()) else dict(classes)
+
+
+def is_label(task: Task) -> bool:
+    """Whether an example's target is the number of a class."""
     return task.is_classification and task.target is not None
 
 
-def _with_labels(task: Task, examples: Sequence[Example]) -> list[Example]:
+def _with_labels(
+    task: Task, examples: Sequence[Example], classes: Mapping[str, int]
+) -> list[Example]:
     """The examples with whole numbers for labels."""
     target = str(task.target)
-    numbers = [_number(example.get(target)) for example in examples]
-    words: Mapping[str, int] = {}
-    if any(label is None for label in numbers):
-        words = _words(task, [example.get(target) for example in examples])
-    elif task.label_words and max(label or 0 for label in numbers) >= len(task.label_words):
-        raise RequestError(
-            f"{task.title}: label {max(label or 0 for label in numbers)}, but there are only"
-            f" {len(task.label_words)}: {', '.join(task.label_words)}"
-        )
     labelled = []
-    for number, (example, label) in enumerate(zip(examples, numbers, strict=True), 1):
-        if words:
-            word = str(example[target])
-            labelled.append(example | {target: words[word], "label_word": word})
-            continue
-        if label is None or not 0 <= label < _MOST_LABELS:
-            raise _wrong(
-                task,
-                number,
-                f"{target} is {_short(example.get(target))}, and labels are numbers from 0; hidden"
-                " test parts of benchmarks have none, choose a part with labels",
-            )
-        labelled.append(example | {target: label})
+    for row, example in enumerate(examples, 1):
+        label = example.get(target)
+        word = _word(label)
+        number = classes.get(word, classes.get(str(_number(label))))
+        if number is None:
+            raise _no_label(task, row, label)
+        spelt = {"label_word": word} if word in classes and word != str(number) else {}
+        labelled.append(example | {target: number} | spelt)
     return labelled
 
 
 def _number(label: Any) -> int | None:
-    """A label as a whole number: 1, 1.0, true and "1" are the same."""
+    """A label as a whole number: 1, 1.0, true, "1", "+1" and "1e0" are the same."""
     if isinstance(label, str):
-        return int(label) if label.strip().lstrip("-").isdecimal() else None
+        label = float(label) if _WHOLE.fullmatch(label.strip()) else None
     if isinstance(label, (bool, int)) or (isinstance(label, float) and label.is_integer()):
         return int(label)
     return None
 
 
-def _words(task: Task, labels: Sequence[Any]) -> Mapping[str, int]:
-    """The numbers of labels that are words; none if they are not all words."""
-    if not all(isinstance(label, str) and label.strip() for label in labels):
-        return {}
-    if task.hub is not None or task.label_words:
+def _word(label: Any) -> str:
+    """A label as a word: the space around it is none of it."""
+    if isinstance(label, bool):
+        return str(label)
+    return label.strip() if isinstance(label, str) else ""
+
+
+def _words(task: Task, labels: Sequence[Any], numbers: Sequence[int | None]) -> dict[str, int]:
+    """The numbers of labels that are words. Raises RequestError if they are not all words, or the
+    task knows others."""
+    words = [_word(label) for label in labels]
+    if not all(words):
+        row = next(row for row, number in enumerate(numbers) if number is None)
+        raise _no_label(task, row + 1, labels[row])
+    meant = task.classes or {word: number for number, word in enumerate(task.label_words)}
+    known = {word.casefold(): number for word, number in meant.items()}
+    if meant and all(word.casefold() in known for word in words):
+        return {word: known[word.casefold()] for word in words}
+    if meant or task.hub is not None:
         raise RequestError(
             f"{task.title}: labels are words, such as {_short(labels[0])}; this task's have a"
-            f" meaning, so give the numbers: {task.measures}"
+            f" meaning, so give the numbers{''.join(f', or {word}' for word in meant)}:"
+            f" {task.measures}"
         )
-    distinct = sorted(set(labels))
+    distinct = sorted(set(words))
     if len(distinct) >= _MOST_LABELS:
         raise RequestError(f"{task.title}: {len(distinct)} different labels; these are no classes")
     return {word: number for number, word in enumerate(distinct)}
+
+
+def _no_label(task: Task, row: int, label: Any) -> RequestError:
+    return _wrong(
+        task,
+        row,
+        f"{task.target} is {_short(label)}, and labels are numbers from 0; hidden test parts of"
+        " benchmarks have none, choose a part with labels",
+    )
 
 
 def _wrong(task: Task, number: int, what: str) -> RequestError:

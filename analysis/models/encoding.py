@@ -7,14 +7,18 @@ wherever nothing is to be predicted.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from analysis.models.languages import tagged
+
 Row = dict[str, list[int]]
 Batch = dict[str, Tensor]
 
+_POSITIONS = ("max_position_embeddings", "max_seq_len")  # XLNet's are -1: as many as are given
 _NO_LIMIT = 1 << 30  # tokenizers that know no limit have a far larger number
 IGNORED = -100  # the label that the losses of torch and transformers leave out
 
@@ -27,15 +31,22 @@ def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def set_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Tell the model how its batches are padded: GPT-2's classifier looks for the last token."""
-    model.config.pad_token_id = padding_id(tokenizer)
+    for config in padding_configs(model):
+        config.pad_token_id = padding_id(tokenizer)
+
+
+def padding_configs(model: PreTrainedModel) -> list[Any]:
+    """Where a classifier may look for its padding: the config, and that of the text within it."""
+    within = getattr(model.config, "text_config", None)
+    return [model.config] if within is None else [model.config, within]
 
 
 def positions(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
     """How many tokens the model reads at most; None if neither it nor its tokenizer has a limit."""
     limits = [tokenizer.model_max_length] if tokenizer.model_max_length < _NO_LIMIT else []
-    known = getattr(model.config, "max_position_embeddings", None)
-    if known:
-        limits.append(known - _positions_not_counted(model))
+    for config in padding_configs(model):
+        known = [getattr(config, name, None) for name in _POSITIONS]
+        limits += [n - _positions_not_counted(model) for n in known if isinstance(n, int) and n > 0]
     return min(limits, default=None)
 
 
@@ -48,15 +59,12 @@ def _positions_not_counted(model: PreTrainedModel) -> int:
     return 0
 
 
-def set_languages(tokenizer: PreTrainedTokenizerBase, languages: tuple[str, str] | None) -> None:
-    """Tell the tokenizer what it translates from and to, if it is one that has to know."""
-    if languages and hasattr(tokenizer, "get_lang_id"):
-        tokenizer.src_lang, tokenizer.tgt_lang = languages
-
-
-def padded(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> Batch:
-    """The rows as one batch, as wide as the longest."""
-    filler = {"input_ids": padding_id(tokenizer), "labels": IGNORED}
+def padded(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], filled_with: int | None = None
+) -> Batch:
+    """The rows as one batch, as wide as the longest, filled with that token or the tokenizer's."""
+    fill = padding_id(tokenizer) if filled_with is None else filled_with
+    filler = {"input_ids": fill, "labels": IGNORED}
     batch = {name: _rectangle([row[name] for row in rows], filler.get(name, 0)) for name in rows[0]}
     batch["attention_mask"] = _rectangle([[1] * len(row["input_ids"]) for row in rows], 0)
     return batch
@@ -96,13 +104,17 @@ def framed(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[in
     """The token ids of each text, from beginning-of-text to end-of-text."""
     begin, end = ends_of_text(tokenizer)
     bodies = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    return [[begin, *body, end] for body in bodies]
+    return [[*begin, *body, *end] for body in bodies]
 
 
-def ends_of_text(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
-    """The tokens that a causal model's text begins and ends with."""
-    end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
-    return tokenizer.bos_token_id if tokenizer.bos_token_id is not None else end, end
+def ends_of_text(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """The token that a causal model's text begins with, and that it ends with; none where the
+    tokenizer has no such token."""
+    known = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id)
+    begin, end = (
+        next(([token] for token in ids if token is not None), []) for ids in (known, known[1:])
+    )
+    return begin, end
 
 
 def causal_rows(tokenizer: PreTrainedTokenizerBase, rows: list[list[int]]) -> Batch:
@@ -117,7 +129,7 @@ def text_to_text_batch(
     max_tokens: int,
 ) -> Batch:
     """Sources and, for training, the targets to be written from them as `labels`."""
-    encoded = tokenizer(sources, truncation=True, max_length=max_tokens)
+    encoded = tokenizer(tagged(tokenizer, sources), truncation=True, max_length=max_tokens)
     batch = padded(tokenizer, [{"input_ids": ids} for ids in encoded["input_ids"]])
     if targets is not None:
         if getattr(tokenizer, "tgt_lang", "") is None:  # M2M100's fails where none is set

@@ -22,7 +22,7 @@ from analysis.arrays import Array, Mask
 from analysis.errors import RequestError, RunError, unknown
 from analysis.models import naming
 from analysis.models.devices import resolve_device
-from analysis.models.encoding import set_padding
+from analysis.models.encoding import padding_configs
 from analysis.models.filling import built, fill, is_of_another_form, partner_in
 from analysis.models.tokenizing import open_tokenizer
 from analysis.models.trust import trusted, without_own_code
@@ -37,6 +37,8 @@ _LOADERS = {
     "masked": AutoModelForMaskedLM,
     "text-to-text": AutoModelForSeq2SeqLM,
 }
+# a classifier that knows no padding takes no batch: until it is told one, none of its tokens is
+_NO_TOKEN = -1
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 # all in proportion to the number of heads, under the names that the architectures have for them
 _OF_HEADS = ("num_attention_heads", "num_heads", "n_heads", "all_head_size", "inner_dim",
@@ -90,8 +92,9 @@ def load_model(folder: Path, form: str, device: str, dtype: str = "float32") -> 
     kind = resolve_dtype(dtype, where)
     model = open_model(folder, _LOADERS[form], torch.float32 if of_cpu else kind)
     tokenizer = open_tokenizer(folder)
-    if form == "classification" and getattr(model.config, "pad_token_id", None) is None:
-        set_padding(model, tokenizer)
+    for config in padding_configs(model) if form == "classification" else ():
+        if getattr(config, "pad_token_id", None) is None:
+            config.pad_token_id = _NO_TOKEN
     return _placed(model, where, folder).eval(), tokenizer
 
 

@@ -22,10 +22,10 @@ from analysis.models.encoding import (
     framed,
     masked_batch,
     positions,
-    set_languages,
     set_padding,
     text_to_text_batch,
 )
+from analysis.models.languages import set_languages
 from analysis.progress import track
 
 Example = dict[str, Any]
@@ -204,7 +204,7 @@ def causal_batch_of(
     begin, end = ends_of_text(tokenizer)
     texts = [example["text"] for example in chosen if "ids" not in example]
     bodies = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
-    rows = [e["ids"] if "ids" in e else [begin, *next(bodies), end][:max_tokens] for e in chosen]
+    rows = [e["ids"] if "ids" in e else [*begin, *next(bodies), *end][:max_tokens] for e in chosen]
     return causal_rows(tokenizer, rows)
 
 

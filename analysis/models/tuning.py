@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ def tune(
     max_tokens: int,
     out: Path,
     dtype: str = "auto",
+    label_words: Mapping[str, int] | None = None,
     weight_decay: float = WEIGHT_DECAY,
     what: str = "fine-tuning",
 ) -> dict[str, Any]:
@@ -59,6 +60,7 @@ def tune(
 
     form, examples   as `training.fine_tune` takes them
     labels           of a classification, for which the model gets a new head
+    label_words      the names of these where they have any, which the model keeps
     device           "auto", "cpu" or "cuda"
     dtype            in which matrices are multiplied: "float32", "bfloat16", or "auto", which is
                      bfloat16 on a GPU that has it; weights and their updates stay in float32
@@ -90,7 +92,9 @@ def tune(
     rows = _rows_that_fit(needed, batch_size, what, where)
     torch.set_num_threads(threads)
     started = time.perf_counter()
-    model = _opened(folder, form, labels, seed)
+    words = {number: word for word, number in (label_words or {}).items()}
+    names = [words.get(label, str(label)) for label in range(labels or 0)]
+    model = _opened(folder, form, names, seed)
     model.to(torch.device(where))  # type: ignore[arg-type]  # transformers' wrapper hides self
     losses = fine_tune(
         model,
@@ -191,11 +195,11 @@ def _check_labels(examples: Sequence[Example], labels: int | None) -> None:
             )
 
 
-def _opened(folder: Path, form: str, labels: int | None, seed: int) -> PreTrainedModel:
+def _opened(folder: Path, form: str, labels: Sequence[str], seed: int) -> PreTrainedModel:
     settings: dict[str, Any] = {}
     if form == "classification":
         # transformers saves no count of two labels without names, and BART reads that as three
-        names = {label: str(label) for label in range(labels or 0)}
+        names = dict(enumerate(labels))
         numbers = {name: label for label, name in names.items()}
         settings = {"id2label": names, "label2id": numbers, "ignore_mismatched_sizes": True}
     with torch.random.fork_rng():

@@ -1,6 +1,6 @@
 """Which rows are read together: those of about the same length, as many as memory allows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -15,19 +15,27 @@ _SCORES = 8  # numbers for each pair of tokens and head: DeBERTa has its positio
 _SUMS = 4  # bytes: probabilities and likelihoods are float32 whatever the model's type
 
 
-def by_length(lengths: Sequence[int], most_rows: Callable[[int], int]) -> list[list[int]]:
+def by_length(
+    lengths: Sequence[int],
+    most_rows: Callable[[int], int],
+    kinds: Sequence[Hashable] | None = None,
+) -> list[list[int]]:
     """The rows' numbers in batches, longest first; rows as long stay in order.
 
     most_rows   how many rows of so many tokens a batch may have, at least 1
+    kinds       for each row its kind: the rows of a batch are of one
     """
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    apart: dict[Hashable, list[int]] = {}
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        apart.setdefault(kinds[i] if kinds else None, []).append(i)
     batches = []
-    start = 0
-    while start < len(order):
-        end = start + most_rows(lengths[order[start]])
-        batches.append(order[start:end])
-        start = end
-    return batches
+    for order in apart.values():
+        start = 0
+        while start < len(order):
+            end = start + most_rows(lengths[order[start]])
+            batches.append(order[start:end])
+            start = end
+    return sorted(batches, key=lambda batch: -lengths[batch[0]])
 
 
 def rows_that_fit(model: Any, task: Task, memory_bytes: int) -> Callable[[int], int]:

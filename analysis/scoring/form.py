@@ -29,11 +29,13 @@ class Form:
     read      (model, tokenizer, task, examples) -> what the model reads of them
     answers   (model, tokenizer, task, batch) -> for each row, its answer, or its part of one
     whole     an answer from its parts, in the order of their rows
+    protocol  (model, tokenizer, task) -> how a model is asked, in a few words for a table
     """
 
     read: Callable[[Any, Any, Task, Sequence[Example]], Read]
     answers: Callable[[Any, Any, Task, Batch], list[Any]]
     whole: Callable[[list[Any]], Any]
+    protocol: Callable[[Any, Any, Task], str]
 
 
 def only(parts: list[Any]) -> Any:

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.models.encoding import Batch, classification_rows, positions
+from analysis.models.heads import classes_of_head
 from analysis.scoring.form import Form, Read, each_once, only
 from analysis.tasks import Example, Task
 
 
 def _read(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -> Read:
+    """Raises RequestError if the head is not for the task's classes."""
+    _classes(model, task)
     texts = [tuple(example[field] for field in task.inputs) for example in examples]
     distinct, places = each_once(texts)
     first, *rest = (list(column) for column in zip(*distinct, strict=True))
@@ -17,8 +20,20 @@ def _read(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -
     return Read(rows, range(len(rows)), places)
 
 
+def _classes(model: Any, task: Task) -> list[int]:
+    """The data's number for each output of the head."""
+    named_by_task = task.hub is not None and bool(task.classes)
+    return classes_of_head(model.config, task.classes, closed=named_by_task)
+
+
 def _answers(model: Any, tokenizer: Any, task: Task, batch: Batch) -> list[int]:
-    return model(**batch).logits.argmax(-1).tolist()
+    classes = _classes(model, task)
+    return [classes[output] for output in model(**batch).logits.argmax(-1).tolist()]
 
 
-CLASSIFICATION = Form(_read, _answers, only)
+def _protocol(model: Any, tokenizer: Any, task: Task) -> str:
+    most = min(task.max_tokens, positions(model, tokenizer) or task.max_tokens)
+    return f"the likeliest class, {most:,} tokens at most"
+
+
+CLASSIFICATION = Form(_read, _answers, only, _protocol)

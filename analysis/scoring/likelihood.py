@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from analysis.models.encoding import IGNORED, Batch, Row, framed, positions
+from analysis.models.encoding import IGNORED, Batch, Row, ends_of_text, positions
 from analysis.scoring.form import Form, Read, only
 from analysis.tasks import Example, Task
 
-_WINDOW = 1024  # tokens read at once at most, as in GPT-2's own evaluation
+# tokens read at once: all positions of the model, but no more than memory has room for
+_LONGEST = 4096
+_WITHOUT_LIMIT = 1024  # of a model without positions
 
 
 def windows(ids: list[int], size: int) -> Iterator[Row]:
@@ -35,14 +37,22 @@ def windows(ids: list[int], size: int) -> Iterator[Row]:
 
 def _read(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -> Read:
     # texts that are alike stay apart: the last bits of a log likelihood are its batch's too
-    size = _window(model, tokenizer)
-    texts = framed(tokenizer, [example[task.inputs[0]] for example in examples])
+    size, (begin, end) = _window(model, tokenizer), ends_of_text(tokenizer)
+    bodies = _ids(tokenizer, [example[task.inputs[0]] for example in examples])
+    texts = [[*begin, *body, *(end if task.scores_end else [])] for body in bodies]
     found = [(row, i) for i, ids in enumerate(texts) for row in windows(ids, size)]
     return Read([row for row, _ in found], [i for _, i in found], range(len(examples)))
 
 
+def _ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    found: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)[
+        "input_ids"
+    ]
+    return found
+
+
 def _window(model: Any, tokenizer: Any) -> int:
-    return max(2, min(_WINDOW, positions(model, tokenizer) or _WINDOW))
+    return max(2, min(_LONGEST, positions(model, tokenizer) or _WITHOUT_LIMIT))
 
 
 def _log_likelihoods(model: Any, tokenizer: Any, task: Task, batch: Batch) -> list[float]:
@@ -65,20 +75,33 @@ def _foreseen(model: Any, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _read_cloze(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -> Read:
-    """Of a text longer than the task or the model allows its end is read."""
+    """Of a text longer than the task or the model allows its end is read.
+
+    A text begins as the tokenizer begins any: GPT-2's with no token before the first word, as in
+    its publication, Llama's with one. An empty one begins with the token for that.
+    """
     assert task.target is not None
     before = [str(example[task.inputs[0]]).rstrip() for example in examples]
     asked = [str(example[task.target]).strip() for example in examples]
-    contexts = framed(tokenizer, before)
-    whole = framed(tokenizer, [f"{a} {b}" for a, b in zip(before, asked, strict=True)])
+    contexts = _ids(tokenizer, before)
+    whole = _ids(tokenizer, [f"{a} {b}" if a else b for a, b in zip(before, asked, strict=True)])
     size = min(task.max_tokens, _window(model, tokenizer))
+    own = _own_beginning(tokenizer)
     rows = []
     for context, ids in zip(contexts, whole, strict=True):
-        body = ids[:-1]  # the text's end is not asked for
-        known = min(_shared(context, body), len(body) - 1)
-        labels = [IGNORED] * known + body[known:]
-        rows.append({"input_ids": body[-size:], "labels": labels[-size:]})
+        begin = own if own or context else ends_of_text(tokenizer)[0]
+        known = len(begin) + min(_shared(context, ids), len(ids) - 1)
+        labels = [IGNORED] * known + ids[known - len(begin) :]
+        rows.append({"input_ids": [*begin, *ids][-size:], "labels": labels[-size:]})
     return Read(rows, range(len(rows)), range(len(rows)))
+
+
+def _own_beginning(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts before a text by itself."""
+    (body,), (framed,) = _ids(tokenizer, ["a"]), tokenizer(["a"])["input_ids"]
+    starts = range(len(framed) - len(body) + 1)
+    start = next((i for i in starts if framed[i : i + len(body)] == body), 0)
+    return list(framed[:start])
 
 
 def _shared(one: list[int], other: list[int]) -> int:
@@ -91,9 +114,26 @@ def _foresees(model: Any, tokenizer: Any, task: Task, batch: Batch) -> list[int]
     """1 where each label is the likeliest token after those before it, as greedy writing would
     have it, else 0."""
     return [
-        int(torch.equal(logits.argmax(-1), labels)) for logits, labels in _foreseen(model, batch)
+        int(len(labels) > 0 and torch.equal(logits.argmax(-1), labels))
+        for logits, labels in _foreseen(model, batch)
     ]
 
 
-CAUSAL = Form(_read, _log_likelihoods, math.fsum)
-CLOZE = Form(_read_cloze, _foresees, only)
+def _protocol(model: Any, tokenizer: Any, task: Task) -> str:
+    size = _window(model, tokenizer)
+    beginning = _spelt(tokenizer, ends_of_text(tokenizer)[0])
+    return f"windows of {size:,} tokens that overlap by half, {beginning}"
+
+
+def _protocol_of_cloze(model: Any, tokenizer: Any, task: Task) -> str:
+    size = min(task.max_tokens, _window(model, tokenizer))
+    return f"greedy, the last {size:,} tokens, {_spelt(tokenizer, _own_beginning(tokenizer))}"
+
+
+def _spelt(tokenizer: Any, begin: list[int]) -> str:
+    names = " ".join(map(str, tokenizer.convert_ids_to_tokens(begin)))
+    return f"{names} before a text" if begin else "no token before a text"
+
+
+CAUSAL = Form(_read, _log_likelihoods, math.fsum, _protocol)
+CLOZE = Form(_read_cloze, _foresees, only, _protocol_of_cloze)

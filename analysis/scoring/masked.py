@@ -124,4 +124,9 @@ def _only_at(model: Any, row: torch.Tensor, column: torch.Tensor) -> Iterator[No
         hook.remove()
 
 
-MASKED = Form(_read, _log_likelihoods, math.fsum)
+def _protocol(model: Any, tokenizer: Any, task: Task) -> str:
+    most = min(task.max_tokens, positions(model, tokenizer) or task.max_tokens)
+    return f"each token hidden with those to its right in its word, {most:,} tokens at most"
+
+
+MASKED = Form(_read, _log_likelihoods, math.fsum, _protocol)

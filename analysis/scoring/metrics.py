@@ -12,16 +12,24 @@ from typing import Any
 import datasets
 import evaluate
 import sklearn.metrics
+from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
+
+from analysis.scoring import scripts
 
 Rows = list[list[float]]
 
 
 class _Metric(evaluate.Metric):
-    """A metric whose value is a number between 0 and 1, or a perplexity."""
+    """A metric whose value is a number between 0 and 1, or a perplexity.
+
+    kind     the type of predictions and references
+    library  of a metric of words, whose they are; its configuration is called by its tokenizer
+    """
 
     kind = "int64"
+    library = ""
     citation = ""
 
     def _info(self) -> evaluate.MetricInfo:
@@ -77,24 +85,29 @@ class Perplexity(_Metric):
 
 
 class Rouge(_Metric):
-    """Mean F of ROUGE-1, -2, -L and -Lsum (google-research's rouge_score, Porter's stemmer)."""
+    """Mean F of ROUGE-1, -2, -L and -Lsum (google-research's rouge_score, Porter's stemmer), of the
+    words of its own tokenizer or of `scripts.words`."""
 
     kind = "string"
+    library = "rouge"
     citation = "lin2004rouge"
 
     def _compute(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-        rows = [rouge_f(p, r) for p, r in zip(predictions, references, strict=True)]
+        words = self.config_name
+        rows = [rouge_f(p, r, words) for p, r in zip(predictions, references, strict=True)]
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 class Bleu(_Metric):
-    """Corpus BLEU, unsmoothed (sacrebleu, its tokenisation 13a), 0 to 1."""
+    """Corpus BLEU, unsmoothed (sacrebleu, by one of its tokenizers), 0 to 1."""
 
     kind = "string"
+    library = "bleu"
     citation = "post2018call"
 
     def _compute(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-        return {"bleu": _bleu().corpus_score(predictions, [references]).score / 100}
+        scorer = _bleu(self.config_name)
+        return {"bleu": scorer.corpus_score(predictions, [references]).score / 100}
 
 
 class Chrf(_Metric):
@@ -116,17 +129,38 @@ def _f1(predictions: Sequence[int], references: Sequence[int]) -> float:
     return float(sklearn.metrics.f1_score(expected, found, zero_division=0.0))
 
 
+_ANY_SENTENCE_END = re.compile(
+    r"(?<=[。！？｡।॥۔؟။።])[\"'”’」』）)\]]*\s*|(?<=[.!?])[\"'”’»)\]]*\s+(?=[\"'“‘«(\[]?[^\Wa-z_])"
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9])")
 
 
-@functools.cache
-def _rouge() -> RougeScorer:
-    return RougeScorer(["rouge1", "rouge2", "rougeL", "rougeLsum"], use_stemmer=True)
+_ROUGE = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+
+
+class _UnicodeWords:
+    """A tokenizer for rouge_score: words of any script, those of a to z stemmed as its own are."""
+
+    def __init__(self) -> None:
+        self._stemmer = PorterStemmer()
+
+    def tokenize(self, text: str) -> list[str]:
+        return [
+            self._stemmer.stem(word) if len(word) > 3 and word.isascii() else word
+            for word in scripts.words(text)
+        ]
 
 
 @functools.cache
-def _bleu() -> BLEU:
-    return BLEU(smooth_method="none", effective_order=False, force=True)
+def _rouge(words: str) -> RougeScorer:
+    if words == scripts.OWN:
+        return RougeScorer(_ROUGE, use_stemmer=True)
+    return RougeScorer(_ROUGE, tokenizer=_UnicodeWords())
+
+
+@functools.cache
+def _bleu(words: str) -> BLEU:
+    return BLEU(smooth_method="none", effective_order=False, force=True, tokenize=words)
 
 
 @functools.cache
@@ -135,9 +169,10 @@ def _chrf() -> CHRF:
 
 
 @functools.lru_cache(maxsize=1 << 15)  # each of the four is asked of the same pairs
-def rouge_f(prediction: str, reference: str) -> Mapping[str, float]:
-    """F of ROUGE-1, -2, -L and -Lsum of one pair, by metric name."""
-    scores = _rouge().score(sentences(reference), sentences(prediction))
+def rouge_f(prediction: str, reference: str, words: str = scripts.OWN) -> Mapping[str, float]:
+    """F of ROUGE-1, -2, -L and -Lsum of one pair, by metric name; words as in `scripts`."""
+    split = sentences if words == scripts.OWN else _sentences_of_any_script
+    scores = _rouge(words).score(split(reference), split(prediction))
     return {name: float(score.fmeasure) for name, score in scores.items()}
 
 
@@ -148,6 +183,11 @@ def sentences(text: str) -> str:
     a capital or a digit, which now and then takes an abbreviation for an end.
     """
     return text if "\n" in text.strip() else _SENTENCE_END.sub("\n", text)
+
+
+def _sentences_of_any_script(text: str) -> str:
+    """Likewise; before a capital of any script, and after the stops of Chinese and Hindi."""
+    return text if "\n" in text.strip() else _ANY_SENTENCE_END.sub("\n", text)
 
 
 def _accuracy_rows(predictions: Sequence[int], references: Sequence[int]) -> Rows:
@@ -170,13 +210,15 @@ def _perplexity_rows(log_likelihoods: Sequence[float], words: Sequence[float]) -
     return [[-float(p), float(w)] for p, w in zip(log_likelihoods, words, strict=True)]
 
 
-def _rouge_rows(name: str, predictions: Sequence[str], references: Sequence[str]) -> Rows:
-    return [[rouge_f(p, r)[name], 1.0] for p, r in zip(predictions, references, strict=True)]
+def _rouge_rows(
+    name: str, predictions: Sequence[str], references: Sequence[str], words: str
+) -> Rows:
+    return [[rouge_f(p, r, words)[name], 1.0] for p, r in zip(predictions, references, strict=True)]
 
 
-def _bleu_rows(predictions: Sequence[str], references: Sequence[str]) -> Rows:
+def _bleu_rows(predictions: Sequence[str], references: Sequence[str], words: str) -> Rows:
     scores = [
-        _bleu().corpus_score([p], [[r]]) for p, r in zip(predictions, references, strict=True)
+        _bleu(words).corpus_score([p], [[r]]) for p, r in zip(predictions, references, strict=True)
     ]
     return [[float(x) for x in (s.sys_len, s.ref_len, *s.counts, *s.totals)] for s in scores]
 
@@ -203,14 +245,26 @@ _ROWS: dict[str, tuple[type[_Metric], Callable[..., Rows]]] = {
 
 
 def score(
-    names: Sequence[str], predictions: Sequence[Any], references: Sequence[Any]
+    names: Sequence[str],
+    predictions: Sequence[Any],
+    references: Sequence[Any],
+    tokenizers: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """For each metric its value, by the reference library, and one row of statistics an example."""
+    """For each metric its value, by the reference library, and one row of statistics an example.
+
+    tokenizers   by which words texts are compared, as `scripts.tokenizers` has them; by default
+                 those of Latin script
+    """
+    words = {**scripts.PLAIN, **(tokenizers or {})}
     values: dict[str, float] = {}
     for metric in dict.fromkeys(_ROWS[name][0] for name in names):
-        computing = metric(keep_in_memory=True)  # else it writes into the user's home
+        computing = metric(
+            words.get(metric.library), keep_in_memory=True
+        )  # else it writes into the user's home
         values |= computing.compute(predictions=predictions, references=references)
-    return {
-        name: {"value": values[name], "rows": _ROWS[name][1](predictions, references)}
-        for name in names
-    }
+    found = {}
+    for name in names:
+        metric, rows = _ROWS[name]
+        more = {"words": words[metric.library]} if metric.library else {}
+        found[name] = {"value": values[name], "rows": rows(predictions, references, **more)}
+    return found

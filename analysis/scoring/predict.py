@@ -18,6 +18,7 @@ from analysis.scoring.form import Form, Read
 from analysis.scoring.labels import CLASSIFICATION
 from analysis.scoring.likelihood import CAUSAL, CLOZE
 from analysis.scoring.masked import MASKED
+from analysis.scoring.padding import filler, kinds, require_known, taken_by
 from analysis.scoring.writing import TEXT_TO_TEXT
 from analysis.tasks import Example, Task, references
 
@@ -36,11 +37,13 @@ class Inputs:
 
     read      the rows of token ids
     batches   the numbers of the rows that are read together, longest first
+    filled_with   the token that stands behind the shorter of them
     expected  for each example, what the task's metrics hold the answer against
     """
 
     read: Read
     batches: Sequence[list[int]]
+    filled_with: int
     expected: list[Any]
 
 
@@ -57,14 +60,25 @@ def prepare(
     model         whose config says how much it reads at once
     batch_size    rows of a batch; "auto" takes as many as fit into `memory_bytes` (see
                   `batches.rows_that_fit`)
+
+    A classifier that knows no padding is told one. Raises RequestError if tokenizer, model and task
+    do not fit each other.
     """
     read = FORMS[task.form].read(model, tokenizer, task, examples)
-    lengths = [len(row["input_ids"]) for row in read.rows]
-    if batch_size == "auto":
-        batches = by_length(lengths, rows_that_fit(model, task, memory_bytes))
-    else:
-        batches = by_length(lengths, lambda _: batch_size)
-    return Inputs(read, batches, expected(task, examples))
+    rows = read.rows
+    require_known(model, tokenizer, rows)
+    filled_with = filler(model, tokenizer, task.form, rows)
+    lengths = [len(row["input_ids"]) for row in rows]
+    alike = kinds(model, tokenizer, task.form, rows, lengths, filled_with)
+    fitting = rows_that_fit(model, task, memory_bytes)
+    most_rows = fitting if batch_size == "auto" else lambda _: batch_size
+    batches = by_length(lengths, most_rows, alike)
+    return Inputs(read, batches, filled_with, expected(task, examples))
+
+
+def protocol(model: Any, tokenizer: Any, task: Task) -> str:
+    """How the model is asked, in a few words for a table."""
+    return FORMS[task.form].protocol(model, tokenizer, task)
 
 
 def expected(task: Task, examples: Sequence[Example]) -> list[Any]:
@@ -83,7 +97,7 @@ def predict(model: Any, tokenizer: Any, task: Task, inputs: Inputs) -> list[Any]
     form, rows = FORMS[task.form], inputs.read.rows
 
     def answers(chosen: list[int]) -> list[Any]:
-        batch = padded(tokenizer, [rows[i] for i in chosen])
+        batch = taken_by(model, padded(tokenizer, [rows[i] for i in chosen], inputs.filled_with))
         batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
         return form.answers(model, tokenizer, task, batch)
 

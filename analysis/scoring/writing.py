@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.models.encoding import Batch, positions, set_languages
+from analysis.models.encoding import Batch, positions
+from analysis.models.languages import first_tokens, set_languages, tagged
 from analysis.scoring.form import Form, Read, each_once, only
 from analysis.tasks import Example, Task, source_text
 
@@ -18,9 +19,10 @@ def label_of(text: str, words: Sequence[str]) -> int:
 
 def _read(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -> Read:
     set_languages(tokenizer, task.languages)
+    first_tokens(model, tokenizer, task.languages)  # refuses what it cannot be told
     distinct, places = each_once([source_text(task, example) for example in examples])
     most = min(task.max_tokens, positions(model, tokenizer) or task.max_tokens)
-    encoded = tokenizer(distinct, truncation=True, max_length=most)
+    encoded = tokenizer(tagged(tokenizer, distinct), truncation=True, max_length=most)
     rows = [{"input_ids": ids} for ids in encoded["input_ids"]]
     return Read(rows, range(len(rows)), places)
 
@@ -34,14 +36,42 @@ def _answers(model: Any, tokenizer: Any, task: Task, batch: Batch) -> list[Any]:
 
 
 def _options(model: Any, tokenizer: Any, task: Task) -> dict[str, Any]:
-    """What `generate` is told beyond the checkpoint's own settings."""
-    most = (positions(model, tokenizer) or task.max_new_tokens + 1) - 1  # the first begins the text
-    options: dict[str, Any] = {"max_new_tokens": min(task.max_new_tokens, most), "do_sample": False}
+    """What `generate` is told beyond the checkpoint's own settings.
+
+    How much is written is one of these: `max_length` counts the token that begins the text,
+    `max_new_tokens` does not. Where the checkpoint says neither, the task does.
+    """
+    options: dict[str, Any] = first_tokens(model, tokenizer, task.languages)
+    options["do_sample"] = False
+    if (most := _most_written(model, tokenizer, task)) != _own_limit(model):
+        options["max_new_tokens"] = most
     if task.beams is not None:
         options["num_beams"] = task.beams
-    if task.languages and hasattr(tokenizer, "get_lang_id"):
-        options["forced_bos_token_id"] = tokenizer.get_lang_id(task.languages[1])
     return options
 
 
-TEXT_TO_TEXT = Form(_read, _answers, only)
+def _most_written(model: Any, tokenizer: Any, task: Task) -> int:
+    """How many tokens are written at most; the first position begins the text."""
+    most = _own_limit(model) or task.max_new_tokens
+    return min(most, (positions(model, tokenizer) or most + 1) - 1)
+
+
+def _own_limit(model: Any) -> int | None:
+    """How many tokens the checkpoint's own settings allow; None if they say nothing."""
+    own = model.generation_config
+    if own.max_new_tokens is not None:
+        return int(own.max_new_tokens)
+    return None if own.max_length is None else int(own.max_length) - 1
+
+
+def _protocol(model: Any, tokenizer: Any, task: Task) -> str:
+    own = model.generation_config
+    beams = task.beams or own.num_beams or 1
+    languages = " to ".join(task.languages or ())
+    said = f"{'greedy' if beams == 1 else f'{beams} beams'}, "
+    return f"{said}{_most_written(model, tokenizer, task):,} tokens at most" + (
+        f", from {languages}" if languages else ""
+    )
+
+
+TEXT_TO_TEXT = Form(_read, _answers, only, _protocol)

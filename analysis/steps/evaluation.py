@@ -1,6 +1,7 @@
 """A variant's scores on a task, example by example."""
 
 import copy
+import json
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from analysis import processes
+from analysis.errors import RequestError
 from analysis.models.checkpoint import open_checkpoint
 from analysis.models.devices import resolve_device
 from analysis.models.loading import load_model, put, resolve_dtype
@@ -18,7 +20,13 @@ from analysis.objects import Objects
 from analysis.pruning.masks import read_pruned
 from analysis.scoring.batches import MEMORY_BYTES
 from analysis.scoring.metrics import score
-from analysis.scoring.predict import Inputs, predict, prepare, tokens_per_word
+from analysis.scoring.predict import (
+    Inputs,
+    predict,
+    prepare,
+    protocol,
+    tokens_per_word,
+)
 from analysis.steps.stored_examples import read_examples
 from analysis.tasks import Task, task
 
@@ -77,23 +85,31 @@ def evaluate_variant(
     device: str,
     dtype: str = "float32",
     memory_bytes: int = MEMORY_BYTES,
+    settings: dict[str, Any] | None = None,
+    said: str = "",
 ) -> dict[str, Any]:
     """Record: each metric's value and per-example statistics, and whether the model collapsed.
 
     checkpoint, masks and data are objects' digests; masks None evaluates the checkpoint as it is.
-    dtype is one of `loading.DTYPES`; memory_bytes is what a batch may take if its size is "auto".
+    dtype is one of `loading.DTYPES`; memory_bytes is what a batch may take if its size is "auto";
+    settings are the fields of the task that its data decide; `said` is how the user calls model and
+    data, for errors.
     """
     torch.set_num_threads(threads)
-    described = task(task_name)
+    described = task(task_name, settings)
     folder = objects.open(checkpoint)  # refuses what is missing or damaged, remembered or not
     objects.open(data)
     size = _model_bytes(folder, resolve_dtype(dtype, resolve_device(device)))
 
     def opened() -> _Opened:
         model, tokenizer = load_model(folder, described.form, device, dtype)
-        return _open(objects, model, tokenizer, described, data, batch_size, memory_bytes)
+        try:
+            return _open(objects, model, tokenizer, described, data, batch_size, memory_bytes)
+        except RequestError as error:  # of model and data together
+            raise RequestError(f"{said}: {error}" if said else str(error)) from error
 
-    key = (objects.root, checkpoint, data, task_name, batch_size, device, dtype, memory_bytes)
+    about = (task_name, json.dumps(settings, sort_keys=True))
+    key = (objects.root, checkpoint, data, *about, batch_size, device, dtype, memory_bytes)
     common = _remembered.get(key, size, opened)
     model = common.model
     if masks is not None:
@@ -106,7 +122,10 @@ def evaluate_variant(
     predictions = predict(model, common.tokenizer, described, common.inputs)
     seconds = time.perf_counter() - start
     return {
-        "metrics": score(described.metrics, predictions, common.inputs.expected),
+        "metrics": score(
+            described.metrics, predictions, common.inputs.expected, described.tokenizers
+        ),
+        "protocol": protocol(model, common.tokenizer, described),
         "collapsed": _answers_differ(described) and _one_answer(predictions),
         "sample": predictions[:3],
         "examples": common.examples,

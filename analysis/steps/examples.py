@@ -17,7 +17,8 @@ from analysis.tasks import Example, Task, references, task, units
 def make_examples(objects: Objects, *, task_name: str, count: int, seed: int) -> dict[str, Any]:
     """Record: the examples as JSON lines, their digest, chance and best by metric."""
     described = task(task_name)
-    return described_examples(objects, described, _generated(described, count, seed))
+    found = _generated(described, count, seed)
+    return described_examples(objects, described, found) | {"settings": {}}
 
 
 def _generated(described: Task, count: int, seed: int) -> list[Example]:
@@ -43,7 +44,14 @@ def described_examples(
 
 
 def make_validation(
-    objects: Objects, *, task_name: str, count: int, seed: int, test: str, training: str | None
+    objects: Objects,
+    *,
+    task_name: str,
+    count: int,
+    seed: int,
+    test: str,
+    training: str | None,
+    settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Record, as of `make_examples`, of examples to decide by: none of them is in the test data.
 
@@ -51,8 +59,9 @@ def make_validation(
     training  the object of a real task's training examples, from which they are drawn: no part of
               its data is kept for this alone, and fine-tuning may have seen them; None generates
               them
+    settings  the fields of the task that these data decide
     """
-    described = task(task_name)
+    described = task(task_name, settings)
     known = {_inputs(described, example) for example in read_examples(objects, test)}
     if training is None:
         found = _generated(described, 2 * count + len(known), seed)
@@ -66,7 +75,7 @@ def make_validation(
             f"{task_name}: only {len(chosen)} validation examples are none of the test's; ask for"
             " fewer"
         )
-    return described_examples(objects, described, chosen)
+    return described_examples(objects, described, chosen) | {"settings": settings or {}}
 
 
 def _inputs(described: Task, example: Example) -> tuple[str, ...]:
@@ -90,7 +99,9 @@ def chance(described: Task, examples: list[Example]) -> dict[str, float]:
         answers = [[label] * len(expected) for label in sorted(set(expected))]
     else:
         answers = [expected[1:] + expected[:1]]
-    scores = [score(described.metrics, answer, expected) for answer in answers]
+    scores = [
+        score(described.metrics, answer, expected, described.tokenizers) for answer in answers
+    ]
     return {name: max(s[name]["value"] for s in scores) for name in described.metrics}
 
 
@@ -107,10 +118,11 @@ def best(described: Task, examples: list[Example]) -> dict[str, float]:
 
 
 def _unigram_perplexity(described: Task, examples: list[Example]) -> float:
-    """exp of the entropy of words and text ends, counted on the texts themselves, per word."""
+    """exp of the entropy of words, and of text ends where these are scored, counted on the texts
+    themselves, per word."""
     texts = [example[described.inputs[0]] for example in examples]
-    counts = Counter(word for text in texts for word in units(described, text))
-    counts["\0end"] = len(texts)
+    counts: Counter[str | int] = Counter(word for text in texts for word in units(described, text))
+    counts["\0end"] = len(texts) if described.scores_end else 0
     total = counts.total()
-    nats = -sum(n * math.log(n / total) for n in counts.values())
+    nats = -sum(n * math.log(n / total) for n in counts.values() if n)
     return math.exp(nats / sum(references(described, examples)))

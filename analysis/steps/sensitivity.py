@@ -33,14 +33,17 @@ def measure_sensitivity(
     threads: int,
     device: str,
     memory_bytes: int,
+    settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Record: the dense model's scores on these examples, and for each group of matrices and each
     sparsity the scores with the smallest |w| of each matrix of that group removed.
 
+    settings are the fields of the task that its data decide.
+
     by   "layer": the matrices of one block are a group; "kind": those that do the same
     """
     torch.set_num_threads(threads)
-    described = task(task_name)
+    described = task(task_name, settings)
     examples = read_examples(objects, data)
     folder = objects.open(checkpoint)
     with scope_of(folder, prunable) as opened:
@@ -51,7 +54,7 @@ def measure_sensitivity(
 
     def scores() -> dict[str, Any]:
         predictions = predict(model, tokenizer, described, inputs)
-        return score(described.metrics, predictions, inputs.expected)
+        return score(described.metrics, predictions, inputs.expected, described.tokenizers)
 
     start = time.perf_counter()
     dense, listed = scores(), []

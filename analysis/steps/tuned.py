@@ -24,6 +24,7 @@ def fine_tune_checkpoint(
     seed: int,
     threads: int,
     device: str,
+    label_words: dict[str, int] | None = None,
 ) -> dict[str, Any]:
     """Record of a copy of the checkpoint (an object's digest) fine-tuned on examples.
 
@@ -41,6 +42,7 @@ def fine_tune_checkpoint(
             form,
             chosen,
             labels=labels,
+            label_words=label_words,
             learning_rate=learning_rate,
             batch_size=batch_size,
             epochs=epochs,

@@ -5,7 +5,7 @@ how answers are had and scored, in `analysis.scoring`; how examples are read, in
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from analysis import registry
@@ -76,11 +76,15 @@ class Task:
     fields        of a row; by default the inputs and the target
     prompt        of a text-to-text task, how the source is made of the inputs: "sst2 sentence:
                   {sentence}"; by default it is the first input
+    classes       of a classification, where its labels have names: name -> number
     label_words   of a text-to-text task whose target is a label: the words that stand for 0, 1, …
-    languages     of a translation: from, to (two-letter codes), for models that must be told
-    unit          what a perplexity is per: "word", between white space, or "character" other than
-                  white space, for languages that do not separate words; an example whose own
-                  field `words` says how many it has is believed
+    languages     of a translation: from, to, for models that must be told; empty where the data
+                  have to name them
+    unit          what a perplexity is per: "word", between white space, or, for languages that do
+                  not separate words, "character" other than white space, or "byte" of UTF-8; where
+                  an example's own field `words` says how many it has, it is believed
+    scores_end    whether the end of a text is foreseen too, as the last of its tokens
+    tokenizers    by which words written texts are compared (see `scoring.scripts.tokenizers`)
     max_tokens    of an input, longer ones are cut (texts of a "causal" task are read in windows)
     max_new_tokens, beams    of what is written; beams None: as the checkpoint's own settings say
     published     hub id of a model -> metric -> its published score
@@ -99,9 +103,12 @@ class Task:
     examples_of: Callable[[Sequence[Row]], list[Example]] | None = None
     fields: tuple[str, ...] = ()
     prompt: str = ""
+    classes: Mapping[str, int] = field(default_factory=dict)
     label_words: tuple[str, ...] = ()
-    languages: tuple[str, str] | None = None
+    languages: tuple[str, ...] | None = None
     unit: str = "word"
+    scores_end: bool = False
+    tokenizers: Mapping[str, str] = field(default_factory=dict)
     max_tokens: int = 256
     max_new_tokens: int = 32
     beams: int | None = 1
@@ -125,14 +132,18 @@ def references(task: Task, examples: Sequence[Example]) -> list[Any]:
     """What the predictions are held against."""
     if task.target is None:
         counted = [len(units(task, example[task.inputs[0]])) for example in examples]
+        if task.unit != "word":
+            return counted
         return [e.get("words", count) for e, count in zip(examples, counted, strict=True)]
     return [example[task.target] for example in examples]
 
 
-def units(task: Task, text: str) -> list[str]:
-    """The words of a text, or its characters, as the task counts."""
+def units(task: Task, text: str) -> Sequence[str | int]:
+    """The words of a text, its characters or its bytes, as the task counts."""
+    if task.unit == "byte":
+        return text.encode()
     words = text.split()
-    return words if task.unit == "word" else list("".join(words))
+    return words if task.unit == "word" else "".join(words)
 
 
 def source_text(task: Task, example: Example) -> str:
@@ -168,9 +179,17 @@ def names() -> list[str]:
     return registry.names(PACKAGE)
 
 
-def task(name: str) -> Task:
-    """The task of that name. Raises RequestError, with the nearest name, if there is none."""
-    return registry.module(PACKAGE, "task", name).TASK
+def task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
+    """The task of that name. Raises RequestError, with the nearest name, if there is none.
+
+    settings   fields that its data decide, as their record has them (see `steps.data.read_test`)
+    """
+    found: Task = registry.module(PACKAGE, "task", name).TASK
+    plain: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in (settings or {}).items()
+    }
+    return replace(found, **plain)
 
 
 def module_name(name: str) -> str:

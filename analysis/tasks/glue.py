@@ -10,6 +10,8 @@ from analysis.tasks import Example, HubData, Row
 _COMMIT = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
 SST2 = HubData("nyu-mll/glue", "sst2", _COMMIT, split="validation")
 MRPC = HubData("nyu-mll/glue", "mrpc", _COMMIT, split="validation")
+SST2_CLASSES = {"negative": 0, "positive": 1}  # the data set's own names
+MRPC_CLASSES = {"not_equivalent": 0, "equivalent": 1}
 SST2_LICENCE = "not stated; Stanford Sentiment Treebank, for research"
 MRPC_LICENCE = "Microsoft Research Paraphrase Corpus, its own licence"
 SST2_MEASURES = "whether a sentence of a film review praises (1) or condemns (0)"

@@ -15,6 +15,7 @@ TASK = Task(
     form="causal",
     inputs=("text",),
     target=None,
+    scores_end=True,  # as the grammar's own probabilities have it
     metrics=("perplexity",),
     generate=language.language_modelling,
     train=_paragraphs,

@@ -1,7 +1,7 @@
 """MRPC of GLUE: pairs of sentences of the news (Dolan and Brockett 2005; Wang et al. 2019)."""
 
 from analysis.tasks import Published, Task
-from analysis.tasks.glue import MRPC, MRPC_LICENCE, MRPC_MEASURES, stripped
+from analysis.tasks.glue import MRPC, MRPC_CLASSES, MRPC_LICENCE, MRPC_MEASURES, stripped
 
 _DEBERTA = "DeBERTa's README: GLUE, development part"
 
@@ -15,6 +15,7 @@ TASK = Task(
     best={"combined": 1.0, "accuracy": 1.0, "f1": 1.0},
     hub=MRPC,
     examples_of=stripped,
+    classes=MRPC_CLASSES,
     max_tokens=128,
     published={
         "google-bert/bert-base-uncased": {

@@ -4,7 +4,7 @@ from analysis.tasks import Task
 
 TASK = Task(
     title="pair classification",
-    measures="which class two texts are of; labels that are words are numbered by the alphabet",
+    measures="which class two texts are of; labels may be words",
     form="classification",
     inputs=("sentence1", "sentence2"),
     target="label",

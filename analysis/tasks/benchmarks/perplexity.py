@@ -12,7 +12,7 @@ def _texts(rows: Sequence[Row]) -> list[Example]:
 
 TASK = Task(
     title="perplexity",
-    measures="how well the next word of a text is foreseen, per word between white space",
+    measures="how well a text is foreseen, per word between white space, or per character or byte",
     form="causal",
     inputs=("text",),
     target=None,

@@ -1,7 +1,7 @@
 """SST-2 of GLUE: sentences of film reviews (Socher et al. 2013; Wang et al. 2019)."""
 
 from analysis.tasks import Published, Task
-from analysis.tasks.glue import SST2, SST2_LICENCE, SST2_MEASURES, stripped
+from analysis.tasks.glue import SST2, SST2_CLASSES, SST2_LICENCE, SST2_MEASURES, stripped
 
 _DEBERTA = "DeBERTa's README: GLUE, development part"
 
@@ -15,6 +15,7 @@ TASK = Task(
     best={"accuracy": 1.0},
     hub=SST2,
     examples_of=stripped,
+    classes=SST2_CLASSES,
     max_tokens=128,
     published={
         "google-bert/bert-base-uncased": {

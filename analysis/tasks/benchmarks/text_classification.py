@@ -4,7 +4,7 @@ from analysis.tasks import Task
 
 TASK = Task(
     title="text classification",
-    measures="which class a text is of; labels that are words are numbered by the alphabet",
+    measures="which class a text is of; labels may be words",
     form="classification",
     inputs=("sentence",),
     target="label",

@@ -9,6 +9,7 @@ TASK = Task(
     inputs=("source",),
     target="target",
     metrics=("bleu", "chrf"),
+    languages=(),
     best={"bleu": 1.0, "chrf": 1.0},
     max_new_tokens=128,
     beams=None,

@@ -1,0 +1,83 @@
+"""Which class of the data each output of a classifier's head stands for."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from analysis.errors import RequestError
+
+NO_CLASS = -1  # of an output that the data have no class for
+_NUMBERED = re.compile(r"(label[ _-]?)?\d+", re.IGNORECASE)  # names that are none
+_SHOWN = 8
+_OTHER_PROBLEMS = {
+    "regression": "gives a number",
+    "multi_label_classification": "says of each class whether it holds",
+}
+
+
+def classes_of_head(config: Any, classes: Mapping[str, int], *, closed: bool) -> list[int]:
+    """For each output of the head its class's number in the data, NO_CLASS where they lack it.
+
+    config    of the model: `num_labels`, `id2label`, `problem_type`
+    classes   the name and the number of each class of the data, names may be the numbers; none if
+              they are not known: then the outputs are in the data's order
+    closed    whether these are all classes that there are, and not those of some rows
+
+    By name, whatever the case, if the head's names have all of the data's. Else the head's outputs
+    are in the order of the data's numbers: if the data have numbers, or the head no names.
+
+    Raises RequestError, naming both, for a head that does not choose one class of several, has
+    other names than the data, or another number of classes.
+    """
+    outputs, problem = int(config.num_labels), getattr(config, "problem_type", None)
+    if problem in _OTHER_PROBLEMS or outputs < 2:
+        what = _OTHER_PROBLEMS.get(str(problem), _OTHER_PROBLEMS["regression"])
+        raise RequestError(
+            f"the model's head {what}, and the data have classes, {_listed(classes)}; give a model"
+            " that was trained to choose one of them, or put the task into fine_tune"
+        )
+    names = [str(config.id2label.get(place, place)) for place in range(outputs)]
+    if not classes:
+        return list(range(outputs))
+    if closed and len(classes) != outputs:
+        raise _unlike(names, classes)
+    by_name = _by_name(names, classes)
+    if by_name is not None:
+        return by_name
+    own_names = not all(_NUMBERED.fullmatch(name) for name in names)
+    words = not all(word == str(number) for word, number in classes.items())
+    unlike_words = words and not closed and (own_names or len(classes) != outputs)
+    if unlike_words or max(classes.values()) >= outputs:
+        raise _unlike(names, classes)
+    return list(range(outputs))
+
+
+def _by_name(names: Collection[str], classes: Mapping[str, int]) -> list[int] | None:
+    """The number of each name of the head; None if the data have a class that it has not."""
+    for spelt in (_folded, str):  # as it stands where two differ by their case alone
+        known = {spelt(word): number for word, number in classes.items()}
+        found = [known.get(spelt(name), NO_CLASS) for name in names]
+        hit = [number for number in found if number != NO_CLASS]
+        if len(known) == len(classes) and sorted(hit) == sorted(classes.values()):
+            return found
+    return None
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+
+
+def _unlike(names: Collection[str], classes: Mapping[str, int]) -> RequestError:
+    shown = {name: place for place, name in enumerate(names)}
+    return RequestError(
+        f"the data have the classes {_listed(classes)} and the model's head has {len(names)},"
+        f" {_listed(shown)}; write the head's names, or its numbers from 0, into the data, give a"
+        " model for these classes, or put the task into fine_tune"
+    )
+
+
+def _listed(classes: Mapping[str, int]) -> str:
+    """ "negative = 0, positive = 1"; numbers alone where names say no more."""
+    ordered = sorted(classes.items(), key=lambda item: item[1])
+    shown = [n if n == str(number) else f"{n[:40]} = {number}" for n, number in ordered]
+    return ", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else "")
