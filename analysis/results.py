@@ -131,7 +131,7 @@ def write(tables: Tables, environment: Mapping[str, Any], folder: Path) -> None:
         with files.replaced_folder(folder) as new:
             for name, table in tables.items():
                 write_csv(table, new / f"{name}.csv")
-            text = json.dumps(environment, indent=2, ensure_ascii=False)
+            text = files.json_text(environment)
             (new / ENVIRONMENT).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise _unwritable(folder, error) from error

@@ -1,13 +1,13 @@
 """make bench: every benchmark beside a peer in the same run; a table, and results.json."""
 
 import importlib
-import json
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from analysis import machine
+from analysis.files import json_text
 
 FOLDER = Path(__file__).parent
 
@@ -33,7 +33,7 @@ def main() -> None:
             f"{row['ratio']:.1f}",
         )
     console.print(table)
-    text = json.dumps(results, indent=2) + "\n"
+    text = json_text(results) + "\n"
     (FOLDER / "results.json").write_text(text, encoding="utf-8")
 
 

@@ -2,15 +2,18 @@
 
 import math
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sacrebleu
 import sklearn.metrics
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
+from analysis.scoring import scripts
 from analysis.scoring.intervals import compare, resample_counts
 from analysis.scoring.metrics import score, sentences
 from analysis.scoring.statistics import METRICS, retained
@@ -103,6 +106,28 @@ def test_values_worked_by_hand():
         found = score([name], *([a] if isinstance(a, str) else a for a in answers))[name]
         both = found["value"], METRICS[name].value(np.sum(found["rows"], axis=0))
         assert both == pytest.approx((value, value)), (name, answers)
+
+
+SCRIPTS = yaml.safe_load((Path(__file__).parent / "scripts.yml").read_text(encoding="utf-8"))
+
+
+def test_texts_of_every_script_score_1_against_themselves_and_less_against_others():
+    for name, (written, rouge, bleu) in SCRIPTS.items():
+        words = scripts.tokenizers(written)
+        assert words == {"rouge": rouge, "bleu": bleu}, name
+        for metric in (*ROUGE, "bleu"):
+            long = [text * 4 for text in written]  # BLEU takes four words in a row
+            same, other = (score([metric], long, of, words) for of in (long, long[::-1]))
+            assert same[metric]["value"] == pytest.approx(1), (name, metric)
+            assert other[metric]["value"] < 0.9, (name, metric)
+            by_sums = METRICS[metric].value(np.sum(other[metric]["rows"], axis=0))
+            assert by_sums == pytest.approx(other[metric]["value"], abs=1e-9)
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=60))
+def test_words_of_any_script_are_rouges_own_where_there_are_a_to_z_alone(text):
+    own = RougeScorer(["rouge1"], use_stemmer=False)._tokenizer.tokenize(text)
+    assert scripts.words(text) == own
 
 
 def test_sentences_are_lines_where_there_are_lines_and_end_at_stops_else():

@@ -1,13 +1,12 @@
 """Puts one model to one benchmark: a JSON object on stdout, progress on stderr."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from analysis import calls, data_calls, model_calls, processes, progress, project, tasks
+from analysis import calls, data_calls, files, model_calls, processes, progress, project, tasks
 from analysis.data_calls import Data
 from analysis.display import Display, display
 from analysis.errors import RequestError
@@ -56,7 +55,7 @@ def evaluate(
         finally:
             progress.send_to(None)
             shown.cleared(model)
-    print(json.dumps(found, indent=2, ensure_ascii=False))
+    print(files.json_text(found))
 
 
 def list_tasks() -> list[str]:

@@ -1,6 +1,5 @@
 """Profiles one model: tables, a summary and figures in a folder, replaced as a whole."""
 
-import json
 import time
 import warnings
 from collections.abc import Iterable
@@ -107,7 +106,7 @@ def _write(
                 figure = getattr(weight_figures, name)(data)
                 figure.savefig(folder / f"{name}.svg", facecolor="w")
                 figure.savefig(folder / f"{name}.png", facecolor="w", dpi=200)
-            text = json.dumps(summary, indent=2, ensure_ascii=False)
+            text = files.json_text(summary)
             (folder / _SUMMARY).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise RunError(

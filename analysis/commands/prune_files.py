@@ -1,6 +1,5 @@
 """A pruned checkpoint's tensors and files: the stored bytes, changed only where pruning did."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ def write_model(
         with files.replaced_folder(out) as folder:
             copy_beside(model, folder, [out])
             write_weights(folder)
-            text = json.dumps(facts, indent=2, ensure_ascii=False)
+            text = files.json_text(facts)
             (folder / FACTS).write_text(text + "\n", encoding="utf-8")
     except (OSError, safetensors.SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -120,13 +120,21 @@ def tasks(data: Data) -> Md:
     body = []
     for _, rows in data["tasks"].groupby("task", sort=False):
         first = rows.iloc[0]
-        of_task = [escape(first["title"]), escape(first["measures"]), text.count(first["examples"])]
+        of_task = [escape(first["title"]), escape(_measured(rows)), text.count(first["examples"])]
         for i, (_, row) in enumerate(rows.iterrows()):
             title, measures, examples = of_task if i == 0 else ("", "", "")
             scores = [text.score(row[end], _unit(row)) for end in ("chance", "best")]
             body.append([title, measures, examples, escape(row["metric_title"]), *scores])
     header = ["Task", "Measures", "Examples", "Metric", "Chance", "Best"]
     return text.table(header, body, "llrlrr")
+
+
+def _measured(rows: pd.DataFrame) -> str:
+    """What a task measures, how that is counted, and what chance is."""
+    first = rows.iloc[0]
+    counted = "; ".join(dict.fromkeys(rows["protocol"].dropna()))
+    chance = f"chance is {first['chance_from']}" if isinstance(first["chance_from"], str) else ""
+    return "; ".join(part for part in (first["measures"], counted, chance) if part)
 
 
 def samples(data: Data) -> Md:
