@@ -174,6 +174,24 @@ def test_the_base_models_prefix_does_not_matter(objects, tmp_path):
     assert (len(layers(loaded)), type(loaded.score)) == (8, torch.nn.Linear)
 
 
+@pytest.mark.parametrize("architecture", ["Bert", "GPT2", "Bart"])
+def test_a_text_is_answered_alike_whatever_is_answered_beside_it(objects, architecture):
+    loaded = quantised(objects, architecture)[3]
+    layer = next(iter(layers(loaded).values()))
+    x = torch.randn(5, 7, layer.in_features) * torch.rand(5, 7, 1) * 9
+    weight, offset = layer.weight().dequantize(), layer.offset
+    scales = x.abs().amax(-1, keepdim=True) / 63
+    expected = (x / scales).round() * scales @ weight.T + (0 if offset is None else offset)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-3, atol=1e-3)
+    assert torch.equal(layer(x)[2:3, :4], layer(x[2:3, :4]))
+    assert not layer(x * 0).sub(0 if offset is None else offset).any()
+    given = inputs(loaded)
+    alone = {name: ids[:1] for name, ids in given.items()}
+    with torch.no_grad():
+        together = loaded(**given).logits[:1]
+        torch.testing.assert_close(together, loaded(**alone).logits, rtol=1e-4, atol=1e-4)
+
+
 def test_a_second_quantising_and_another_device_are_refused(objects):
     _, record, folder, _ = quantised(objects, "Bert", CLASSIFIER)
     with pytest.raises(RequestError, match="holds an alternative already"):

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from analysis import language
 from analysis.errors import RequestError, RunError
 from analysis.models import memory, tuning
+from analysis.models.distillation import Distillation
 from analysis.models.loading import load_model
 from analysis.models.scratch import pretrain_scratch
+from analysis.models.training import fine_tune
 from analysis.models.weights import read_weights
 from analysis.steps.training_examples import training_examples
 from analysis.steps.tuned import fine_tune_checkpoint
@@ -164,6 +166,53 @@ def test_a_batch_that_does_not_fit_is_gone_through_in_parts(tuned, bases, tmp_pa
         assert (facts["batch_size"], facts["rows_at_once"]) == (14, rows)
         losses.append(facts["final_loss"])
     assert losses[1:] == pytest.approx(losses[:1] * 2, rel=1e-3)
+
+
+RAGGED = ["a", "a park was opened by the mayor of the old town", "no", "the park was not opened"]
+PARTS = {  # family, and examples of the form whose texts and targets differ in length
+    "classification": ("encoder-only", [{"first": t, "label": len(t) % 2} for t in RAGGED * 2]),
+    "masked": ("encoder-only", [{"text": text} for text in RAGGED * 2]),
+    "causal": ("decoder-only", [{"text": text} for text in RAGGED * 2]),
+    "text-to-text": ("encoder-decoder", [
+        {"source": text, "target": RAGGED[i % 4]} for i, text in enumerate(RAGGED * 2, start=1)
+    ]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("distilled", [False, True])
+@pytest.mark.parametrize("form", PARTS)
+def test_the_gradients_of_a_batch_in_parts_are_those_of_the_whole(bases, form, distilled):
+    """With dropout they are the same for any number of parts, without it those of a plain pass."""
+    family, examples = PARTS[form]
+    classes = tuning._CLASSES | {"masked": transformers.AutoModelForMaskedLM}
+    names = ("resid_pdrop", "attn_pdrop", "embd_pdrop", "hidden_dropout_prob", "dropout",
+             "attention_probs_dropout_prob", "attention_dropout")  # fmt: skip
+
+    def gradients(rows_at_once, dropout):
+        config = transformers.AutoConfig.from_pretrained(bases / family)
+        for name in filter(config.to_dict().__contains__, names):
+            setattr(config, name, dropout)
+        opened = []
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            one = classes[form].from_pretrained(bases / family, config=config)
+            for parameter in one.parameters():
+                parameter.data += 0.2 * torch.randn_like(parameter)
+            opened.append(one)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(bases / family)
+        trained = Distillation(*opened, form) if distilled else opened[0]
+        how = {"batch_size": 8, "learning_rate": 0.0, "seed": 3, "steps": 1}
+        losses = fine_tune(trained, tokenizer, form, examples, rows_at_once=rows_at_once, **how)
+        return losses, [p.grad for p in opened[0].parameters() if p.grad is not None]
+
+    for dropout, sizes in ((0.0, (None, 8, 3, 1)), (0.4, (8, 5, 1))):
+        (loss, whole), *others = [gradients(size, dropout) for size in sizes]
+        assert len(whole) > 10
+        for size, (again, parts) in zip(sizes[1:], others, strict=True):
+            assert again == pytest.approx(loss, rel=1e-5), (size, dropout)
+            for one, other in zip(parts, whole, strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert gradients(8, 0.4)[0] != gradients(8, 0.0)[0]
 
 
 def test_the_step_draws_examples_and_records_the_checkpoint(objects, bases):
