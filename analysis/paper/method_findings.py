@@ -35,16 +35,16 @@ def _high_levels(data: Data) -> list[float]:
     return [level for level in data.levels if level >= _FROM]
 
 
-def _compared(data: Data, one: str, other: str, *, high: bool = False) -> list[Cell]:
-    """How much more the one retains than the other, a cell a benchmark."""
+def _compared(data: Data, one: str, other: str) -> list[Cell]:
+    """How much more the one retains than the other from the middle on, a cell a benchmark."""
     rows = data.contest(one, other)
-    return by_benchmark(_at(rows, _high_levels(data)) if high else rows)
+    return by_benchmark(rows[rows["sparsity"].isin(_high_levels(data))])
 
 
 def methods_in_order(data: Data) -> Finding:
     """Whether the means fall, or stay, in the order of what the methods know."""
     order = ["sparsegpt", "wanda", "magnitude", "random"]
-    compared = [(a, b, _compared(data, a, b, high=True)) for a, b in itertools.pairwise(order)]
+    compared = [(a, b, _compared(data, a, b)) for a, b in itertools.pairwise(order)]
     lacking = [f"{a} beside {b}" for a, b, cells in compared if not cells]
     if lacking:
         return unchecked(f"it takes {text.listing(lacking)} from {text.level(_FROM)} on")
@@ -56,13 +56,15 @@ def methods_in_order(data: Data) -> Finding:
     )
 
 
-def _at(rows: pd.DataFrame, levels: list[float]) -> pd.DataFrame:
-    return rows[rows["sparsity"].isin(levels)]
+def _levels(rows: pd.DataFrame) -> str:
+    """The levels at which there are contests: "at 50 % and 90 %"."""
+    found = rows.dropna(subset=["difference", "low", "high"])["sparsity"].unique()
+    return f"at {text.listing([text.level(float(level)) for level in sorted(found)])}"
 
 
 def _keeps_more(data: Data, one: str, other: str) -> Finding:
     """Whether the one keeps more than the other from the middle on."""
-    found = _compared(data, one, other, high=True)
+    found = _compared(data, one, other)
     if not found:
         return unchecked(f"it takes {one} and {other} from {text.level(_FROM)} on")
     return on_average(found, data.alpha), (
@@ -110,12 +112,13 @@ def patterns_cost(data: Data) -> Finding:
         free = _FREE.get(method)
         if pattern and free:
             parts.append(data.contest(entrant, free))
-    found = by_benchmark(pd.concat(parts)) if parts else []
+    rows = pd.concat(parts) if parts else data.contests[:0]
+    found = by_benchmark(rows)
     if not found:
         return unchecked("it takes a pattern, and its method at the same sparsity")
     return on_average([-cell for cell in found], data.alpha), (
         f"nm-magnitude against magnitude-row, nm-wanda against wanda, nm-sparsegpt against"
-        f" sparsegpt, as far as they were run: {average_shown(found, data.alpha)}"
+        f" sparsegpt, as far as they were run, {_levels(rows)}: {average_shown(found, data.alpha)}"
     )
 
 
@@ -125,11 +128,12 @@ _FREE = {"nm-magnitude": "magnitude-row", "nm-wanda": "wanda", "nm-sparsegpt": "
 
 def structure_costs(data: Data) -> Finding:
     one, other = "structured", data.leading
-    found = _compared(data, one, other)
+    rows = data.contest(one, other)
+    found = by_benchmark(rows)
     if not found:
         return unchecked(f"it takes {one} beside the leading method at the same sparsity")
     return on_average([-cell for cell in found], data.alpha), (
-        f"{one} against {escape(other)}: {average_shown(found, data.alpha)}"
+        f"{one} against {escape(other)} {_levels(rows)}: {average_shown(found, data.alpha)}"
     )
 
 
@@ -185,19 +189,26 @@ def masks_needed(data: Data) -> Finding:
         else ""
     )
     return everywhere([exactly(_DESTROYED - left)], data.alpha), (
-        f"of {text.count(last['removed'])} weights that were removed, {text.count(last['zeros'])}"
-        f" ({text.percent(left)}) are still zero after training without masks{with_masks}"
+        f"of {text.count(last['removed'])} weights that were removed from"
+        f" {_trained_once(data, last)}, {text.count(last['zeros'])} ({text.percent(left)}) are"
+        f" still zero after training without masks{with_masks}"
     )
+
+
+def _trained_once(data: Data, row: pd.Series) -> str:
+    """The variant whose training is shown: "tiny-bert at 90 %"."""
+    own = data.variants[data.variants["variant"] == row["variant"]].iloc[0]
+    return f"{escape(own['model'])} at {text.level(own['sparsity'])}"
 
 
 def distillation_helps(data: Data) -> Finding:
     names = [(n, n.replace("distilled", "fine-tuned")) for n in data.trained if "distilled" in n]
-    rows = [data.contest(*pair) for pair in names]
-    found = by_benchmark(pd.concat(rows)) if rows else []
+    rows = pd.concat([data.contests[:0], *(data.contest(*pair) for pair in names)])
+    found = by_benchmark(rows)
     if not found:
         return unchecked("it takes both ways of training at the same levels")
     return on_average(found, data.alpha), (
-        f"distilled against fine-tuned: {average_shown(found, data.alpha)}"
+        f"distilled against fine-tuned {_levels(rows)}: {average_shown(found, data.alpha)}"
     )
 
 
@@ -231,9 +242,11 @@ def layers_bear_differently(data: Data) -> Finding:
 
 def allocation_helps(data: Data) -> Finding:
     uniform = "magnitude-layer"
-    found = _compared(data, uniform + series.ALLOCATED, uniform)
+    rows = data.contest(uniform + series.ALLOCATED, uniform)
+    found = by_benchmark(rows)
     if not found:
         return unchecked("no sparsities by sensitivity were tried")
     return on_average(found, data.alpha), (
-        f"against the same sparsity in every layer: {average_shown(found, data.alpha)}"
+        f"against the same sparsity in every layer {_levels(rows)}:"
+        f" {average_shown(found, data.alpha)}"
     )

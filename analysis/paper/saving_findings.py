@@ -62,20 +62,15 @@ def sparse_files_shrink(data: Data) -> Finding:
     """Whether every file is smaller than dense, and from the middle on near the bound."""
     rows = _files(data, "auto", 0.0)
     rows = rows[rows["sparsity"] > 0]
-    if rows.empty:
-        return unchecked("no sparse file was written")
     high = rows[rows["sparsity"] >= _MIDDLE]
+    if high.empty:
+        return unchecked(f"no sparse file was written from {text.level(_MIDDLE)} on")
     bounds = high["bytes"] / high["bound_bytes"]
-    near = (
-        f"; from {text.level(_MIDDLE)} on, {text.between(bounds, _thousandths)} the entropy bound,"
-        f" where an eighth more is {_thousandths(_NEAR_BOUND)}"
-        if len(high)
-        else ""
-    )
     found = [*(ratio < 1 for ratio in rows["ratio"]), *(x <= _NEAR_BOUND for x in bounds)]
     return everywhere([holds(one) for one in found], data.alpha), (
         f"from {text.level(rows['sparsity'].min())} on, {text.between(rows['ratio'], text.percent)}"
-        f" of the dense file{near}"
+        f" of the dense file; from {text.level(_MIDDLE)} on, {text.between(bounds, _thousandths)}"
+        f" the entropy bound, where an eighth more is {_thousandths(_NEAR_BOUND)}"
     )
 
 
@@ -206,7 +201,8 @@ def _beats(data: Data, kind: str, groups: tuple[str, ...]) -> Finding:
         )
     cells = [Cell(*ends) for ends in met[["difference", "low", "high"]].itertuples(index=False)]
     return everywhere(cells, data.alpha), (
-        f"retained, against the best of {text.count(len(cells))} pruned models with as small files:"
+        f"retained, against the best of {text.count(len(cells))} pruned variants with as small"
+        " files, by the interval of each:"
         f" {'; '.join(shown)}"
     )
 

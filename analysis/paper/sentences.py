@@ -181,10 +181,10 @@ def rules(data: Data) -> str:
         " What is claimed of every benchmark is supported if each interval lies on the claimed"
         " side, and contradicted if one lies on the other side even after widening for as many"
         " comparisons as the claim makes (Bonferroni), or if all do; what is claimed of some"
-        " benchmark, the other way round. All else is *undecided*. “No worse” and “free” allow a"
-        f" loss of {text.percent(MARGIN, 0)} of the dense quality. Bytes and counts have no"
-        " interval, and are decided by their value. What a study did not run *cannot be checked*"
-        " in it."
+        " benchmark, the other way round; “surely” means beyond the interval so widened. All else"
+        " is *undecided*. “No worse” and “free” allow a loss of"
+        f" {text.percent(MARGIN, 0)} of the dense quality. Bytes and counts have no interval, and"
+        " are decided by their value. What a study did not run *cannot be checked* in it."
     )
 
 
