@@ -1,11 +1,17 @@
 """What a study needs and cannot be had, found before the first step and said all at once."""
 
+from pathlib import Path
+
 from analysis import data_calls, model_calls
 from analysis.data_calls import source
 from analysis.display import Display
 from analysis.errors import RequestError
 from analysis.memo import Memo
-from analysis.study import Study
+from analysis.models import naming
+from analysis.models.axes import config_of
+from analysis.models.checkpoint import open_checkpoint
+from analysis.models.outside import no_blocks
+from analysis.study import Model, Study
 
 
 def require_all(study: Study, memo: Memo, shown: Display) -> None:
@@ -36,7 +42,24 @@ def missing(study: Study, memo: Memo) -> list[str]:
             from analysis.data.missing import missing_model
 
             found.append(missing_model(str(model.id), model.revision))
+        if model.source == "local":
+            found.append(_without_blocks(study, model))
     return list(dict.fromkeys(line for line in found if line))
+
+
+def _without_blocks(study: Study, model: Model) -> str | None:
+    """The line on a saved model of which the study's methods know nothing to prune."""
+    folder = Path(str(model.path)).expanduser()
+    if (
+        study.include
+        or set(study.methods) <= {"magnitude-all"}
+        or not any(folder.glob("*.safetensors"))
+    ):
+        return None  # what is pickled is opened by torch, and not before a run
+    shapes = {name: tensor.shape for name, tensor in open_checkpoint(folder).tensors.items()}
+    if any(what.prunable for what in naming.weights(shapes).values()):
+        return None
+    return f"{model.name}: {no_blocks(config_of(folder), shapes)} (in a study: `include`)"
 
 
 def _missing_data(study: Study, memo: Memo, task: str, part: str) -> str | None:

@@ -23,7 +23,7 @@ _SCHEMA = {
     "models": (
         "model",
         "family source revision weights_sha256 parameters prunable_parameters dtype bytes"
-        " train_seconds identifier training",
+        " train_seconds identifier training outside_share",
     ),
     "tasks": (
         "task metric",
@@ -37,7 +37,7 @@ _SCHEMA = {
         "variant",
         "model task kind method protocol sparsity achieved scope_weights whole_model threshold"
         " settings seed status reason prune_seconds train_seconds peak_bytes"
-        " parameters unheard_inputs",
+        " parameters unheard_inputs outside_share",
     ),
     "quality": (
         "variant task metric",

@@ -32,6 +32,7 @@ def model_rows(model: Model, record: Record) -> Rows:
         "source": record.get("source", model.source),
         "revision": record.get("revision") or record["weights_sha256"][:12],
         "training": json.dumps(record["training"]) if record.get("training") else None,
+        "outside_share": record.get("outside_weights", {}).get("share"),
         **{
             column: record[column]
             for column in (

@@ -239,6 +239,7 @@ def variant_row(variant: Variant) -> Row:
                 "peak_bytes",
                 "reason",
                 "unheard_inputs",
+                "outside_share",
             )
         },
         "settings": json.dumps(variant.settings, sort_keys=True),

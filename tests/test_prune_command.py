@@ -4,6 +4,7 @@ import fnmatch
 import functools
 import json
 import os
+import re
 import resource
 import shutil
 import tempfile
@@ -210,6 +211,46 @@ def test_random_weights_and_a_tasks_texts_go_by_the_seed(here):
         assert all(same_bits(a[name], b[name]) for name in a)
         assert any(not torch.equal(a[name], c[name]) for name in a)
         assert (said["calibration"], said["seed"]) == (texts, 1)
+
+
+def test_what_of_the_blocks_is_outside_the_scope_is_always_said(here):
+    """Also why a method cannot look at experts, or knows no blocks; what then works is named."""
+    models = {
+        "xlm": transformers.XLMWithLMHeadModel(transformers.XLMConfig(
+            vocab_size=60, emb_dim=16, n_layers=2, n_heads=2)),
+        "mixtral": transformers.MixtralForCausalLM(transformers.MixtralConfig(
+            vocab_size=60, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=2, num_local_experts=3)),
+        "bert": model("Bert"),
+    }  # fmt: skip
+    for name, of in models.items():
+        of.save_pretrained(here / name)
+        mini.tokenizer("GPT2").save_pretrained(here / name)
+    wanda = ("--method", "wanda", "--sparsity", "0.5", "--calibration", "texts.txt")
+    magnitude = ("--method", "magnitude", "--sparsity", "0.5")
+
+    def said(name, *words):
+        done = request("prune", name, *words, "--out", f"out-{len([*here.iterdir()])}")
+        return done.stdout + done.stderr
+
+    assert "all of the blocks' weights are in scope" in said("bert", *magnitude)
+    # attention has half of a block's weights
+    half = said("bert", *magnitude, "--exclude", "*attention*")
+    assert "50% OF THE BLOCKS' WEIGHTS ARE OUTSIDE THE SCOPE and stay as they are" in half
+    assert "bert.encoder.layer.*.attention.self.query.weight" in half
+    facts = json.loads(next(here.glob("out-*/pruning.json")).read_text())["outside_weights"]
+    assert sorted(facts) == ["largest", "share", "weights"]
+    # routers are outside, experts are pruned by what looks at weights alone
+    assert "0.8% of the blocks' weights are outside the scope: " in said("mixtral", *magnitude)
+    refusal = said("mixtral", *wanda)
+    assert "the experts of a mixture are run as one tensor" in refusal
+    assert refusal.count("--exclude") == refusal.count("--exclude '*.experts.*'") == 1
+    assert "OUTSIDE THE SCOPE" in said("mixtral", *wanda, "--exclude", "*.experts.*")
+    refusal = said("xlm", *magnitude)
+    assert "of the architecture 'xlm' no blocks are understood" in refusal
+    globs = re.findall(r"--include '([^']+)'", refusal)
+    assert "transformer.ffns.*.lin1.weight" in globs
+    assert "in scope" in said("xlm", *magnitude, *(w for g in globs for w in ("--include", g)))
 
 
 def test_include_and_exclude_choose_the_tensors(here):

@@ -10,6 +10,7 @@ from rich.table import Table
 from analysis import machine, project, study, tasks
 from analysis.errors import RequestError
 from analysis.memo import Memo
+from analysis.models.outside import outside_line
 from analysis.needs import duration, gigabytes
 from analysis.planning.estimates import Estimate, Setting, estimate, measured_speed
 from analysis.planning.models import Size, size
@@ -142,6 +143,9 @@ def _totals(chosen: Study, parts: dict[str, Part]) -> Iterable[str]:
     yield f"disk: about {gigabytes(disk)}; {gigabytes(free)} are free" + (
         ": NOT ENOUGH" if disk > free else ""
     )
+    for name, part in parts.items():
+        if part.size.outside is not None:
+            yield f"{name}: {outside_line(part.size.outside)}"
     memory = machine.memory_bytes()
     for name, part in parts.items():
         if part.memory_bytes > memory:

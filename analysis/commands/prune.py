@@ -23,6 +23,7 @@ from analysis.commands.work import at_work
 from analysis.errors import RequestError
 from analysis.models import naming
 from analysis.models.opened import opened
+from analysis.models.outside import outside_line
 from analysis.pruning.choice import require_matches
 from analysis.pruning.masks import Pruned
 from analysis.pruning.patterns import Pattern, parse
@@ -70,6 +71,7 @@ def prune(model: str, revision: str | None, request: Request, out: Path) -> None
             f" {facts['scope_weights']:,} weights in scope, {facts['whole_model']:.2%} of"
             f" {facts['parameters']:,} in all, are {facts['now']}"
         )
+        shown.say(outside_line(facts["outside_weights"]))
         if facts["calibrated_on"]:
             shown.say(_calibration_said(facts))
         if left := left_out(located.folder, out):
@@ -191,6 +193,7 @@ def _facts(
         "notes": dict(selection.notes),
         "calibrated_on": dict(selection.calibrated_on),
         "tensors": {name: {"weights": sizes[name], "zeros": gone[name]} for name in names},
+        "outside_weights": model.outside,
         "tied": {name: source for name, source in tied.items() if source is not None},
         "seconds": round(time.perf_counter() - start, 2),
     }
@@ -235,7 +238,7 @@ def _shrink(
             dict(model.opened.tensors),
             model.opened.checkpoint,
         )
-        config = model.opened.config
+        config, outside = model.opened.config, model.outside
     family = naming.family(named.values()) or "decoder-only"
     loaded = calibration_of(located.folder, family, str(request.calibration), request.seed)
     units.groups(named, {name: array.shape for name, array in weights.items()}, config)  # or refuse
@@ -251,6 +254,7 @@ def _shrink(
         "parameters": whole,
         "whole_model": 1 - left / whole,
         "now": "gone",
+        "outside_weights": outside,
         "calibrated_on": dict(calibrated_on),
         "seconds": round(time.perf_counter() - start, 2),
     }

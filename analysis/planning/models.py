@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from analysis.memo import Memo
 from analysis.models.catalogue import MAX_TOKENS
 from analysis.models.family import SHAPES
 from analysis.models.opened import opened
+from analysis.models.outside import default_outside
 from analysis.sections import Shape
 from analysis.study import Model, Study
 
@@ -28,7 +29,8 @@ _NAMES = {
 class Size:
     """A model's size; `parameters` is None where nothing is known of it before it is there.
 
-    `layers` are those of all stacks.
+    `layers` are those of all stacks; `outside` is what of the blocks' weights most methods leave
+    out (see `models.outside`), None where that is not known.
     """
 
     parameters: int | None
@@ -37,6 +39,7 @@ class Size:
     heads: int = 12
     vocabulary: int = 50_000
     positions: int = 512
+    outside: Mapping[str, Any] | None = None
 
 
 def size(study: Study, model: Model, memo: Memo) -> Size:
@@ -48,17 +51,20 @@ def size(study: Study, model: Model, memo: Memo) -> Size:
     if model.source == "local":
         folder = Path(str(model.path)).expanduser()
         with opened(folder) as found:
-            return _of_config(found.config, sum(found.sizes.values()))
+            known = _of_config(found.config, sum(found.sizes.values()))
+            return replace(known, outside=default_outside(found.named, found.shapes))
     path = SHAPES / f"{str(model.id).replace('/', '--')}.json"
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
         return _of_config(known["config"], int(known["counted"]["parameters"]))
     remembered = memo.lookup(model_calls.base(study, model, study.seeds[0], {}))
-    return Size(None if remembered is None else remembered.record["parameters"])
+    if remembered is None:
+        return Size(None)
+    return Size(remembered.record["parameters"], outside=remembered.record.get("outside_weights"))
 
 
 def _of_config(config: Mapping[str, Any], parameters: int) -> Size:
-    found = {
+    found: dict[str, Any] = {
         what: next((int(config[name]) for name in names if config.get(name)), None)
         for what, names in _NAMES.items()
     }

@@ -32,6 +32,7 @@ def outcome(model: Prunable, selection: Selection) -> tuple[Pruned, dict[str, An
         "achieved": zeros / size,
         "scope_weights": size,
         "whole_model": (zeros + model.zeros_elsewhere) / sum(model.opened.sizes.values()),
+        "outside_share": model.outside["share"],
         "threshold": selection.threshold,
         "notes": dict(selection.notes),
         "calibrated_on": dict(selection.calibrated_on),

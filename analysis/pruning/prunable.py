@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from analysis import threads
 from analysis.arrays import Array
-from analysis.models import naming
+from analysis.errors import RequestError
 from analysis.models.naming import Weight
 from analysis.models.opened import Opened, opened
+from analysis.models.outside import no_blocks, outside_facts
 from analysis.models.weights import require_finite
 from analysis.progress import Meter
 from analysis.pruning.choice import in_scope
@@ -40,14 +42,9 @@ class Prunable:
         return self.opened.weights
 
     @cached_property
-    def outside(self) -> dict[str, int]:
-        """The matrices of the blocks that are not in scope, by name, with their sizes."""
-        tensors, chosen = self.opened.checkpoint.tensors, set(self.names)
-        return {
-            name: tensors[name].size
-            for name in self.named
-            if naming.block_of(name) and len(tensors[name].shape) > 1 and name not in chosen
-        }
+    def outside(self) -> dict[str, Any]:
+        """What of the blocks' matrices is not in scope (see `outside_facts`)."""
+        return outside_facts(self.opened.shapes, set(self.names))
 
     @cached_property
     def zeros_elsewhere(self) -> int:
@@ -87,6 +84,8 @@ def scope_in(
     scope in its place, and what `exclude` matches is left out. Raises RequestError if nothing is
     in scope; RunError if a weight in scope is NaN or infinite.
     """
+    if not include and not any(map(chosen, model.named.values())):
+        raise RequestError(no_blocks(model.config, model.shapes))
     names = in_scope(model.named, chosen, include, exclude)
     meter = Meter("tensors looked through", len(names))
 

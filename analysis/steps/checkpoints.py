@@ -7,6 +7,7 @@ from typing import Any
 from analysis.models import digests
 from analysis.models.builtin import fine_tune_builtin, pretrain
 from analysis.models.opened import opened
+from analysis.models.outside import default_outside
 from analysis.objects import Objects
 
 
@@ -44,10 +45,12 @@ def checkpoint_record(
     """
     with opened(folder) as model:
         checkpoint, counted, sizes = model.checkpoint, model.named, model.sizes
+        outside = default_outside(counted, model.shapes)
     return {
         "weights_sha256": digests.content_sha256(checkpoint),
         "parameters": sum(sizes.values()),
         "prunable_parameters": sum(sizes[n] for n, what in counted.items() if what.prunable),
+        "outside_weights": outside,
         "dtype": ",".join(sorted({tensor.dtype.name for tensor in checkpoint.tensors.values()})),
         "bytes": sum(path.stat().st_size for path in checkpoint.files),
         "train_seconds": round(seconds, 3),

@@ -52,7 +52,7 @@ def _shrink(
     """Write the checkpoint of level i to scratch/i; returns the levels' facts."""
     with scope_of(folder, in_scope) as model:
         named, config = model.named, model.opened.config
-        weights = dict(model.opened.tensors)
+        weights, outside = dict(model.opened.tensors), model.outside["share"]
     start = time.perf_counter()
     moments, calibrated_on = moments_of(loaded, projections(named))
     whole = sum(weights[name].size for name in named)
@@ -73,6 +73,7 @@ def _shrink(
             "status": "ok",
             "achieved": smaller.removed / smaller.scope_weights,
             "scope_weights": smaller.scope_weights,
+            "outside_share": outside,
             "whole_model": 1 - parameters / whole,
             "parameters": parameters,
             "weights_sha256": content_sha256(open_checkpoint(out)),
