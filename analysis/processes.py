@@ -5,6 +5,8 @@ import re
 import socket
 
 OPENED_BYTES = 2_000_000_000  # of models that a worker keeps open: variants of several take turns
+# what a worker may grow by: these, and the libraries that it has imported and compiled
+GROWTH_BYTES = OPENED_BYTES + 1_000_000_000
 
 
 def host() -> str:

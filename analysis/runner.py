@@ -28,8 +28,6 @@ from analysis.errors import AnalysisError, MachineError, RunError
 from analysis.memo import Call, Memo, Outcome, Record
 from analysis.needs import Gauge, Needs, Peak
 
-_LIBRARIES_BYTES = 1_000_000_000  # what they add to a worker that has imported and compiled all
-
 _memo: Memo | None = None
 _reports: Any = None
 
@@ -212,7 +210,7 @@ def _start_worker(folder: Path, reports: Any) -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # many at once would be drawn
     # joblib takes growth by 300 MB for a leak; opened models and libraries are that growth, and a
     # new worker imports them all again. It has no public setting.
-    process_executor._MAX_MEMORY_LEAK_SIZE = processes.OPENED_BYTES + _LIBRARIES_BYTES
+    process_executor._MAX_MEMORY_LEAK_SIZE = processes.GROWTH_BYTES
     _memo, _reports = Memo(folder), reports
 
 

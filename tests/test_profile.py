@@ -236,6 +236,14 @@ def test_quantiles_and_shares_of_a_large_scope_are_near_the_truth():
     assert {row[name] for name in SHARES} == {None}
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_float_is_above_a_cutoff_beyond_the_largest():
+    largest = float(np.finfo(np.float32).max)
+    assert bits.threshold_bits(largest) == 0x7F7FFFFF
+    for cutoff in (1e39, 1e300, np.inf):
+        assert bits.threshold_bits(cutoff) == bits.threshold_bits_above(cutoff) == 0x7F800000
+
+
 @settings(max_examples=40)
 @given(st.tuples(arrays, arrays))
 def test_a_distance_is_the_largest_difference_at_the_edges_of_bins(pair):

@@ -107,14 +107,15 @@ def test_weights_are_drawn_as_the_architecture_draws_them(model):
 
 @pytest.mark.parametrize("model", [BERT, GPT2, "facebook/bart-base"])
 def test_a_checkpoint_in_shards_holds_the_same_weights(tmp_path, model):
+    config = AutoConfig.for_model(**config_of(model))
     with torch.device("meta"):
-        config = AutoConfig.for_model(**config_of(model))
         made = getattr(transformers, shape(model)["stored"])(config)
     with torch.no_grad():
         drawn = random_weights._drawn(made, {*stored(made)})
         assert [name for name, _ in drawn] == [*stored(made)]
     assert all(parameter.is_meta for parameter in made.parameters())  # let go, one by one
     write_random(made, tmp_path, seed=0, shard_bytes=100_000)
+    assert all(parameter.is_meta for parameter in made.parameters())
     shards = sorted(tmp_path.glob("*.safetensors"))
     assert len(shards) >= 2
     assert shards[0].name == f"model-00001-of-{len(shards):05}.safetensors"

@@ -90,6 +90,8 @@ def write_random(
         values = _drawn(model, set(sizes))
         for file, shard in zip(names, shards, strict=True):
             _write(out / file, shard, values)
+        for name, _ in values:  # to its end, where the model gets back what it had
+            raise RunError(f"{name} was drawn and is in no file; report this")
 
 
 def _write(path: Path, shard: dict[str, Spec], values: Iterator[tuple[str, Tensor]]) -> None:

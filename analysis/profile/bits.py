@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 BINS = 1 << 16
 MAGNITUDES = 1 << 15  # bins of |w|
 FINITE = 0x7F80  # bins of |w| from here on hold infinity and NaN
+_LARGEST = float(np.finfo(np.float32).max)  # as numpy's own it would narrow what it is compared to
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -37,7 +38,7 @@ def threshold_bits(cutoff: float) -> int:
 
     A weight's magnitude is below the cutoff if and only if its bits are below these.
     """
-    if cutoff > np.finfo(np.float32).max:
+    if cutoff > _LARGEST:
         return FINITE << 16
     nearest = np.float32(cutoff)
     bits = int(nearest.view(np.uint32))
@@ -46,7 +47,7 @@ def threshold_bits(cutoff: float) -> int:
 
 def threshold_bits_above(cutoff: float) -> int:
     """The bits of the smallest float32 that is above `cutoff` (≥ 0), or infinity's."""
-    if cutoff >= np.finfo(np.float32).max:
+    if cutoff >= _LARGEST:
         return FINITE << 16
     bits = threshold_bits(cutoff)
     value = float(np.uint32(bits).view(np.float32))
