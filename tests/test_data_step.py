@@ -78,7 +78,11 @@ def test_so_many_as_the_study_asks_for_the_same_each_time(memo, data):
 def test_training_examples_are_kept_as_the_task_and_as_models_have_them(memo, data):
     record = of_training(memo, chosen(data))
     assert stored(memo, record, "data") == ROWS[::-1]
-    kept = [{"first": row["sentence"], "label": row["label"]} for row in ROWS[::-1]]
+    words = ("negative", "positive")
+    kept = [
+        {"first": row["sentence"], "label": row["label"], "label_word": words[row["label"]]}
+        for row in ROWS[::-1]
+    ]
     assert stored(memo, record) == kept
     assert (record["labels"], record["examples"]) == (2, 30)
     few = chosen(data, model={"fine_tuning": {"examples": 5}})  # no more than are learnt from
@@ -95,7 +99,12 @@ def test_training_texts_pairs_and_labels_of_a_users_own_task(memo, data):
     pairs = [{"sentence1": f"a {n}", "sentence2": f"b {n}", "label": n % 2} for n in range(4)]
     write(data / "train.jsonl", pairs)
     record = of_training(memo, chosen(data, "mrpc"), "mrpc")
-    assert stored(memo, record)[1] == {"first": "a 1", "second": "b 1", "label": 1}
+    assert stored(memo, record)[1] == {
+        "first": "a 1",
+        "second": "b 1",
+        "label": 1,
+        "label_word": "equivalent",
+    }
     write(data / "train.jsonl", [{"sentence": f"t {n}", "label": n % 5} for n in range(20)])
     loaded = chosen(data, "text-classification")
     assert of_training(memo, loaded, "text-classification")["labels"] == 5

@@ -79,7 +79,7 @@ def test_rows_make_examples_that_can_be_scored_and_trained_on(name):
         if task.is_classification:
             assert type(example[task.target]) is int
         trained = training_example(task, example)
-        assert all(trained[key] for key in trained if key != "label")
+        assert all(trained[key] for key in trained if key != "label"), trained
     assert len(references(task, found)) == len(found)
     assert training_form(task) in ("classification", "causal", "masked", "text-to-text")
 

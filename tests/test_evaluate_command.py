@@ -1,6 +1,7 @@
 """`python -m analysis evaluate`: one JSON object on stdout, its scores those of scikit-learn."""
 
 import json
+import math
 import shutil
 
 import families
@@ -12,6 +13,8 @@ from mini import analysis
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from analysis import display, language, tasks
+from analysis.commands import evaluate
+from analysis.scoring.intervals import Interval
 
 COUNT = 40
 FIELDS = ("sentence1", "sentence2", "label")
@@ -102,3 +105,32 @@ def test_tasks_are_listed_one_a_line(tmp_path):
     for name, line in zip(tasks.names(), done.stdout.splitlines(), strict=True):
         assert line.startswith(f"{name}: ")
         assert line.endswith(f"fields of a file: {', '.join(tasks.task(name).row_fields)}")
+
+
+def test_texts_without_spaces_take_a_unit_and_numbers_that_are_none_are_null(project, monkeypatch):
+    folder = project / "causal"
+    if not folder.exists():
+        shutil.copytree(families.folder("openai-community/gpt2-xl"), folder)
+    (project / "chinese.jsonl").write_text('{"text": "猫在街上跑。今天又下雨了。"}\n')
+    (project / "one.jsonl").write_text(json.dumps({"text": "acgt" * 30}))
+    for data, says in (
+        ("chinese", "no space between words"),
+        ("one", "one word of 120 characters"),
+    ):
+        done = asked(project, "causal", "perplexity", data)
+        assert (done.returncode, says in one_line(done.stderr)) == (2, True), done.stderr
+    by_unit = {}
+    for unit in ("character", "byte"):
+        done = asked(project, "causal", "perplexity", "chinese", "--unit", unit)
+        found = json.loads(done.stdout, parse_constant=pytest.fail)["metrics"]["perplexity"]
+        by_unit[unit] = found["value"]
+        assert f"per {unit}" in found["protocol"]
+        assert f"each {unit}" in found["chance_from"]
+    assert by_unit["character"] == pytest.approx(by_unit["byte"] ** 3)  # of three bytes each
+    monkeypatch.setattr(evaluate, "scored_interval", lambda *_: Interval(math.inf, 1.0, math.nan))
+    done = asked(project, "causal", "perplexity", "chinese", "--unit", "byte")
+    found = json.loads(done.stdout, parse_constant=pytest.fail)["metrics"]["perplexity"]
+    assert [found[key] for key in ("value", "low", "high")] == [None, 1.0, None]
+    for more, says in ((("--unit", "line"), "--unit"), (("--languages", "en,fr"), "translation")):
+        done = asked(project, "causal", "perplexity", "chinese", *more)
+        assert (done.returncode, says in one_line(done.stderr)) == (2, True), done.stderr

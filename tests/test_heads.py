@@ -10,7 +10,7 @@ from random_models import random_model
 
 from analysis.data.examples import classes_of
 from analysis.errors import RequestError
-from analysis.models.heads import NO_CLASS, classes_of_head
+from analysis.models.heads import NO_CLASS, as_outputs, classes_of_head
 from analysis.models.tuning import tune
 from analysis.steps.data import read_test
 from analysis.steps.evaluation import evaluate_variant
@@ -75,6 +75,15 @@ def test_a_head_for_other_classes_or_none_is_refused_naming_both():
         message = str(caught.value)
         assert all(part in message for part in (*says.split("|"), "fine_tune")), message
         assert "\n" not in message
+
+
+def test_a_head_learns_its_own_class_whatever_the_data_number_it():
+    head = config(("entailment", "neutral", "contradiction"))
+    known = classes(NLI)
+    examples = [{"first": "x", "label": n, "label_word": word} for word, n in known.items()]
+    assert [e["label"] for e in as_outputs(head, examples)] == [2, 0, 1]
+    assert as_outputs(config(GENERIC), examples)[0] == {"first": "x", "label": 0}
+    assert as_outputs(head, [{"first": "x", "label": 1}]) == [{"first": "x", "label": 1}]
 
 
 def in_file(path, rows):

@@ -141,6 +141,8 @@ def test_stand_ins_have_the_fields_and_about_the_length_of_a_tasks_examples(name
         words = sum(len(example[field].split()) for field in task.inputs)
         assert most / 3 <= words <= most + len(task.inputs)
         trained_on = tasks.training_example(task, example)
+        assert ("label_word" in trained_on) == bool(task.classes)
+        trained_on.pop("label_word", None)
         assert trained_on.keys() == fields - (set() if len(task.inputs) > 1 else {"second"})
     assert [len(stand_ins(task, count, 9)) for count in (0, 1, 12)] == [0, 1, 12]
     assert stand_ins(task, 6, 0) == found

@@ -1,7 +1,7 @@
 """Which class of the data each output of a classifier's head stands for."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from analysis.errors import RequestError
@@ -50,6 +50,20 @@ def classes_of_head(config: Any, classes: Mapping[str, int], *, closed: bool) ->
     if unlike_words or max(classes.values()) >= outputs:
         raise _unlike(names, classes)
     return list(range(outputs))
+
+
+def as_outputs(config: Any, examples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Training examples, whose `label` is the output of the head that has their `label_word` for a
+    name, if it knows all of these words; else the data's number, as it is."""
+    words = {e["label_word"]: e["label"] for e in examples if "label_word" in e}
+    names = [str(config.id2label.get(place, place)) for place in range(config.num_labels)]
+    numbers = _by_name(names, words) if words else None
+    outputs = {n: place for place, n in enumerate(numbers or ()) if n != NO_CLASS}
+    return [
+        {key: value for key, value in example.items() if key != "label_word"}
+        | {"label": outputs.get(example["label"], example["label"])}
+        for example in examples
+    ]
 
 
 def _by_name(names: Collection[str], classes: Mapping[str, int]) -> list[int] | None:

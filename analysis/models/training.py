@@ -25,6 +25,7 @@ from analysis.models.encoding import (
     set_padding,
     text_to_text_batch,
 )
+from analysis.models.heads import as_outputs
 from analysis.models.languages import set_languages
 from analysis.progress import track
 
@@ -140,7 +141,8 @@ def fine_tune(
 ) -> list[float]:
     """Train the model in place on one task, for so many steps or epochs; the loss of every step.
 
-    Examples hold, by form: classification `first`, `label` and, for pairs, `second`; causal and
+    Examples hold, by form: classification `first`, `label` and, for pairs, `second` (and where they
+    have a `label_word`, the label is the output of the head that is called so); causal and
     masked `text`; text-to-text `source` and `target`. Causal texts are read whole, in windows of
     `max_tokens`, or of what the model reads at most; others are cut there. `autocast` and
     `rows_at_once` are as for `train`.
@@ -154,6 +156,8 @@ def fine_tune(
     max_tokens = min(max_tokens, positions(model, tokenizer) or max_tokens)
     if form == "causal":
         examples = in_windows(tokenizer, examples, max_tokens)
+    if form == "classification":
+        examples = as_outputs(model.config, examples)
     if steps is None:
         steps = max(1, round((epochs or 0) * len(examples) / batch_size))
     set_padding(model, tokenizer)

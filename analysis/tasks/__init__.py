@@ -154,13 +154,17 @@ def source_text(task: Task, example: Example) -> str:
 def training_example(task: Task, example: Example) -> Example:
     """The example as models are trained on it, under the names that all tasks of a form share.
 
-    Classification: `first`, `label` and, for pairs, `second`. Text-to-text: `source`, `target`
+    Classification: `first`, `label` and, for pairs, `second`; `label_word` where the class has a
+    name. Text-to-text: `source`, `target`
     and, of a translation, `languages`. All others: `text`.
     """
     if task.form == "classification":
         names = dict(zip(("first", "second"), task.inputs, strict=False))
         chosen = {name: example[own] for name, own in names.items()}
-        return chosen | {"label": example[str(task.target)]}
+        label = example[str(task.target)]
+        named = {number: word for word, number in task.classes.items()}
+        word = example.get("label_word", named.get(label))
+        return chosen | {"label": label} | ({} if word is None else {"label_word": word})
     if task.form == "text-to-text":
         target = example[str(task.target)]
         written = task.label_words[target] if task.label_words else target
