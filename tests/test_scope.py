@@ -21,7 +21,9 @@ from analysis.models.checkpoint import PICKLE, SAFETENSORS, open_checkpoint
 from analysis.models.digests import content_sha256
 from analysis.models.opened import opened
 from analysis.models.tensors import BY_NAME, DTYPES
+from analysis.pruning.groups import keep_largest_by_group
 from analysis.pruning.masks import read_pruned
+from analysis.pruning.patterns import Pattern
 from analysis.pruning.prunable import prunable, scope_of
 from analysis.pruning.selection import smallest_magnitudes
 from analysis.steps.allocated import prune_allocated
@@ -247,6 +249,23 @@ def test_patterns_rows_and_unheard_inputs_go_along_the_inputs_of_a_narrow_gpt2(o
                 assert (mask.T.reshape(-1, 4).sum(axis=1) == 2).all()
             if method == "magnitude-row":
                 assert set(mask.sum(axis=0)) == {mask.shape[0] // 2}
+
+
+def test_experts_in_one_tensor_are_pruned_along_their_inputs(tmp_path):
+    sizes = {"vocab_size": 60, "hidden_size": 16, "intermediate_size": 24, "num_local_experts": 3}
+    sizes |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    for kind, along in (("GptOss", 1), ("GraniteMoe", 2)):
+        config = getattr(transformers, f"{kind}Config")(**sizes)
+        made = getattr(transformers, f"{kind}ForCausalLM")(config)
+        made.save_pretrained(tmp_path / kind)
+        with scope_of(tmp_path / kind, prunable) as found:
+            scope = found.read(0)
+            masks = keep_largest_by_group(scope, Pattern(2, 4))
+        experts = {n: mask for n, mask in masks.items() if mask.ndim == 3}
+        assert len(experts) == 2
+        for mask in experts.values():
+            assert mask.shape[along] in (16, 24)  # the inputs
+            assert (np.moveaxis(mask, along, -1).reshape(-1, 4).sum(axis=1) == 2).all()
 
 
 def test_what_is_tied_is_found_however_it_is_spelled_and_accidents_are_not(tmp_path):

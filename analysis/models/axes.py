@@ -2,7 +2,8 @@
 
 Those are transformers' Conv1D: GPT-2's, and those of the architectures made after it. The config
 tells, not the shape of a matrix: a feed-forward layer need not be wider than the model, and a
-smaller model's is not. Where a model is loaded, its modules tell (`calibration.matrices`).
+smaller model's is not. Where a model is loaded, its modules tell (`calibration.matrices`). Of some
+mixtures the experts lie in one tensor [experts, in, out].
 """
 
 import json
@@ -17,6 +18,11 @@ from analysis.models import naming
 CONV1D = frozenset(
     ("clvp", "clvp_decoder", "decision_transformer", "gpt2", "imagegpt", "openai-gpt")
 )
+# those whose experts lie in one tensor [experts, in, out]; those of others are [experts, out, in]
+EXPERTS_BY_INPUT = frozenset(
+    ("aria", "aria_text", "gpt_oss", "llama4", "llama4_text", "openai_privacy_filter")
+)
+_EXPERTS = re.compile(r"(?:.*\.)?experts\.(?:gate_up|down)_proj")
 _CONV1D_MATRIX = re.compile(
     r"(?:.*\.)?(?:attn|crossattention|mlp)\.(?:c_attn|q_attn|c_proj|c_fc)\.weight"
 )
@@ -39,10 +45,12 @@ def stored_by_input(
     Linear layers of other types have the same names (GPT-Neo's `c_fc`). Of a model of several, such
     as an encoder-decoder, the part that a tensor is in decides.
     """
+    experts = not EXPERTS_BY_INPUT.isdisjoint(_types(config))
     return frozenset(
         name
-        for name in shapes
-        if _CONV1D_MATRIX.fullmatch(name) and _is_conv1d(name, shapes, config)
+        for name, shape in shapes.items()
+        if (_CONV1D_MATRIX.fullmatch(name) and _is_conv1d(name, shapes, config))
+        or (experts and len(shape) == 3 and _EXPERTS.fullmatch(name))
     )
 
 

@@ -51,7 +51,7 @@ def unheard_inputs(masks: Mapping[str, Mask], by_input: Collection[str]) -> floa
     for name in masks:
         if naming.weight(name).prunable:
             stored = masks[name]
-            matrix = stored.T if name in by_input else stored
+            matrix = stored.swapaxes(-1, -2) if name in by_input else stored
             heard = matrix.reshape(-1, matrix.shape[-1]).any(axis=0)
             shares.append(1 - float(heard.mean()))
     return sum(shares) / len(shares) if shares else None

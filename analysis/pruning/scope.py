@@ -31,5 +31,5 @@ class Scope:
         What has more than two axes (a stack of experts' matrices) is taken as rows of its last.
         """
         if name in self.by_input:
-            return stored.T
+            return stored.swapaxes(-1, -2)
         return stored
