@@ -12,7 +12,7 @@ import studies
 from analysis import machine, study
 from analysis.commands import plan as command
 from analysis.memo import Call, Memo
-from analysis.planning import models, walk
+from analysis.planning import learnt, models, walk
 from analysis.planning.estimates import Setting, estimate
 
 GIGABYTE = 10**9
@@ -163,6 +163,23 @@ ESTIMATES = [
     ("measure_latency", TIMING | {"schedule": SCHEDULE | {"max_seconds": FORWARD}}, 2 * 2, 0),
     ("something_quick", {}, 0, 0),
 ]
+
+
+def test_all_training_examples_are_counted_where_a_plan_can_know_them(tmp_path):
+    """SST-2 has 67,349 of them and 872 test examples; a file has its lines."""
+    (tmp_path / "train.jsonl").write_text("{}\n" * 50, encoding="utf-8")
+    own = {"test": "test.jsonl", "train": "train.jsonl", "train_part": [0.2, 1.0]}
+    hub = {"name": "m", "family": "encoder-only", "source": "hub", "id": "o/m"}
+    hub |= {"tasks": ["sst2", "mrpc", "text-classification"]}
+    data = {"text-classification": own, "mrpc": own | {"train": "train.parquet"}}
+    tree = studies.of(hub, data=data, data_folder=str(tmp_path))
+    chosen = study.Study(**tree, name="x")
+    found = [learnt.training_examples(chosen, task) for task in chosen.tasks]
+    assert found == [67_349, None, 40]
+    size, call = models.Size(1000), Call("x:fine_tune_checkpoint", {"epochs": 3, "examples": None})
+    known, unknown = (Setting(size, "classification", 10, 872, 2.0, n) for n in (67_349, None))
+    ratio = estimate(call, known).seconds / estimate(call, unknown).seconds
+    assert ratio == pytest.approx(67_349 / 872)
 
 
 def test_estimates_follow_weights_tokens_and_examples():

@@ -13,6 +13,7 @@ from analysis.memo import Memo
 from analysis.models.outside import outside_line
 from analysis.needs import duration, gigabytes
 from analysis.planning.estimates import Estimate, Setting, estimate, measured_speed
+from analysis.planning.learnt import training_examples
 from analysis.planning.models import Size, size
 from analysis.planning.walk import Planned, steps
 from analysis.preflight import missing
@@ -67,6 +68,7 @@ def _say(console: Console, lines: Iterable[str]) -> None:
 def parts_of(chosen: Study, memo: Memo) -> dict[str, Part]:
     """What is needed by model; steps that serve all of them stand under an empty name."""
     speed = measured_speed()
+    learnt = {task: training_examples(chosen, task) for task in chosen.tasks}
     parts = {model.name: Part(size(chosen, model, memo)) for model in chosen.models}
     parts[""] = Part(Size(0))
     for step in steps(chosen, memo):
@@ -76,7 +78,8 @@ def parts_of(chosen: Study, memo: Memo) -> dict[str, Part]:
             part.remembered += 1
             continue
         part.to_compute += 1
-        taken = estimate(step.call, _setting(chosen, part.size, task, speed))
+        setting = _setting(chosen, part.size, task, speed, learnt[task])
+        taken = estimate(step.call, setting)
         part.seconds += taken.seconds
         part.disk_bytes += taken.disk_bytes
         _note_peak(part, step, taken)
@@ -96,12 +99,13 @@ def _about(chosen: Study, step: Planned) -> tuple[Model | None, str]:
     return model, task or (model.tasks[0] if model else chosen.tasks[0])
 
 
-def _setting(chosen: Study, known: Size, task: str, speed: float) -> Setting:
+def _setting(chosen: Study, known: Size, task: str, speed: float, learnt: int | None) -> Setting:
     described = tasks.task(task)
     tokens = min(described.max_tokens, known.positions)
     if described.form == "classification":
         tokens = min(tokens, _TOKENS_OF_SHORT)
-    return Setting(known, described.form, tokens, chosen.examples.get(task, _EXAMPLES), speed)
+    examples = chosen.examples.get(task, _EXAMPLES)
+    return Setting(known, described.form, tokens, examples, speed, learnt)
 
 
 def _table(chosen: Study, parts: dict[str, Part]) -> Table:

@@ -42,6 +42,7 @@ class Setting:
     form, tokens   of the task, and of one of its examples
     examples    of the task, for steps that do not say how many
     speed       floating-point operations a second
+    learnt      training examples of the task; None if that is not known
     """
 
     size: Size
@@ -49,6 +50,7 @@ class Setting:
     tokens: int
     examples: int
     speed: float
+    learnt: int | None = None
 
     @property
     def parameters(self) -> int:
@@ -93,7 +95,8 @@ def _replica(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
 
 def _training(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
     given = arguments.get("examples") or arguments.get("training", {})
-    examples = given if isinstance(given, int) else setting.examples
+    there = setting.examples if setting.learnt is None else setting.learnt
+    examples = min(given, setting.learnt or given) if isinstance(given, int) else there
     levels = len(arguments.get("sparsities", ())) or 1
     seconds = 3 * _forward(setting, examples * float(arguments.get("epochs", 1))) * levels
     memory = training_bytes(

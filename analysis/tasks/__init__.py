@@ -27,6 +27,7 @@ class HubData:
     split      the part that is the benchmark; `train` that for training and calibration
     columns    field of a row -> the data set's column, "translation.en" for a nested one; fields
                that are not named have the columns' own names
+    train_examples   how many `train` has, for plans; of articles, windows of a thousand tokens
     """
 
     path: str
@@ -35,6 +36,7 @@ class HubData:
     split: str = "test"
     train: str | None = "train"
     columns: Mapping[str, str] = field(default_factory=dict)
+    train_examples: int | None = None
 
     def source(self, split: str) -> dict[str, Any]:
         """One part of it, as `analysis.data.reading.read` takes it."""

@@ -4,7 +4,12 @@ from analysis.tasks import HubData, Published, Task
 
 _PEGASUS = "google-research/pegasus, README: HugeNews"
 
-HUB = HubData("EdinburghNLP/xsum", "default", "7d4d486c2f8ef850b1a11aead99b894ff3dd7da9")
+HUB = HubData(
+    "EdinburghNLP/xsum",
+    "default",
+    "7d4d486c2f8ef850b1a11aead99b894ff3dd7da9",
+    train_examples=204_045,
+)
 TASK = Task(
     title="XSum",
     measures="how much of the sentence that sums an article up is written, in words and order",
