@@ -213,6 +213,28 @@ def test_random_weights_and_a_tasks_texts_go_by_the_seed(here):
         assert (said["calibration"], said["seed"]) == (texts, 1)
 
 
+def test_how_calibration_texts_were_read_is_said(here, capsys):
+    """A causal model's packed in windows of its positions, a task of another form too."""
+    long = [f"the food was good and the room {i} was not" for i in range(400)]
+    (here / "long.txt").write_text("\n".join(long), encoding="utf-8")
+    for architecture, method, texts in (
+        ("GPT2", "wanda", "long.txt"), ("GPT2", "wanda", "sentiment"),
+        ("Bert", "wanda", "long.txt"), ("GPT2", "structured", "long.txt"),
+    ):  # fmt: skip
+        out = here / f"{architecture}-{method}-{texts}"
+        model = saved(architecture)
+        said = pruned(model, out, method, sparsity=0.3, calibration=texts)[0]["calibrated_on"]
+        shown = "".join(capsys.readouterr())
+        assert f"calibrated on {texts}: " in shown
+        assert f", {said['tokens']:,} tokens" in shown
+        if architecture == "GPT2":
+            positions = json.loads((out / "config.json").read_text())["n_positions"]
+            assert said["packed"]
+            assert said["tokens"] == said["windows"] * min(positions, 512) > 0
+        else:
+            assert (said["packed"], said["texts"]) == (False, 128)
+
+
 def test_what_of_the_blocks_is_outside_the_scope_is_always_said(here):
     """Also why a method cannot look at experts, or knows no blocks; what then works is named."""
     models = {
