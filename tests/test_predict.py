@@ -1,5 +1,6 @@
 """Answers are those of transformers to one text at a time without padding, whatever the batches."""
 
+import copy
 from dataclasses import replace
 
 import architectures
@@ -21,7 +22,7 @@ from analysis.models.replica_tokenizers import write_tokenizer
 from analysis.scoring.batches import Halving, by_length, rows_that_fit
 from analysis.scoring.likelihood import windows
 from analysis.scoring.metrics import score
-from analysis.scoring.predict import FORMS, predict, prepare, tokens_per_word
+from analysis.scoring.predict import FORMS, predict, prepare, protocol, tokens_per_word
 from analysis.scoring.statistics import METRICS
 from analysis.scoring.writing import NO_LABEL, label_of
 from analysis.tasks.stand_ins import stand_ins
@@ -234,6 +235,38 @@ def test_windows_score_each_token_once_and_after_half_a_window(length, size):
                 assert i >= min(size // 2, label - 100)
                 assert row["input_ids"][: i + 1] == ids[label - 100 - i : label - 99]
     assert (scored, len(rows) == 1) == (ids[1:], length <= size)
+
+
+def test_windows_are_all_positions_of_the_model_and_the_protocol_says_so(monkeypatch):
+    model, tokenizer, task = opened("gpt2")
+    read = {
+        name: replace(task, scores_end=ended) for name, ended in (("ends", True), ("none", False))
+    }
+    for name, said in ((4096, "4,096"), (512, "512"), (10**6, "4,096"), (-1, "1,024")):
+        monkeypatch.setattr(model.config, "n_positions", name)
+        found = protocol(model, tokenizer, read["ends"])
+        assert found == f"windows of {said} tokens that overlap by half, <s> before a text"
+    long = examples_of([3000])
+    monkeypatch.setattr(model.config, "n_positions", 4096)
+    for kind, tokens in (("ends", 3002), ("none", 3001)):
+        (row,) = FORMS["causal"].read(model, tokenizer, read[kind], long).rows
+        assert len(row["input_ids"]) == tokens
+    mpt = transformers.MptConfig(d_model=16, n_heads=2, n_layers=1, vocab_size=60, max_seq_len=12)
+    assert encoding.positions(transformers.MptForCausalLM(mpt), tokenizer) == 12
+
+
+def test_a_tokenizer_without_ends_scores_what_follows_the_first_token():
+    model, tokenizer, task = opened("gpt2")
+    bare = copy.deepcopy(tokenizer)
+    for name in ("bos_token", "eos_token", "pad_token"):
+        setattr(bare, name, None)
+    examples = examples_of([4, 1])
+    found = predict(model, bare, task, prepare(model, bare, task, examples, 2))
+    ids = torch.tensor([tokenizer(examples[0]["text"])["input_ids"]])
+    with torch.inference_mode():
+        scores = model(ids).logits.double().log_softmax(-1)[0]
+    expected = sum(float(scores[i, ids[0, i + 1]]) for i in range(3))
+    assert found == pytest.approx([expected, 0.0], abs=1e-4)
 
 
 def test_calibration_reads_texts_whole_with_nothing_hidden():
