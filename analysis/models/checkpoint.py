@@ -5,7 +5,9 @@ for, and nothing stays; a .bin is opened with `weights_only` and mapped into mem
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ PICKLE = "pytorch_model.bin"
 _SHARDS = "model-*.safetensors"
 _NAMES_SHOWN = 4
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
+# what torch.compile and torch's DataParallel put before each name
+WRAPPED = re.compile(r"(?:_orig_mod\.|module\.)+")
 _POINTER = b"version https://git-lfs"
 
 
@@ -31,7 +35,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise RequestError(f"{folder} is no folder; give the folder of a saved model")
     try:
-        return _opened(folder)
+        found = _opened(folder)
+        return replace(found, tensors=_without_wrappers(found.tensors))
     except OSError as error:
         raise RequestError(
             f"{folder} cannot be read: {error.strerror or error}; mend that, or copy the model"
@@ -62,6 +67,15 @@ def _opened(folder: Path) -> Checkpoint:
         f"{folder} holds no weights: neither {SAFETENSORS} nor {PICKLE}, whole or in shards with"
         f" an .index.json, but {there or 'nothing'}; give the folder of a model saved whole"
     )
+
+
+def _without_wrappers(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The tensors by the model's own names, where a wrapper's word stands before all of them."""
+    wrapped = {name: WRAPPED.match(name) for name in tensors}
+    if not all(wrapped.values()):
+        return tensors
+    own = {name: name[match.end() :] for name, match in wrapped.items() if match}
+    return {own[name]: replace(tensor, name=own[name]) for name, tensor in tensors.items()}
 
 
 def _together(folder: Path, listed: Iterable[Tensor]) -> dict[str, Tensor]:

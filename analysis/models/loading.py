@@ -21,6 +21,7 @@ from analysis.alternatives import ALTERNATIVE, int8, moe, read_alternative
 from analysis.arrays import Array, Mask
 from analysis.errors import RequestError, RunError, unknown
 from analysis.models import naming
+from analysis.models.checkpoint import WRAPPED
 from analysis.models.devices import resolve_device
 from analysis.models.encoding import padding_configs
 from analysis.models.filling import built, fill, is_of_another_form, partner_in
@@ -119,8 +120,17 @@ def open_model(folder: Path, auto_class: Any, dtype: torch.dtype = torch.float32
             output_loading_info=True,
             **trusted(folder),
         )
+    if any(WRAPPED.match(name) for name in found["unexpected_keys"]):
+        return _by_own_names(folder, auto_class).to(dtype)
     _require_whole(model, found["missing_keys"], folder)
     return model
+
+
+def _by_own_names(folder: Path, auto_class: Any) -> Any:
+    """The model of a file in which a wrapper (torch.compile's) stands before all names."""
+    _, model = built(folder, auto_class)
+    fill(model, read_weights(folder), folder, "config.json")
+    return model.eval()
 
 
 def _require_whole(model: Any, missing: Iterable[str], folder: Path) -> None:

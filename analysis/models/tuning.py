@@ -19,7 +19,7 @@ from transformers import (
 
 from analysis import machine
 from analysis.errors import RequestError, RunError, unknown
-from analysis.models.checkpoint import open_checkpoint
+from analysis.models.checkpoint import WRAPPED, open_checkpoint
 from analysis.models.devices import resolve_device
 from analysis.models.encoding import positions
 from analysis.models.memory import training_bytes_of
@@ -204,7 +204,19 @@ def _opened(folder: Path, form: str, labels: Sequence[str], seed: int) -> PreTra
         settings = {"id2label": names, "label2id": numbers, "ignore_mismatched_sizes": True}
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # the head's new weights
-        model: PreTrainedModel = _CLASSES[form].from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, **trusted(folder), **settings
+        model, found = _CLASSES[form].from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
+            **trusted(folder),
+            **settings,
         )
-    return model
+    if wrapped := [name for name in found["unexpected_keys"] if WRAPPED.match(name)]:
+        raise RequestError(
+            f"{folder} holds {min(wrapped)}: it was saved with the wrapper of torch.compile or"
+            " DataParallel around the model; save the model inside (`_orig_mod`, `module`) to"
+            " fine-tune it"
+        )
+    tuned: PreTrainedModel = model
+    return tuned

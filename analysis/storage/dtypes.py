@@ -69,7 +69,9 @@ def numbers_of(spec: Spec, raw: Bytes) -> Numbers:
 
 
 def spec_of(dtype: Dtype, shape: tuple[int, ...]) -> Spec:
-    """What a tensor of that type and shape is."""
+    """What a tensor of that type and shape is. Raises RequestError if the type is not known."""
+    if dtype.name not in _CODES:
+        raise RequestError(f"{dtype.name} is not known; allowed: {', '.join(_CODES)}")
     return Spec(_CODES[dtype.name], shape, math.prod(shape) * dtype.bytes)
 
 
