@@ -48,7 +48,7 @@ KINDS_TRIED = ("bert", "gpt2", "bart", "t5")
 METHODS = [name for name in pruning.names() if pruning.kind(name) == "weights"]
 TYPES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 HEADERS = 10_000  # at most so many bytes of a file
-HOW = ("once", "twice", "shared in a pickle", "twice in a pickle", "without the prefix")
+HOW = ("twice", "shared in a pickle", "without the prefix")
 
 
 def rounded(kind):
@@ -86,7 +86,8 @@ def restored(kind, dtype, how):
 def pruned(objects, kind, dtype="float32", how="once"):
     """By method the facts, and the masks by the names without a prefix; the sizes of files."""
     given, found = stored(objects, kind, restored(kind, dtype, how)), {}
-    for method in METHODS:
+    # one model goes through all; they are handed the same, whatever the model
+    for method in METHODS if kind == "gpt2" else ("magnitude", "magnitude-all"):
         levels = ["2:4"] if pruning.takes_patterns(method) else [0.3, 0.9]
         options = {"method": method, "levels": levels, "include": [], "exclude": [], "seed": 0}
         found[method] = []
@@ -105,7 +106,8 @@ def pruned(objects, kind, dtype="float32", how="once"):
 def test_scope_masks_and_histograms_are_those_of_float32_with_ties_stored_once(objects, kind):
     prefix = f"{made(kind).base_model_prefix}."
     _, expected, whole, drawn = pruned(objects, kind)
-    cases = [(dtype, "once") for dtype in TYPES] + [("float32", how) for how in HOW]
+    cases = [(dtype, "once") for dtype in TYPES if dtype != "float32"]
+    cases += [("float32", how) for how in HOW]
     for dtype, how in [*cases, ("bfloat16", "twice")]:
         if how == "without the prefix" and kind not in ("gpt2", "bart"):
             continue  # a head has none either, and they are not told apart
