@@ -33,7 +33,7 @@ def test_nothing_fails(finished):
 def test_every_benchmark_of_every_model_has_scores_at_each_level(finished):
     chosen, tables = finished
     merged = tables["quality"].merge(tables["variants"], on="variant", suffixes=("", "_variant"))
-    fields = ["model", "task", "protocol", "sparsity", "metric"]
+    fields = ["model", "task", "protocol_variant", "sparsity", "metric"]
     found = {*merged[fields].itertuples(index=False, name=None)}
     protocols = [("", 0.0), *((protocol, 0.5) for protocol in chosen.protocols)]
     expected = {
