@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from analysis import pruning
 from analysis.commands.prune import Request, prune
 from analysis.errors import RequestError, RunError
+from analysis.models.beside import beside
 from analysis.models.loading import open_model
 from analysis.pruning.units import KEPT
 
@@ -197,6 +198,13 @@ def test_all_that_lies_beside_the_weights_is_kept_and_links_out_are_not_followed
         for name in ("pytorch_model.bin", "folder, original/up, secret (links", ".git (hidden"):
             assert name in done.stdout
         shutil.rmtree(out)
+    # a snapshot in the hub's cache is made of links to what lies beside it
+    snapshot, blob = here / "snapshots" / "commit", here / "blobs" / "1"
+    for path in (snapshot / "config.json", blob):
+        path.parent.mkdir(parents=True)
+    blob.write_text("{}")
+    (snapshot / "config.json").symlink_to(blob)
+    assert [path.name for path in beside(snapshot).files] == ["config.json"]
     (model / "config.json").rename(elsewhere / "config.json")
     (model / "config.json").symlink_to(elsewhere / "config.json")
     refused(RequestError, "config.json is a link out of the folder", model, "magnitude")

@@ -162,9 +162,10 @@ _IN_BLOCK = [
     (r"(?:[^.]+\.)?experts\.(?:gate_up|down)_proj_bias", "bias"),
     # MobileBERT's, before and behind a block that is narrower than what goes through the blocks
     (r"(?:bottleneck\.(?:input|attention)|output\.bottleneck)\.dense\.weight", "bottleneck"),
-    (rf"{_FFN}(?:gate_proj|wi_0|w1|w_in\.w_0)\.weight", "ffn gate"),
-    (rf"{_FFN}(?:(?:layout_)?intermediate\.dense|fc1|fc_in|c_fc|lin1|linear_1|dense_h_to_4h|up_proj"
-     r"|gate_up_proj|wi|wi_1|w3|w_in\.w_1|Wi|ffn|input_linear)\.weight", "ffn in"),
+    (rf"{_FFN}(?:gate_proj|wi_0|w1|w_in\.w_0|fc12)\.weight", "ffn gate"),
+    (rf"{_FFN}(?:(?:layout_)?intermediate\.dense|fc11?|fc_in|c_fc|lin1|linear_1|dense_h_to_4h"
+     r"|up_proj|gate_up_proj|up_gate_proj|wi|wi_1|w3|w_in\.w_1|Wi|ffn|input_linear)\.weight",
+     "ffn in"),
     (rf"{_FFN}(?:(?:layout_)?output\.dense|fc2|fc_out|c_proj|lin2|linear_2|dense_4h_to_h"
      r"|down_proj|wo|w2|w_out|Wo|ffn_output|output_linear)\.weight", "ffn out"),
     # ProphetNet's, Reformer's and RWKV's
