@@ -139,8 +139,10 @@ def _split(cells: list[Cell], data: Data, yes: str, no: str) -> str:
 
 
 def small_is_not_useless(data: Data) -> Finding:
-    """Whether some benchmark loses by weights below a threshold alone."""
-    level = min(data.levels, key=lambda x: abs(x - _CLIFF[0]), default=0.0)
+    """Whether some benchmark loses by weights below a threshold alone, the smaller half."""
+    level = _HALF
+    if level not in data.levels:
+        return unchecked(f"it takes level {text.level(level)}")
     kept = _kept(data, level)
     if not kept:
         return unchecked(_NOTHING)

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.util import find_spec
 
 OWN = "rouge_score"  # ROUGE's own words
-UNICODE = "unicode"  # words of letters and digits; each character of scripts without spaces
+UNICODE = "unicode"  # words of letters and digits; each emoji, each character of unspaced scripts
 BY_13A = "13a"
 PLAIN = {"rouge": OWN, "bleu": BY_13A}
 _LEAST = 0.05  # of the letters, for another script to count
@@ -49,12 +49,16 @@ def tokenizers(texts: Iterable[str]) -> dict[str, str]:
 
     ROUGE: OWN for Latin script, else UNICODE. BLEU: sacrebleu's "13a"; "zh" for Chinese,
     "ja-mecab" and "ko-mecab" for Japanese and Korean where what they take is installed (else
-    "char" and "13a"), "char" for other scripts without spaces.
+    "char" and "13a"), "char" for other scripts without spaces, and for emoji alone.
     """
+    texts = list(texts)
     found = _letters(texts)
+    if not found:
+        digits = any(character.isascii() and character.isdigit() for t in texts for character in t)
+        return dict(PLAIN) if digits else {"rouge": UNICODE, "bleu": "char"}
     share = {kind: count / max(1, found.total()) for kind, count in found.items()}
     unspaced = sum(share.get(kind, 0) for kind in ("han", "kana", "unspaced"))
-    others = 1 - share.get("latin", 0) if share else 0
+    others = 1 - share.get("latin", 0)
     bleu = BY_13A
     if unspaced >= _LEAST:
         bleu = "char"
@@ -85,24 +89,33 @@ def _letters(texts: Iterable[str]) -> Counter[str]:
 
 
 def words(text: str) -> list[str]:
-    """In small letters: words of letters, marks and digits; characters where there are no spaces.
+    """In small letters: words of letters, marks and digits; characters where there are no spaces,
+    and emoji.
 
     Words of a to z and digits are those of ROUGE's own tokenizer.
     """
     found, word = [], ""
     for character in unicodedata.normalize("NFC", text).lower():
-        alone = _UNSPACED.match(character) is not None
-        if word and (alone or not _in_word(character)):
+        alone, inside = _is_word(character), _in_word(character, bool(word))
+        if word and (alone or not inside):
             found.append(word)
             word = ""
-        if alone and _in_word(character):
+        if alone:
             found.append(character)
-        elif _in_word(character):
+        elif inside:
             word += character
     return [*found, word] if word else found
 
 
 @cache
-def _in_word(character: str) -> bool:
-    """Whether it is a letter, a mark on one, a digit, or a joiner within a word."""
-    return unicodedata.category(character)[0] in "LMN" or character in "\u200c\u200d"
+def _is_word(character: str) -> bool:
+    """Whether it is a word by itself: of a script without spaces, or an emoji."""
+    category = unicodedata.category(character)
+    return category == "So" or (category[0] in "LMN" and _UNSPACED.match(character) is not None)
+
+
+@cache
+def _in_word(character: str, begun: bool) -> bool:
+    """Whether it is a letter or a digit; once a word has begun, also a mark or a joiner."""
+    category = unicodedata.category(character)[0]
+    return category in "LN" or (begun and (category == "M" or character in "\u200c\u200d"))
