@@ -115,6 +115,9 @@ def test_a_folder_without_weights_is_refused_with_what_it_holds(tmp_path):
     for single in (SAFETENSORS, PICKLE):
         (tmp_path / single).mkdir()
     refused(tmp_path, "holds no weights", "other.bin")
+    (tmp_path / "0_Transformer").mkdir()
+    save(tmp_path / "0_Transformer", tensors())
+    refused(tmp_path, "holds no weights of its own", f"give {tmp_path / '0_Transformer'}")
     refused(tmp_path / "other.bin", "is no folder")
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from transformers.pytorch_utils import Conv1D
 
 from analysis import pruning
-from analysis.errors import RequestError
+from analysis.errors import RequestError, RunError
 from analysis.models.axes import CONV1D, stored_by_input
 from analysis.models.checkpoint import PICKLE, SAFETENSORS, open_checkpoint
 from analysis.models.digests import content_sha256
@@ -291,6 +291,31 @@ def test_what_is_tied_is_found_however_it_is_spelled_and_accidents_are_not(tmp_p
         for name, first in source.items():
             assert torch.equal(held[name], held[first])
             assert first not in source
+
+
+def test_two_models_that_begin_alike_are_not_tied(tmp_path):
+    random_model("Bert").save_pretrained(tmp_path / "one")
+    both = transformers.EncoderDecoderModel.from_encoder_decoder_pretrained(
+        *[tmp_path / "one"] * 2, decoder_is_decoder=True, decoder_add_cross_attention=True
+    )
+    both.save_pretrained(tmp_path / "both")
+    with opened(tmp_path / "both") as found:
+        assert sum(found.sizes.values()) == both.num_parameters()
+
+
+def test_what_training_told_apart_is_not_lost(objects):
+    def untied(folder):
+        model = made("gpt2")
+        model.config.tie_word_embeddings = False
+        model.lm_head.weight = torch.nn.Parameter(model.transformer.wte.weight.clone())
+        model.save_pretrained(folder)
+
+    given = stored(objects, "gpt2", untied)
+    options = {"method": "magnitude", "levels": [0.5], "include": [], "exclude": [], "seed": 0}
+    (level,) = prune_checkpoint(objects, **given, **options)["levels"]
+    asked = {"masks": level["masks"]["object"], "task": KINDS["gpt2"][4]}
+    with pytest.raises(RunError, match="not tied in its model, so training made them differ"):
+        recover(objects, **given, **TRAIN, **asked, protocol="fine-tuned")
 
 
 def test_nothing_else_is_prunable_and_what_stays_outside_is_named(objects):

@@ -62,6 +62,12 @@ def _opened(folder: Path) -> Checkpoint:
     if shards := sorted(folder.glob(_SHARDS)):  # saved without an index
         found = _together(folder, (tensor for path in shards for tensor in _safetensors(path)))
         return Checkpoint(folder, found, tuple(shards))
+    within = (path for name in (SAFETENSORS, PICKLE) for path in sorted(folder.glob(f"*/{name}*")))
+    if found_in := next((path.parent for path in within), None):
+        raise RequestError(
+            f"{folder} holds no weights of its own, but those in {found_in.name} (a part of it, or"
+            f" a state of its training): give {found_in}"
+        )
     there = ", ".join(sorted(path.name for path in folder.iterdir())[:_NAMES_SHOWN])
     raise RequestError(
         f"{folder} holds no weights: neither {SAFETENSORS} nor {PICKLE}, whole or in shards with"

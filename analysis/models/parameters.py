@@ -10,10 +10,13 @@ import numpy as np
 
 from analysis.errors import RequestError
 from analysis.models import naming
+from analysis.models.axes import config_of
 from analysis.models.naming import Weight
 from analysis.models.tensors import Bytes, Checkpoint, Dtype, Reader, Tensor
 
 _BLOCK = 1 << 22  # bytes compared at a time
+# two models in one, which begin with the same values and then learn their own
+_OF_TWO = ("encoder-decoder", "speech-encoder-decoder", "vision-encoder-decoder")
 _PARAMETRIZED = re.compile(
     r"(?P<module>(?:.*\.)?)parametrizations\.(?P<own>\w+)\.original(?P<of_two>[01]?)"
 )
@@ -43,14 +46,14 @@ def parameters(checkpoint: Checkpoint, reader: Reader) -> Parameters:
     Beside the names that `naming` knows, any two matrices outside the blocks with the same values
     are one that is tied, whatever an architecture calls it: embeddings, and heads over the
     vocabulary. Not so matrices of one value only, and what is made by a formula or begins alike:
-    positions, types of tokens.
+    positions, types of tokens; nor, of a model of two such as BERT2BERT, the one's and the other's.
 
     Raises RequestError where torch makes weights anew at each call from others, which alone are
     stored.
     """
     tensors = checkpoint.tensors
     _require_plain(checkpoint.folder, tensors)
-    compared = _Compared(tensors, reader)
+    compared = _Compared(tensors, reader, config_of(checkpoint.folder))
     floating = [name for name, tensor in tensors.items() if tensor.dtype.floating]
     left_out = [
         tensor
@@ -94,7 +97,7 @@ def _made_anew(name: str, there: Container[str]) -> str | None:
     """
     stem, _, last = name.rpartition("_")
     if last == "orig" and f"{stem}_mask" in there:
-        return "torch.nn.utils.prune.remove(module, 'weight')"
+        return f"torch.nn.utils.prune.remove(module, '{stem.rpartition('.')[2]}')"
     if last == "orig" and f"{stem}_u" in there:
         return "torch.nn.utils.remove_spectral_norm(module)"
     if last == "g" and f"{stem}_v" in there and naming.weight(stem).prunable:
@@ -113,13 +116,16 @@ def _may_be_tied(name: str, what: Weight) -> bool:
 class _Compared:
     """What tensors hold, by name, read in blocks."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], reader: Reader):
+    def __init__(self, tensors: Mapping[str, Tensor], reader: Reader, config: Mapping[str, object]):
         self._tensors, self._reader = tensors, reader
+        self._of_two = config.get("model_type") in _OF_TWO
 
     def same(self, one: str, other: str) -> bool:
-        """Whether two tensors hold the same values."""
+        """Whether two tensors hold the same values, and are not of two models."""
         a, b = self._tensors[one], self._tensors[other]
         if (a.dtype, a.shape) != (b.dtype, b.shape):
+            return False
+        if self._of_two and one.split(".")[0] != other.split(".")[0]:
             return False
         return all(
             np.array_equal(self._read(a, start), self._read(b, start))

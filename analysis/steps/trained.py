@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from analysis.arrays import Array, Mask
+from analysis.errors import RunError
 from analysis.models.filling import is_of_another_form, name_in, partner_in
 from analysis.models.opened import Opened
 from analysis.models.recovery import Course
@@ -69,9 +70,10 @@ def write_trained(
 
     That is the share of zeros in the masks' tensors and in the whole model, as counted in what is
     written, which has the checkpoint's types. Raises RunError if a weight is NaN or infinite, or
-    the model lacks one.
+    the model lacks one, or learnt two for what the checkpoint holds and counts as one.
     """
     state = model.state_dict()
+    _require_tied(model, state, dense)
     names = [n for n, what in dense.named.items() if what.understood or name_in(model, state, n)]
     trained = stored_weights(model, names)
     changed = {  # as compared in the type in which it was trained
@@ -90,6 +92,19 @@ def write_trained(
         "scope_weights": size,
         "whole_model": sum(zeros.values()) / sum(dense.sizes.values()),
     }
+
+
+def _require_tied(model: torch.nn.Module, state: Mapping[str, torch.Tensor], dense: Opened) -> None:
+    """Raise RunError if training gave tensors of the same values in the checkpoint unlike ones."""
+    for name, what in dense.parameters.weights.items():
+        own = what.tied_to and name_in(model, state, name)
+        source = own and name_in(model, state, str(what.tied_to))
+        if own and source and not torch.equal(state[own], state[source]):
+            raise RunError(
+                f"{name} and {what.tied_to} have the same values in the checkpoint and are not tied"
+                " in its model, so training made them differ; set `tie_word_embeddings` to true in"
+                " its config.json"
+            )
 
 
 def _zeros(array: Array) -> int:
