@@ -131,6 +131,7 @@ def test_texts_without_spaces_take_a_unit_and_numbers_that_are_none_are_null(pro
     done = asked(project, "causal", "perplexity", "chinese", "--unit", "byte")
     found = json.loads(done.stdout, parse_constant=pytest.fail)["metrics"]["perplexity"]
     assert [found[key] for key in ("value", "low", "high")] == [None, 1.0, None]
+    assert "perplexity is inf, in JSON null: the model gives" in done.stderr
     for more, says in ((("--unit", "line"), "--unit"), (("--languages", "en,fr"), "translation")):
         done = asked(project, "causal", "perplexity", "chinese", *more)
         assert (done.returncode, says in one_line(done.stderr)) == (2, True), done.stderr

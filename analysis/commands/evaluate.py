@@ -1,5 +1,6 @@
 """Puts one model to one benchmark: a JSON object on stdout, progress on stderr."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from analysis.tasks import Task
 from analysis.tasks.protocols import chance_from, protocol
 from analysis.variants import base_variant, dense_variant
 
+_NO_NUMBER = (
+    "the model gives the texts no probability above 0, or computes with numbers that are none or"
+    " too large"
+)
 _GENERATED = 512  # examples of a task that are made, if nobody says how many
 
 
@@ -55,6 +60,9 @@ def evaluate(
         finally:
             progress.send_to(None)
             shown.cleared(model)
+        for metric, score in found["metrics"].items():
+            if not math.isfinite(score["value"]):
+                shown.say(f"{metric} is {score['value']}, in JSON null: {_NO_NUMBER}")
     print(files.json_text(found))
 
 

@@ -271,7 +271,7 @@ def _calibration_said(facts: Mapping[str, Any]) -> str:
     """What the method looked at, in a line."""
     seen = facts["calibrated_on"]
     how = (
-        f"{seen['windows']:,} windows of its texts, packed end to end"
+        f"{seen['windows']:,} window{'s' * (seen['windows'] != 1)} of its texts, packed end to end"
         if seen["packed"]
         else f"{seen['texts']:,} of its texts, one by one"
     )
