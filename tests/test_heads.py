@@ -29,7 +29,10 @@ HEADS = [  # the head's names, the data's labels or classes, the number of each 
     (GENERIC, NLI, [0, 1, 2]),
     (("0", "1", "2"), NLI, [0, 1, 2]),
     (("POSITIVE", "NEGATIVE"), SENTIMENT, [1, 0]),
+    (("POS", "NEG"), SENTIMENT, [1, 0]),
     (("LABEL_0", "LABEL_1"), SENTIMENT, [0, 1]),
+    (("LABEL_1", "LABEL_0"), SENTIMENT, [1, 0]),
+    (("İYİ", "KÖTÜ", "ORTA"), ("iyi", "orta", "ko\u0308tü"), [0, 1, 2]),
     (("bad", "good"), SENTIMENT, [0, 1]),
     (GENERIC, (0, 2), [0, 1, 2]),
     (("1", "2", "3"), (1, 2, "3"), [1, 2, 3]),  # numbers are names
@@ -83,6 +86,11 @@ def test_a_head_learns_its_own_class_whatever_the_data_number_it():
     examples = [{"first": "x", "label": n, "label_word": word} for word, n in known.items()]
     assert [e["label"] for e in as_outputs(head, examples)] == [2, 0, 1]
     assert as_outputs(config(GENERIC), examples)[0] == {"first": "x", "label": 0}
+    for names, given, numbers in HEADS:  # as it is read
+        known = classes(given)
+        rows = [{"label": n} | ({} if w == str(n) else {"label_word": w}) for w, n in known.items()]
+        learnt = [e["label"] for e in as_outputs(config(names), rows)]
+        assert [numbers[output] for output in learnt] == [*known.values()], names
     assert as_outputs(head, [{"first": "x", "label": 1}]) == [{"first": "x", "label": 1}]
 
 

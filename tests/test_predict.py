@@ -12,6 +12,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from loud_models import CASES, MASKED, ONE, READS_AT_MOST, WRITTEN, in_pieces, opened
+from random_models import random_model
 
 from analysis import tasks
 from analysis.calibration.batches import calibration_batches
@@ -329,6 +330,11 @@ def test_beams_are_the_tasks_or_else_the_checkpoints_and_nothing_is_drawn(monkey
     monkeypatch.setattr(settings, "num_beams", 1)
     monkeypatch.setattr(settings, "do_sample", True)
     assert written(replace(WRITTEN, beams=None)) == plain
+    more = {"max_length": 6, "num_return_sequences": 1, "max_time": 1e-9}
+    monkeypatch.setattr(opened("bart")[1], "model_max_length", 4)  # of what is read
+    for name, value in (more | {"return_dict_in_generate": True}).items():
+        monkeypatch.setattr(settings, name, value)
+    assert max(len(text.split()) for text in written(WRITTEN)) == 4  # and the end
 
 
 def test_labels_are_what_the_model_writes_whatever_its_case(monkeypatch):
@@ -367,3 +373,11 @@ def test_m2m100_is_told_both_languages_and_others_none(tmp_path):
     set_languages(tokenizer, ("en", "fr"))
     labels = encoding.text_to_text_batch(tokenizer, ["The park."], ["Le parc."], 20)["labels"]
     assert labels[0, 0] == tokenizer.get_lang_id("fr")
+
+
+def test_a_model_that_sees_the_next_word_is_not_asked_for_it():
+    model, tokenizer = random_model("Bert", "LMHeadModel"), mini.tokenizer("Bert")
+    for asked in map(tasks.task, ("wikitext2", "lambada")):
+        example = dict.fromkeys((*asked.inputs, asked.target or "words"), "the old film")
+        with pytest.raises(RequestError, match="BertLMHeadModel sees them already"):
+            prepare(model, tokenizer, asked, [example], 1)

@@ -41,9 +41,12 @@ def padding_configs(model: PreTrainedModel) -> list[Any]:
     return [model.config] if within is None else [model.config, within]
 
 
-def positions(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
+def positions(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None
+) -> int | None:
     """How many tokens the model reads at most; None if neither it nor its tokenizer has a limit."""
-    limits = [tokenizer.model_max_length] if tokenizer.model_max_length < _NO_LIMIT else []
+    told = tokenizer.model_max_length if tokenizer is not None else _NO_LIMIT
+    limits = [told] if told < _NO_LIMIT else []
     for config in padding_configs(model):
         known = [getattr(config, name, None) for name in _POSITIONS]
         limits += [n - _positions_not_counted(model) for n in known if isinstance(n, int) and n > 0]

@@ -1,6 +1,7 @@
 """Which class of the data each output of a classifier's head stands for."""
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from analysis.errors import RequestError
 NO_CLASS = -1  # of an output that the data have no class for
 _NUMBERED = re.compile(r"(label[ _-]?)?\d+", re.IGNORECASE)  # names that are none
 _SHOWN = 8
+_SHORTEST = 3  # letters that a class can be told by
+_TURKISH = str.maketrans({"ı": "i", "\u0307": None})
 _OTHER_PROBLEMS = {
     "regression": "gives a number",
     "multi_label_classification": "says of each class whether it holds",
@@ -23,8 +26,10 @@ def classes_of_head(config: Any, classes: Mapping[str, int], *, closed: bool) ->
               they are not known: then the outputs are in the data's order
     closed    whether these are all classes that there are, and not those of some rows
 
-    By name, whatever the case, if the head's names have all of the data's. Else the head's outputs
-    are in the order of the data's numbers: if the data have numbers, or the head no names.
+    By name, whatever the case, if the head's names have all of the data's, or are short or long for
+    those of all classes. By number, if the head numbers its classes in an order of its own. Else
+    the head's outputs are in the order of the data's numbers: if these are all classes, the data
+    have numbers, or the head no names.
 
     Raises RequestError, naming both, for a head that does not choose one class of several, has
     other names than the data, or another number of classes.
@@ -41,29 +46,43 @@ def classes_of_head(config: Any, classes: Mapping[str, int], *, closed: bool) ->
         return list(range(outputs))
     if closed and len(classes) != outputs:
         raise _unlike(names, classes)
-    by_name = _by_name(names, classes)
-    if by_name is not None:
-        return by_name
-    own_names = not all(_NUMBERED.fullmatch(name) for name in names)
+    numbers = _numbers(names, _in_full(names, classes) if closed else classes)
+    own_names = not _numbered(names)
     words = not all(word == str(number) for word, number in classes.items())
     unlike_words = words and not closed and (own_names or len(classes) != outputs)
-    if unlike_words or max(classes.values()) >= outputs:
+    if numbers is None and (unlike_words or max(classes.values()) >= outputs):
         raise _unlike(names, classes)
-    return list(range(outputs))
+    return list(range(outputs)) if numbers is None else numbers
 
 
 def as_outputs(config: Any, examples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Training examples, whose `label` is the output of the head that has their `label_word` for a
-    name, if it knows all of these words; else the data's number, as it is."""
-    words = {e["label_word"]: e["label"] for e in examples if "label_word" in e}
+    """Training examples, whose `label` is the output of the head that stands for their class, as
+    `classes_of_head` has it: by their `label_word`, or number; else the label as it is."""
+    classes = {str(e.get("label_word", e["label"])): e["label"] for e in examples}
     names = [str(config.id2label.get(place, place)) for place in range(config.num_labels)]
-    numbers = _by_name(names, words) if words else None
+    numbers = _numbers(names, _in_full(names, classes))
     outputs = {n: place for place, n in enumerate(numbers or ()) if n != NO_CLASS}
     return [
         {key: value for key, value in example.items() if key != "label_word"}
         | {"label": outputs.get(example["label"], example["label"])}
         for example in examples
     ]
+
+
+def _numbers(names: Sequence[str], classes: Mapping[str, int]) -> list[int] | None:
+    """The number of each name of the head, by name or by the numbers that its names are."""
+    by_name = _by_name(names, classes)
+    if by_name is not None or not _numbered(names) or max(classes.values()) >= len(names):
+        return by_name
+    found = [int(re.sub(r"\D", "", name)) for name in names]
+    words = not all(word == str(number) for word, number in classes.items())
+    if sorted(found) != list(range(len(names))) or (words and len(classes) != len(names)):
+        return None
+    return found
+
+
+def _numbered(names: Collection[str]) -> bool:
+    return all(_NUMBERED.fullmatch(name) for name in names)
 
 
 def _by_name(names: Collection[str], classes: Mapping[str, int]) -> list[int] | None:
@@ -77,8 +96,24 @@ def _by_name(names: Collection[str], classes: Mapping[str, int]) -> list[int] | 
     return None
 
 
+def _in_full(names: Collection[str], classes: Mapping[str, int]) -> Mapping[str, int]:
+    """The classes under the head's names where these are short for theirs ("POS"), or long, and
+    each is of one of them."""
+    found = {}
+    for word, number in classes.items():
+        mine = _folded(word)
+        alike = [n for n in names if _folded(n).startswith(mine) or mine.startswith(_folded(n))]
+        if len(alike) != 1 or len(_folded(alike[0])) < _SHORTEST:
+            return classes
+        found[alike[0]] = number
+    return found if len(found) == len(classes) else classes
+
+
 def _folded(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+    """Whatever the case, the spaces and how accents are written; with a dot on the Turkish i."""
+    small = unicodedata.normalize("NFKC", name).casefold().translate(_TURKISH)
+    seen = (character for character in small if unicodedata.category(character) != "Cf")
+    return re.sub(r"[\s_-]+", " ", "".join(seen)).strip()
 
 
 def _unlike(names: Collection[str], classes: Mapping[str, int]) -> RequestError:

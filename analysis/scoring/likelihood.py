@@ -7,13 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis.errors import RequestError
 from analysis.models.encoding import IGNORED, Batch, Row, ends_of_text, positions
 from analysis.scoring.form import Form, Read, only
+from analysis.scoring.padding import answers_by_batch, logits, tolerance
 from analysis.tasks import Example, Task
 
 # tokens read at once: all positions of the model, but no more than memory has room for
 _LONGEST = 4096
 _WITHOUT_LIMIT = 1024  # of a model without positions
+_LOOKED_AT = 16  # tokens, to tell whether a model looks ahead
 
 
 def windows(ids: list[int], size: int) -> Iterator[Row]:
@@ -41,6 +44,7 @@ def _read(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -
     bodies = _ids(tokenizer, [example[task.inputs[0]] for example in examples])
     texts = [[*begin, *body, *(end if task.scores_end else [])] for body in bodies]
     found = [(row, i) for i, ids in enumerate(texts) for row in windows(ids, size)]
+    _require_left_to_right(model, task, [row for row, _ in found])
     return Read([row for row, _ in found], [i for _, i in found], range(len(examples)))
 
 
@@ -93,7 +97,24 @@ def _read_cloze(model: Any, tokenizer: Any, task: Task, examples: Sequence[Examp
         known = len(begin) + min(_shared(context, ids), len(ids) - 1)
         labels = [IGNORED] * known + ids[known - len(begin) :]
         rows.append({"input_ids": [*begin, *ids][-size:], "labels": labels[-size:]})
+    _require_left_to_right(model, task, rows)
     return Read(rows, range(len(rows)), range(len(rows)))
+
+
+def _require_left_to_right(model: Any, task: Task, rows: Sequence[Row]) -> None:
+    """Raise RequestError for a model that sees what it is to foresee, as XLNet and BERT do: what it
+    says of a token changes with those behind it."""
+    ids = max((row["input_ids"] for row in rows), key=len, default=[])[:_LOOKED_AT]
+    if len(ids) < 2 or answers_by_batch(model):
+        return
+    other = [*ids[:-1], int(ids[-1] == 0)]
+    one, two = (logits(model, {"input_ids": torch.tensor([row])})[:, :-1] for row in (ids, other))
+    if (one - two).abs().max() > tolerance(model) * one.abs().max():
+        raise RequestError(
+            f"{task.title} asks for the words that follow, and {type(model).__name__} sees them"
+            " already; give a model that reads from left to right, or ask an encoder for"
+            " wikitext2-masked"
+        )
 
 
 def _own_beginning(tokenizer: Any) -> list[int]:

@@ -90,7 +90,7 @@ def _sees_padding(
     order = sorted(range(len(rows)), key=lambda i: lengths[i])
     short = order[len(order) // 4]
     row, more = rows[short], min(max(lengths) - lengths[short], 8 + lengths[short])
-    if not more or any("quantized" in type(part).__module__ for part in model.modules()):
+    if not more or answers_by_batch(model):
         return False
     batch = padded(tokenizer, [row], filled_with)
     behind = {"input_ids": filled_with}
@@ -98,21 +98,30 @@ def _sees_padding(
         name: torch.nn.functional.pad(tensor, (0, more), value=behind.get(name, 0))
         for name, tensor in batch.items()
     }
-    alone, filled = _logits(model, batch), _logits(model, longer)
+    alone, filled = logits(model, batch), logits(model, longer)
     if filled.ndim == 3:
         filled = filled[:, : alone.shape[1]]
-    tolerance = _TOLERANCE.get(model.dtype, _TOLERANCE_OF_HALF) * alone.abs().max()
-    return not bool((filled - alone).abs().max() <= tolerance)
+    return not bool((filled - alone).abs().max() <= tolerance(model) * alone.abs().max())
 
 
-def _logits(model: Any, batch: Batch) -> Tensor:
+def tolerance(model: Any) -> float:
+    """Of its largest number, how much may change by rounding."""
+    return _TOLERANCE.get(model.dtype, _TOLERANCE_OF_HALF)
+
+
+def answers_by_batch(model: Any) -> bool:
+    """Whether it computes in eight bits, with one scale for all that it reads at once."""
+    return any("quantized" in type(part).__module__ for part in model.modules())
+
+
+def logits(model: Any, batch: Batch) -> Tensor:
     """In float32: [1, classes], or [1, tokens, vocabulary]; of a text the first token's."""
     given = {name: tensor.to(model.device) for name, tensor in batch.items() if name != "labels"}
     if model.config.is_encoder_decoder and "Classification" not in type(model).__name__:
         given["decoder_input_ids"] = torch.zeros_like(given["input_ids"][:, :1])
     with torch.inference_mode():
-        logits: Tensor = model(**taken_by(model, given)).logits
-    return logits.float()
+        found: Tensor = model(**taken_by(model, given)).logits
+    return found.float()
 
 
 def taken_by(model: Any, batch: Batch) -> Batch:

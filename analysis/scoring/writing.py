@@ -42,18 +42,21 @@ def _options(model: Any, tokenizer: Any, task: Task) -> dict[str, Any]:
     `max_new_tokens` does not. Where the checkpoint says neither, the task does.
     """
     options: dict[str, Any] = first_tokens(model, tokenizer, task.languages)
-    options["do_sample"] = False
-    if (most := _most_written(model, tokenizer, task)) != _own_limit(model):
+    # one text for each source, however long it takes
+    options |= {"do_sample": False, "num_return_sequences": 1, "return_dict_in_generate": False}
+    options["max_time"] = None
+    if (most := _most_written(model, task)) != _own_limit(model):
         options["max_new_tokens"] = most
     if task.beams is not None:
         options["num_beams"] = task.beams
     return options
 
 
-def _most_written(model: Any, tokenizer: Any, task: Task) -> int:
-    """How many tokens are written at most; the first position begins the text."""
+def _most_written(model: Any, task: Task) -> int:
+    """How many tokens are written at most; the first position begins the text. What the tokenizer
+    says is of what is read."""
     most = _own_limit(model) or task.max_new_tokens
-    return min(most, (positions(model, tokenizer) or most + 1) - 1)
+    return min(most, (positions(model) or most + 1) - 1)
 
 
 def _own_limit(model: Any) -> int | None:
@@ -69,7 +72,7 @@ def _protocol(model: Any, tokenizer: Any, task: Task) -> str:
     beams = task.beams or own.num_beams or 1
     languages = " to ".join(task.languages or ())
     said = f"{'greedy' if beams == 1 else f'{beams} beams'}, "
-    return f"{said}{_most_written(model, tokenizer, task):,} tokens at most" + (
+    return f"{said}{_most_written(model, task):,} tokens at most" + (
         f", from {languages}" if languages else ""
     )
 
