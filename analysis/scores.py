@@ -5,13 +5,13 @@ All intervals of a task come from the same resamples of its examples: that is wh
 
 import functools
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from analysis import files
 from analysis.memo import Record
 from analysis.pruning.allocation import allocate
 from analysis.results import number
@@ -47,7 +47,7 @@ def quality_rows(study: Study, scored: Scored, task: str, chance: Row, dense: Re
             "collapsed": evaluation["collapsed"],
             "void": is_void(study, metric, dense, chance),
             "tokens_per_word": evaluation["tokens_per_word"],
-            "sample": json.dumps(evaluation["sample"][:_SAMPLES_SHOWN], ensure_ascii=False),
+            "sample": files.json_text(evaluation["sample"][:_SAMPLES_SHOWN], indent=None),
             "protocol": evaluation.get("protocol"),
         }
         for metric in evaluation["metrics"]

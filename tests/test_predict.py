@@ -381,3 +381,5 @@ def test_a_model_that_sees_the_next_word_is_not_asked_for_it():
         example = dict.fromkeys((*asked.inputs, asked.target or "words"), "the old film")
         with pytest.raises(RequestError, match="BertLMHeadModel sees them already"):
             prepare(model, tokenizer, asked, [example], 1)
+        with pytest.raises(RequestError, match="makes the token"):  # before it is run
+            prepare(random_model("GPT2", vocab_size=6), tokenizer, asked, [example], 1)

@@ -18,7 +18,8 @@ from analysis.models.languages import tagged
 Row = dict[str, list[int]]
 Batch = dict[str, Tensor]
 
-_POSITIONS = ("max_position_embeddings", "max_seq_len")  # XLNet's are -1: as many as are given
+# XLNet's are -1: as many as are given; LED reads more than it writes
+_POSITIONS = ("max_position_embeddings", "max_seq_len", "max_encoder_position_embeddings")
 _NO_LIMIT = 1 << 30  # tokenizers that know no limit have a far larger number
 IGNORED = -100  # the label that the losses of torch and transformers leave out
 

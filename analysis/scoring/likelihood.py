@@ -10,7 +10,7 @@ from torch import Tensor
 from analysis.errors import RequestError
 from analysis.models.encoding import IGNORED, Batch, Row, ends_of_text, positions
 from analysis.scoring.form import Form, Read, only
-from analysis.scoring.padding import answers_by_batch, logits, tolerance
+from analysis.scoring.padding import answers_by_batch, logits, require_known, tolerance
 from analysis.tasks import Example, Task
 
 # tokens read at once: all positions of the model, but no more than memory has room for
@@ -44,7 +44,7 @@ def _read(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -
     bodies = _ids(tokenizer, [example[task.inputs[0]] for example in examples])
     texts = [[*begin, *body, *(end if task.scores_end else [])] for body in bodies]
     found = [(row, i) for i, ids in enumerate(texts) for row in windows(ids, size)]
-    _require_left_to_right(model, task, [row for row, _ in found])
+    _require_left_to_right(model, tokenizer, task, [row for row, _ in found])
     return Read([row for row, _ in found], [i for _, i in found], range(len(examples)))
 
 
@@ -97,13 +97,14 @@ def _read_cloze(model: Any, tokenizer: Any, task: Task, examples: Sequence[Examp
         known = len(begin) + min(_shared(context, ids), len(ids) - 1)
         labels = [IGNORED] * known + ids[known - len(begin) :]
         rows.append({"input_ids": [*begin, *ids][-size:], "labels": labels[-size:]})
-    _require_left_to_right(model, task, rows)
+    _require_left_to_right(model, tokenizer, task, rows)
     return Read(rows, range(len(rows)), range(len(rows)))
 
 
-def _require_left_to_right(model: Any, task: Task, rows: Sequence[Row]) -> None:
+def _require_left_to_right(model: Any, tokenizer: Any, task: Task, rows: Sequence[Row]) -> None:
     """Raise RequestError for a model that sees what it is to foresee, as XLNet and BERT do: what it
     says of a token changes with those behind it."""
+    require_known(model, tokenizer, rows)
     ids = max((row["input_ids"] for row in rows), key=len, default=[])[:_LOOKED_AT]
     if len(ids) < 2 or answers_by_batch(model):
         return

@@ -56,7 +56,8 @@ def _most_written(model: Any, task: Task) -> int:
     """How many tokens are written at most; the first position begins the text. What the tokenizer
     says is of what is read."""
     most = _own_limit(model) or task.max_new_tokens
-    return min(most, (positions(model) or most + 1) - 1)
+    places = getattr(model.config, "max_decoder_position_embeddings", None) or positions(model)
+    return min(most, (places or most + 1) - 1)
 
 
 def _own_limit(model: Any) -> int | None:
