@@ -136,7 +136,8 @@ def _remove(
 ) -> dict[str, Any]:
     """Write the checkpoint with the removed weights zero; returns the facts."""
     with opened(located.folder) as whole:
-        require_matches((*request.include, *request.exclude), whole.named)
+        globs = (*request.include, *request.exclude)
+        require_matches(globs, whole.named, whole.parameters.tied)
         model = scope_in(whole, module.in_scope, request.include, request.exclude)
         if request.calibration is None:
             selections: Iterable[Selection] = module.select(model.read(request.seed), [level])
@@ -178,7 +179,6 @@ def _facts(
     names, sizes = model.names, model.opened.sizes
     gone = {name: zeros(*content[name]) for name in model.named}
     inside, whole = sum(sizes[name] for name in names), sum(sizes.values())
-    tied = {name: what.tied_to for name, what in model.opened.parameters.weights.items()}
     return {
         **_asked(located, request),
         "sparsity": selection.sparsity,
@@ -194,7 +194,7 @@ def _facts(
         "calibrated_on": dict(selection.calibrated_on),
         "tensors": {name: {"weights": sizes[name], "zeros": gone[name]} for name in names},
         "outside_weights": model.outside,
-        "tied": {name: source for name, source in tied.items() if source is not None},
+        "tied": model.opened.parameters.tied,
         "seconds": round(time.perf_counter() - start, 2),
     }
 

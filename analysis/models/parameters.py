@@ -39,6 +39,11 @@ class Parameters:
         """The parameters, each tied one once."""
         return {name: what for name, what in self.weights.items() if what.tied_to is None}
 
+    @property
+    def tied(self) -> dict[str, str]:
+        """By name the tensors that repeat others, and which these are."""
+        return {n: what.tied_to for n, what in self.weights.items() if what.tied_to is not None}
+
 
 def parameters(checkpoint: Checkpoint, reader: Reader) -> Parameters:
     """The parameters of a checkpoint. Tensors that a model may tie are compared, byte by byte.

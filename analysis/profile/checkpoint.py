@@ -60,7 +60,7 @@ def profile(checkpoint: Checkpoint) -> Row:
         ],
         "scopes": {name: _described(scopes[name], scopes["model"]) for name in _in_order(scopes)},
         "family": naming.family(found.counted.values()),
-        "tied": {name: w.tied_to for name, w in found.weights.items() if w.tied_to is not None},
+        "tied": found.tied,
         "left_out": [
             {"name": t.name, "dtype": t.dtype.name, "elements": t.size} for t in found.left_out
         ],

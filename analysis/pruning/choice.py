@@ -31,11 +31,25 @@ def in_scope(
     return names
 
 
-def require_matches(globs: Sequence[str], names: Iterable[str]) -> None:
-    """Raise RequestError if a glob matches no tensor: of one model, that is a mistake."""
+_NONE: Mapping[str, str] = {}
+
+
+def require_matches(
+    globs: Sequence[str], names: Iterable[str], tied: Mapping[str, str] = _NONE
+) -> None:
+    """Raise RequestError if a glob matches no tensor: of one model, that is a mistake.
+
+    tied   by name, the tensors that repeat one of `names`, and that one, in whose place they are
+           pruned
+    """
     listed = list(names)
     for glob in globs:
         if not fnmatch.filter(listed, glob):
+            if repeated := fnmatch.filter(tied, glob):
+                raise RequestError(
+                    f"{repeated[0]} is tied to {tied[repeated[0]]} and is pruned as that is; name"
+                    f" {tied[repeated[0]]} in place of {glob!r}"
+                )
             raise RequestError(
                 f"{glob!r} matches no tensor of the model; its tensors are called like"
                 f" {', '.join(listed[:3])}"

@@ -96,12 +96,11 @@ def write_trained(
 
 def _require_tied(model: torch.nn.Module, state: Mapping[str, torch.Tensor], dense: Opened) -> None:
     """Raise RunError if training gave tensors of the same values in the checkpoint unlike ones."""
-    for name, what in dense.parameters.weights.items():
-        own = what.tied_to and name_in(model, state, name)
-        source = own and name_in(model, state, str(what.tied_to))
+    for name, first in dense.parameters.tied.items():
+        own, source = name_in(model, state, name), name_in(model, state, first)
         if own and source and not torch.equal(state[own], state[source]):
             raise RunError(
-                f"{name} and {what.tied_to} have the same values in the checkpoint and are not tied"
+                f"{name} and {first} have the same values in the checkpoint and are not tied"
                 " in its model, so training made them differ; set `tie_word_embeddings` to true in"
                 " its config.json"
             )
