@@ -383,3 +383,13 @@ def test_a_model_that_sees_the_next_word_is_not_asked_for_it():
             prepare(model, tokenizer, asked, [example], 1)
         with pytest.raises(RequestError, match="makes the token"):  # before it is run
             prepare(random_model("GPT2", vocab_size=6), tokenizer, asked, [example], 1)
+
+
+def test_led_reads_more_than_it_writes():
+    sizes = {"max_encoder_position_embeddings": 16, "max_decoder_position_embeddings": 8}
+    sizes |= architectures.BOTH | {"d_model": 16, "vocab_size": 60, "attention_window": 4}
+    led, tokenizer = transformers.LEDForConditionalGeneration(transformers.LEDConfig(**sizes)), None
+    assert encoding.positions(led, tokenizer) == 16
+    assert protocol(led, tokenizer, replace(WRITTEN, max_new_tokens=30)).endswith(
+        "7 tokens at most"
+    )
