@@ -96,12 +96,12 @@ def test_masks_are_those_of_torch_where_nothing_is_tied():
             )
 
 
-def test_halves_round_to_even_and_other_types_than_float32_are_refused():
-    """Their bits do not order as float32's do: a wrong mask would be worse than none."""
+def test_halves_round_to_even_and_types_that_scopes_do_not_hold_are_refused():
+    """Their bits do not order as those of what is read do: a wrong mask is worse than none."""
     assert [number_removed(0.5, size) for size in (1, 3, 5, 7, 9)] == [0, 2, 2, 4, 4]
-    for dtype in ("float64", "float16", "int32"):
+    for dtype in ("float16", "int32"):
         weights = {"x": np.ones(4, np.float32), "y": np.ones(4, dtype)}
-        with pytest.raises(TypeError, match=f"y: .*{dtype}"):
+        with pytest.raises(TypeError, match=f"{dtype} is not ranked"):
             list(smallest_magnitudes(weights, [0.5]))
 
 

@@ -98,12 +98,17 @@ def test_every_layer_is_pruned_alone_and_given_a_share(finished):
     assert sum(weighted) == pytest.approx(0.5 * prunable["tiny-bert"], rel=1e-3)
 
 
-def test_each_two_variants_of_a_level_are_compared(finished):
+def test_each_two_variants_of_a_level_are_compared_and_alternatives_at_every_level(finished):
     found = tables(finished[0])
     pairs = set(zip(found["contests"]["variant"], found["contests"]["other"], strict=True))
-    levels = found["variants"].query("kind != 'dense' and status == 'ok'")
-    levels = levels.groupby(["model", "task", "sparsity"], dropna=False)["variant"]
+    ready = found["variants"].query("kind != 'dense' and status == 'ok'")
+    levels = ready.groupby(["model", "task", "sparsity"], dropna=False)["variant"]
     expected = {frozenset(p) for _, names in levels for p in itertools.combinations(names, 2)}
+    for _, own in ready.groupby(["model", "task"]):  # and what is as small with all that is pruned
+        smaller, pruned = (
+            own.query(f"kind in {k}")["variant"] for k in (["int8", "student"], ["pruned"])
+        )
+        expected |= {frozenset(p) for p in itertools.product(smaller, pruned)}
     assert ({*map(frozenset, pairs)}, len(pairs)) == (expected, len(expected))
 
 

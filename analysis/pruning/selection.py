@@ -76,6 +76,8 @@ def keys_of(saliency: Array) -> Keys:
     """
     if saliency.dtype == np.float64:
         return _ranks(saliency, _magnitudes([saliency]))
+    if saliency.dtype != np.float32:
+        raise TypeError(f"{saliency.dtype} is not ranked; read weights as float32 or float64")
     return np.ascontiguousarray(saliency).reshape(-1).view(np.uint32)
 
 
