@@ -10,7 +10,7 @@ from torch import Tensor
 from analysis.errors import RequestError
 from analysis.models.encoding import IGNORED, Batch, Row, ends_of_text, positions
 from analysis.scoring.form import Form, Read, only
-from analysis.scoring.padding import answers_by_batch, logits, require_known, tolerance
+from analysis.scoring.padding import in_codes, logits, require_known, tolerance
 from analysis.tasks import Example, Task
 
 # tokens read at once: all positions of the model, but no more than memory has room for
@@ -106,7 +106,7 @@ def _require_left_to_right(model: Any, tokenizer: Any, task: Task, rows: Sequenc
     says of a token changes with those behind it."""
     require_known(model, tokenizer, rows)
     ids = max((row["input_ids"] for row in rows), key=len, default=[])[:_LOOKED_AT]
-    if len(ids) < 2 or answers_by_batch(model):
+    if len(ids) < 2 or in_codes(model):
         return
     other = [*ids[:-1], int(ids[-1] == 0)]
     one, two = (logits(model, {"input_ids": torch.tensor([row])})[:, :-1] for row in (ids, other))

@@ -85,12 +85,12 @@ def _sees_padding(
 ) -> bool:
     """Whether a short row is answered otherwise with padding behind it.
 
-    In eight bits every row is: the scale of the activations is the whole batch's.
+    A model in eight bits, whose tokens have scales of their own, is not asked: see `in_codes`.
     """
     order = sorted(range(len(rows)), key=lambda i: lengths[i])
     short = order[len(order) // 4]
     row, more = rows[short], min(max(lengths) - lengths[short], 8 + lengths[short])
-    if not more or answers_by_batch(model):
+    if not more or in_codes(model):
         return False
     batch = padded(tokenizer, [row], filled_with)
     behind = {"input_ids": filled_with}
@@ -109,8 +109,9 @@ def tolerance(model: Any) -> float:
     return _TOLERANCE.get(model.dtype, _TOLERANCE_OF_HALF)
 
 
-def answers_by_batch(model: Any) -> bool:
-    """Whether it computes in eight bits, with one scale for all that it reads at once."""
+def in_codes(model: Any) -> bool:
+    """Whether it computes in eight bits: there the last bit of a sum, which any other shape of a
+    batch may change, can turn into another code, and no tolerance tells that from a fault."""
     return any("quantized" in type(part).__module__ for part in model.modules())
 
 

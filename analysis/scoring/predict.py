@@ -1,7 +1,6 @@
 """A model's answers to a task's examples, in the order of the examples.
 
-Examples are answered in batches of similar length, which changes their padding and not the answers
-(but for a model in eight bits, whose activations have one scale a batch).
+Examples are answered in batches of similar length, which changes their padding and not the answers.
 """
 
 from collections import defaultdict
