@@ -27,8 +27,6 @@ from analysis.models.encoding import (
 from analysis.models.languages import set_languages
 
 BATCH_TOKENS = 512  # enough for all cores, and few enough to keep activations small
-
-
 _CHOICE = 4  # windows there are to draw each one from, where there is as much text
 
 

@@ -10,9 +10,9 @@ import safetensors
 from analysis import files
 from analysis.errors import RunError, printable
 from analysis.models.beside import beside, copy_beside
-from analysis.models.checkpoint import SAFETENSORS
 from analysis.models.opened import Opened
 from analysis.models.tensors import Bytes, Tensor
+from analysis.models.weights import FILE, write_stored
 from analysis.pruning.masks import Pruned, left_as_stored
 
 Content = Mapping[str, tuple[Tensor, Bytes]]
@@ -41,18 +41,10 @@ def zeros(tensor: Tensor, raw: Bytes) -> int:
 
 def write_content(out: Path, model: Path, content: Content, facts: Mapping[str, Any]) -> None:
     """Write the tensors, the facts, and the model's other files. Raises RunError if it cannot."""
-    specs = {  # addresses into `content`, which outlives them
-        name: safetensors.TensorSpec(
-            dtype=tensor.dtype.name,
-            shape=list(tensor.shape),
-            data_ptr=raw.ctypes.data,
-            data_len=raw.size,
-        )
-        for name, (tensor, raw) in content.items()
-    }
+    stored = {name: (tensor.dtype, tensor.shape, raw) for name, (tensor, raw) in content.items()}
 
     def weights(folder: Path) -> None:
-        safetensors.serialize_file(specs, folder / SAFETENSORS, {"format": "pt"})
+        write_stored(folder / FILE, stored)
 
     write_model(out, model, weights, facts)
 

@@ -5,7 +5,7 @@ Floats are read exactly: as float64 if they are that, else as float32.
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,7 @@ def write_in_place_of(folder: Path, out: Path, tensors: Mapping[str, Array]) -> 
 def write_like(checkpoint: Checkpoint, path: Path, tensors: Mapping[str, Array]) -> None:
     """Write these tensors to a safetensors file: floats in the type that the checkpoint has for
     that name, all else as it is."""
-    contents, specs = [], {}
+    contents = {}
     for name, array in tensors.items():
         dtype, there = BY_NAME[array.dtype.name], checkpoint.tensors.get(name)
         if there is not None and dtype.floating and there.dtype.floating:
@@ -90,13 +90,18 @@ def write_like(checkpoint: Checkpoint, path: Path, tensors: Mapping[str, Array])
             raw = narrowed(name, array, dtype)
         else:
             raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        contents.append(raw)  # the file is made from addresses, which are theirs
-        specs[name] = TensorSpec(
-            dtype=dtype.name,
-            shape=list(array.shape),
-            data_ptr=raw.ctypes.data,
-            data_len=raw.size,
+        contents[name] = dtype, array.shape, raw
+    write_stored(path, contents)
+
+
+def write_stored(path: Path, contents: Mapping[str, tuple[Dtype, Sequence[int], Bytes]]) -> None:
+    """Write a safetensors file of tensors by name, each with its type, shape and bytes."""
+    specs = {  # addresses into `contents`, which outlives them
+        name: TensorSpec(
+            dtype=dtype.name, shape=list(shape), data_ptr=raw.ctypes.data, data_len=raw.size
         )
+        for name, (dtype, shape, raw) in contents.items()
+    }
     serialize_file(specs, path, {"format": "pt"})
 
 

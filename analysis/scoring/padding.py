@@ -16,8 +16,7 @@ from analysis.models.encoding import Batch, Row, padded, padding_configs, paddin
 
 _TYPES = "token_type_ids"
 # of the largest number that comes out: what rounding in other kernels may change
-_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
-_TOLERANCE_OF_HALF = 3e-2
+_TOLERANCE, _TOLERANCE_OF_HALF = 1e-3, 3e-2
 
 
 def filler(model: Any, tokenizer: Any, form: str, rows: Sequence[Row]) -> int:
@@ -106,7 +105,7 @@ def _sees_padding(
 
 def tolerance(model: Any) -> float:
     """Of its largest number, how much may change by rounding."""
-    return _TOLERANCE.get(model.dtype, _TOLERANCE_OF_HALF)
+    return _TOLERANCE if model.dtype in (torch.float32, torch.float64) else _TOLERANCE_OF_HALF
 
 
 def in_codes(model: Any) -> bool:

@@ -157,8 +157,7 @@ def training_example(task: Task, example: Example) -> Example:
     """The example as models are trained on it, under the names that all tasks of a form share.
 
     Classification: `first`, `label` and, for pairs, `second`; `label_word` where the class has a
-    name. Text-to-text: `source`, `target`
-    and, of a translation, `languages`. All others: `text`.
+    name. Text-to-text: `source`, `target` and, of a translation, `languages`. All others: `text`.
     """
     if task.form == "classification":
         names = dict(zip(("first", "second"), task.inputs, strict=False))
