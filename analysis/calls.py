@@ -52,7 +52,7 @@ def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Ca
             "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "task_name": task,
-            "settings": examples.get("settings", {}),
+            "settings": _asked(study, task, examples),
             "data": examples["data"]["object"],
             "by": study.sensitivity.by,
             "sparsities": list(study.sensitivity.sparsities),
@@ -75,7 +75,7 @@ def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Cal
             "checkpoint": variant.checkpoint,
             "masks": variant.masks,
             "task_name": task,
-            "settings": examples.get("settings", {}),
+            "settings": _asked(study, task, examples),
             "data": examples["data"]["object"],
             "batch_size": study.compute.batch_size,
             "threads": study.compute.threads,
@@ -87,6 +87,13 @@ def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Cal
         libraries=(*TORCH, *SCORES),
         label=f"{variant.name}: evaluate",
     )
+
+
+def _asked(study: Study, task: str, examples: Record) -> dict[str, Any]:
+    """The fields of the task that its data decide, and how the study has its texts written."""
+    written = study.generation.get(task)
+    own = {} if written is None or not written.given else {"generation": written.given}
+    return examples.get("settings", {}) | own
 
 
 def _model(study: Study, variant: Variant) -> str:

@@ -27,6 +27,7 @@ def check(study: "Study") -> None:
     for i, model in enumerate(study.models):
         check_model(f"models.{i}", model)
     _check_data(study)
+    _check_generation(study)
     for method in study.methods:
         require("methods", "method", method, pruning.names())
     require("runtime.method", "method", study.runtime.method, study.methods)
@@ -77,6 +78,17 @@ def _check_data(study: "Study") -> None:
                     )
         if files is not None:
             _check_files(f"data.{task}", described, files)
+
+
+def _check_generation(study: "Study") -> None:
+    for task, given in study.generation.items():
+        where = f"generation.{task}"
+        require("generation", "task", task, study.tasks)
+        if tasks.task(task).form != "text-to-text":
+            raise ValueError(f"{where}: is how a model writes, and this task asks for no text")
+        least, most = given.min_new_tokens, given.max_new_tokens
+        if least is not None and most is not None and least > most:
+            raise ValueError(f"{where}: min_new_tokens {least} is more than max_new_tokens {most}")
 
 
 def calibration_task(study: "Study", model: Model) -> str | None:

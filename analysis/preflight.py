@@ -1,17 +1,22 @@
 """What a study needs and cannot be had, found before the first step and said all at once."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from analysis import data_calls, model_calls
+from analysis import data_calls, model_calls, tasks
 from analysis.data_calls import source
 from analysis.display import Display
 from analysis.errors import RequestError
 from analysis.memo import Memo
+from analysis.model_grid import is_tuned
 from analysis.models import naming
 from analysis.models.axes import config_of
 from analysis.models.checkpoint import open_checkpoint
+from analysis.models.heads import require_classes
 from analysis.models.outside import no_blocks
 from analysis.study import Model, Study
+from analysis.tasks import Task
 
 
 def require_all(study: Study, memo: Memo, shown: Display) -> None:
@@ -44,6 +49,7 @@ def missing(study: Study, memo: Memo) -> list[str]:
             found.append(missing_model(str(model.id), model.revision))
         if model.source == "local":
             found.append(_without_blocks(study, model))
+        found += _without_head(study, model, memo)
     return list(dict.fromkeys(line for line in found if line))
 
 
@@ -60,6 +66,52 @@ def _without_blocks(study: Study, model: Model) -> str | None:
     if any(what.prunable for what in naming.weights(shapes).values()):
         return None
     return f"{model.name}: {no_blocks(config_of(folder), shapes)} (in a study: `include`)"
+
+
+def _without_head(study: Study, model: Model, memo: Memo) -> Iterator[str]:
+    """A line for each classification that a saved model answers as it is, without a head for its
+    classes; of a model of the hub once it is there."""
+    answered = [task for task in model.tasks if not is_tuned(model, task)]
+    for task in answered:
+        if tasks.task(task).form == "classification" and (folder := _folder(study, model, memo)):
+            try:
+                described = _described(study, task, memo)
+                names = open_checkpoint(folder).tensors
+                require_classes(
+                    config_of(folder),
+                    names,
+                    described.classes,
+                    closed=described.knows_all_classes,
+                )
+            except RequestError as error:
+                yield f"{model.name} on {task}: {error}"
+
+
+def _folder(study: Study, model: Model, memo: Memo) -> Path | None:
+    """Where a saved model lies whose weights can be looked at without torch."""
+    if model.source == "local":
+        folder = Path(str(model.path)).expanduser()
+        return folder if any(folder.glob("*.safetensors")) else None
+    base = memo.lookup(model_calls.base(study, model, 0, {})) if model.source == "hub" else None
+    return memo.objects.path(base.record["checkpoint"]["object"]) if base else None
+
+
+def _described(study: Study, task: str, memo: Memo) -> Task:
+    """The task with the classes of its test data, as far as they are known or in a file."""
+    known, where = tasks.task(task), source(study, task, "test")
+    if known.classes or where is None:
+        return known
+    remembered = memo.lookup(data_calls.test_examples(study, task))
+    if remembered is not None:
+        return tasks.task(task, remembered.record["settings"])
+    if where["kind"] == "hub" or not Path(where["path"]).is_file():
+        return known
+    from analysis.data.examples import classes_of
+    from analysis.data.reading import read
+
+    rows, _ = read(where, (str(known.target),))
+    classes = classes_of(known, [row[str(known.target)] for row in rows])
+    return replace(known, classes=classes)
 
 
 def _missing_data(study: Study, memo: Memo, task: str, part: str) -> str | None:

@@ -1,6 +1,6 @@
 """The sections of a study file, typed; what they mean together is checked in `grid`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -117,6 +117,26 @@ class Files(Section):
             return False
         (begin, end), (first, last) = self.test_part, self.train_part
         return end <= first or last <= begin
+
+
+class Generation(Section):
+    """How a model writes the texts of a task, where not as its own `generation_config.json` says.
+
+    The names are those of transformers' `generate`. What is not given is the checkpoint's own.
+    """
+
+    num_beams: Annotated[int, Field(ge=1, le=256, strict=True)] | None = None
+    max_new_tokens: Tokens | None = None
+    min_new_tokens: Annotated[int, Field(ge=0, le=65_536, strict=True)] | None = None
+    length_penalty: Annotated[float, Field(ge=-100, le=100)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
+    no_repeat_ngram_size: Annotated[int, Field(ge=0, le=1000, strict=True)] | None = None
+    early_stopping: bool | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What is set, as `generate` takes it."""
+        return self.model_dump(exclude_none=True)
 
 
 class Runtime(Section):

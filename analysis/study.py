@@ -6,8 +6,10 @@ path to a YAML file. Everything is checked here, before the first slow step.
 
 import os
 import reprlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -21,16 +23,15 @@ from analysis.sections import (
     Compute,
     Count,
     Files,
+    Generation,
     Level,
     Line,
     Model,
     Name,
-    Pretraining,
     Recovery,
     Runtime,
     Section,
     Sensitivity,
-    Shape,
     Tuning,
 )
 
@@ -50,6 +51,7 @@ class Study(Section):
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     data_folder: Line = "."
     data: dict[str, Files] = Field(default_factory=dict)
+    generation: dict[str, Generation] = Field(default_factory=dict)
     examples: dict[str, Count] = Field(default_factory=dict)
     fine_tuning: Tuning = Tuning()
     methods: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -205,27 +207,22 @@ def _shown(value: object) -> str:
     return short.repr(value)
 
 
-def _fields_at(location: list[str | int]) -> list[str]:
-    sections: dict[str, type[Section]] = {
-        "models": Model,
-        "runtime": Runtime,
-        "calibration": Calibration,
-        "recovery": Recovery,
-        "sensitivity": Sensitivity,
-        "alternatives": Alternatives,
-        "bootstrap": Bootstrap,
-        "compute": Compute,
-        "data": Files,
-        "fine_tuning": Tuning,
-        "shape": Shape,
-        "pretraining": Pretraining,
-    }
-    # the innermost that is known: models.0.shape is a Shape
-    known = [sections[str(part)] for part in location if str(part) in sections]
-    section = known[-1] if known else None if location else Study
-    return (
-        [name for name in section.model_fields if name not in _RESERVED]
-        + (["name"] if section is Model else [])
-        if section
-        else []
-    )
+def _fields_at(location: Sequence[str | int]) -> list[str]:
+    """The keys that are allowed at a place of a study."""
+    kind: Any = Study
+    for part in location:
+        if isinstance(kind, type) and issubclass(kind, Section):
+            kind = _plain(kind.model_fields[str(part)].annotation)
+        else:  # the values of a mapping, the parts of a list
+            kind = _plain(next(found for found in reversed(get_args(kind)) if found is not ...))
+    kept = () if kind is Model else _RESERVED
+    return [name for name in kind.model_fields if name not in kept]
+
+
+def _plain(annotation: Any) -> Any:
+    """A type without what surrounds it: its limits, and that it may be missing."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    if isinstance(annotation, UnionType):
+        return _plain(get_args(annotation)[0])
+    return annotation

@@ -17,7 +17,7 @@ from analysis.rehearsal import rehearsed
 from analysis.study import Study
 from analysis.timing_calls import replica, timings
 from analysis.variants import Variant
-from studies import ROOT, everything
+from studies import KEYS, ROOT, everything
 
 TABLES = yaml.safe_load(Path(__file__).with_name("call_keys.yml").read_text(encoding="utf-8"))
 UNCHECKED = {"methods", "patterns", "include", "exclude"}  # fit no study that has everything
@@ -169,3 +169,14 @@ def test_memory_that_may_be_taken_and_where_things_lie_are_carried(monkeypatch, 
         expected |= {step: {"path": "nyu-mll/glue"} for step in ("read_test", "read_training")}
         assert {step: found for step, found in carried.items() if found} == expected
     assert changed() == set()
+
+
+def test_how_texts_are_written_is_in_the_key_of_their_scores():
+    written = Variant("dense", "tiny-bart", "headline", 0, "c", "w", 9, 9, 1.0)
+    test = {"data": {"object": "t"}, "settings": {"tokenizers": {}}}
+    for given, told in ((None, None), ({}, None), ({"num_beams": 4}, {"num_beams": 4})):
+        asked = {} if given is None else {"generation": {"headline": given}}
+        own = Study(**KEYS["bases"]["headlines"], **asked, name="x")
+        settings = calls.evaluate(own, written, "headline", test).arguments["settings"]
+        assert settings.get("generation") == told
+        assert settings["tokenizers"] == {}

@@ -208,14 +208,14 @@ def test_one_tensor_is_in_memory_at_a_time(tmp_path):
     dense, small, back = (tmp_path / name for name in ("dense", "small", "back"))
     matrix = np.zeros((2000, 1000), np.float32)
     matrix[::7, ::11] = 1
-    save_file({f"layer.{i}": matrix for i in range(16)}, dense)  # 128 MB
+    save_file({f"layer.{i}": matrix for i in range(16)}, dense)  # 128 MB: all of it is 16
     for command, *arguments in (
         (conversion.compress_file, dense, small, "auto"), (conversion.decompress_file, small, back),
     ):  # fmt: skip
         convert = functools.partial(command, *arguments, (told := []).append)
         convert()  # compiled
         assert told == 16 * [matrix.nbytes]
-        assert machine.peak_of(convert)[1] < 4 * matrix.nbytes
+        assert machine.peak_of(convert)[1] < 8 * matrix.nbytes
     assert filecmp.cmp(dense, back, shallow=False)
 
 

@@ -1,6 +1,7 @@
 """Answers of a classifier's head are held against the data's classes by name, or by number."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import mini
@@ -8,10 +9,14 @@ import pytest
 import torch
 from random_models import random_model
 
+import studies
+from analysis import study
 from analysis.data.examples import classes_of
 from analysis.errors import RequestError
+from analysis.memo import Memo
 from analysis.models.heads import NO_CLASS, as_outputs, classes_of_head
 from analysis.models.tuning import tune
+from analysis.preflight import missing
 from analysis.steps.data import read_test
 from analysis.steps.evaluation import evaluate_variant
 from analysis.tasks import task
@@ -113,6 +118,31 @@ def accuracy(objects, checkpoint, record, **more):
     asked |= {"task_name": "text-classification", "settings": record["settings"], "threads": 1}
     found = evaluate_variant(objects, **asked, batch_size=4, device="cpu", **more)
     return found["metrics"]["accuracy"]["value"]
+
+
+def test_what_a_saved_model_has_no_head_for_is_known_before_a_run(tmp_path):
+    stars = [{"sentence": "the film", "label": 1 + i % 5} for i in range(10)]
+    (tmp_path / "stars.jsonl").write_text("".join(json.dumps(row) + "\n" for row in stars))
+    for name, form, labels, asked, says in (
+        ("Bert", "ForSequenceClassification", 3, "sst2", "negative = 0, positive = 1.*has 3"),
+        ("Bert", "ForSequenceClassification", 3, "text-classification", "1, 2, 3, 4, 5.*has 3"),
+        ("Bert", "ForSequenceClassification", 1, "sst2", "gives a number"),
+        ("Bert", "ForSequenceClassification", 2, "sst2", None),
+        ("Bert", None, None, "sst2", "BertForMaskedLM, without a head"),
+        ("GPT2", None, None, "text-classification", "GPT2LMHeadModel, without a head"),
+    ):
+        folder = tmp_path / f"{name}{form}{labels}"
+        made = random_model(name, form, **({"num_labels": labels} if labels else {}))
+        made.save_pretrained(folder)
+        family = {"Bert": "encoder-only", "GPT2": "decoder-only"}[name]
+        model = {"name": "m", "family": family, "source": "local", "path": str(folder)}
+        model |= {"tasks": [asked], "fine_tune": []}
+        files = {asked: {"test": str(tmp_path / "stars.jsonl")}}
+        chosen = study.load(studies.to_file(tmp_path, studies.of(model, data=files)))
+        lines = missing(chosen, Memo(tmp_path / "cache"))
+        assert len(lines) == (says is not None), lines
+        for line in lines:
+            assert re.match(f"m on {asked}: .*{says}.*fine_tune", line), line
 
 
 @pytest.mark.usefixtures("one_thread")

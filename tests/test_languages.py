@@ -26,6 +26,10 @@ TOKENIZERS = {  # what makes it, its codes of English and French, what begins a 
                "forced_bos_token_id"),
 }  # fmt: skip
 
+ALIASES = {"zh_Hant": "zho_Hant", "zh_CN": "zho_Hans", "zh-TW": "zho_Hant", "nb": "nob_Latn",
+           "no": "nob_Latn", "pt_BR": "por_Latn", "iw": "heb_Hebr", "ger": "deu_Latn",
+           "ara": "arb_Arab"}  # fmt: skip
+
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_a_language_by_any_of_its_names_is_the_tokenizers_own(name, tmp_path):
@@ -41,11 +45,14 @@ def test_a_language_by_any_of_its_names_is_the_tokenizers_own(name, tmp_path):
         assert first_tokens(SETTINGS, tokenizer, languages) == {beginning: french}
     with pytest.raises(RequestError, match=f"'tlh'; its codes are .*{own[1]}"):
         set_languages(tokenizer, ("en", "tlh"))
+    for alias in ("en_US", "fre", "fr-CA"):
+        set_languages(tokenizer, (alias, alias))
     if name == "nllb":
         with pytest.raises(RequestError, match="zho_Hans and zho_Hant for"):
             set_languages(tokenizer, ("en", "zh"))
-        set_languages(tokenizer, ("en", "zh_Hant"))
-        assert tokenizer.tgt_lang == "zho_Hant"
+        for asked, own in ALIASES.items():
+            set_languages(tokenizer, ("en", asked))
+            assert tokenizer.tgt_lang == own
     if beginning != "decoder_start_token_id":
         with pytest.raises(RequestError, match=r"name them.*languages"):
             first_tokens(SETTINGS, tokenizer, ())

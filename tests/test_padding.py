@@ -33,6 +33,9 @@ HEADS = {  # a class for sequences, its config; the ids of padding that it is tr
              (0, 5, 1)),
     "T5": ({"d_model": 16, "d_ff": 32, "d_kv": 8, "num_layers": 2, "num_heads": 2}, (0, 5)),
     "XLNet": ({"d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 32}, (5, 0)),
+    "MBart": ({"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 32,
+               "decoder_ffn_dim": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2},
+              (1, 0)),
 }  # fmt: skip
 MIXERS = {  # encoders whose answers change with padding
     "FNet": {"hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 32},
@@ -65,7 +68,7 @@ def model_of(name, kind, **more):
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_answer_batches_as_they_answer_one_text(name, tmp_path):
     sizes, paddings = HEADS[name]
-    tokenizer = mini.tokenizer("Bart" if name in ("Bart", "T5") else "GPT2")
+    tokenizer = mini.tokenizer("Bart" if name in ("Bart", "MBart", "T5") else "GPT2")
     found = texts(tokenizer, ended=name in ("GPT2", "Llama", "Bloom"))
     for padding in paddings:
         for own in ("<pad>", None):
@@ -106,6 +109,15 @@ def test_models_that_mix_padding_in_get_rows_of_one_length(name):
     bert = random_model("Bert")
     mixed = prepare(bert, tokenizer, MASKED, examples, 8)
     assert len(mixed.batches) < len(inputs.batches)
+
+
+def test_what_a_models_own_code_refuses_is_one_line():
+    model, tokenizer = random_model("Roberta", HEAD, num_labels=2), mini.tokenizer("Bert")
+    model.roberta.embeddings.padding_idx = None  # as with `pad_token_id: null`
+    inputs = prepare(model, tokenizer, ONE, [{"text": "the film", "label": 0}], 1)
+    with pytest.raises(RequestError, match=r"RobertaForSequenceClassification cannot .*Error") as e:
+        predict(model, tokenizer, ONE, inputs)
+    assert "\n" not in str(e.value)
 
 
 def test_what_the_model_does_not_know_is_named_in_one_line():

@@ -337,6 +337,22 @@ def test_beams_are_the_tasks_or_else_the_checkpoints_and_nothing_is_drawn(monkey
     assert max(len(text.split()) for text in written(WRITTEN)) == 4  # and the end
 
 
+def test_what_the_study_says_comes_before_the_checkpoints_settings(monkeypatch):
+    model, tokenizer, _ = opened("bart")
+    settings = model.generation_config
+    for name, value in {"num_beams": 2, "max_length": 9, "length_penalty": 3.0}.items():
+        monkeypatch.setattr(settings, name, value)
+    said = {"num_beams": 3, "max_new_tokens": 5, "no_repeat_ngram_size": 1}
+    task, found = replace(WRITTEN, beams=None, generation=said), []
+    for example in EXAMPLES:
+        read = tokenizer(tasks.source_text(task, example), return_tensors="pt")
+        ids = model.generate(**read, do_sample=False, **said)
+        found.append(tokenizer.decode(ids[0], skip_special_tokens=True).strip())
+    assert written(task) == found != written(replace(task, generation={}))
+    how = protocol(model, tokenizer, task)
+    assert how == "3 beams, 5 tokens at most, no repeat ngram size 1"
+
+
 def test_labels_are_what_the_model_writes_whatever_its_case(monkeypatch):
     said = {"negative": 0, "NEGATIVE": 0, " Negative\n": 0, "c": 1, "\tC ": 1}
     said |= dict.fromkeys(("", "negat", "negative.", "not negative", "1", "négative"), NO_LABEL)
@@ -377,10 +393,16 @@ def test_m2m100_is_told_both_languages_and_others_none(tmp_path):
 
 def test_a_model_that_sees_the_next_word_is_not_asked_for_it():
     model, tokenizer = random_model("Bert", "LMHeadModel"), mini.tokenizer("Bert")
+    # CPM-Ant takes the token 0 for none, and its text for a context, which is seen as a whole
+    sizes = {"vocab_size": 60, "hidden_size": 16, "num_attention_heads": 2, "dim_head": 8,
+             "dim_ff": 32, "num_hidden_layers": 2, "prompt_length": 4}  # fmt: skip
+    sees = transformers.CpmAntForCausalLM(transformers.CpmAntConfig(**sizes)).eval()
     for asked in map(tasks.task, ("wikitext2", "lambada")):
         example = dict.fromkeys((*asked.inputs, asked.target or "words"), "the old film")
         with pytest.raises(RequestError, match="BertLMHeadModel sees them already"):
             prepare(model, tokenizer, asked, [example], 1)
+        with pytest.raises(RequestError, match="CpmAntForCausalLM sees them already"):
+            prepare(sees, mini.tokenizer("GPT2"), asked, [example], 1)
         with pytest.raises(RequestError, match="makes the token"):  # before it is run
             prepare(random_model("GPT2", vocab_size=6), tokenizer, asked, [example], 1)
 

@@ -3,12 +3,15 @@
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from analysis.errors import RequestError
 
 NO_CLASS = -1  # of an output that the data have no class for
 _NUMBERED = re.compile(r"(label[ _-]?)?\d+", re.IGNORECASE)  # names that are none
+_OF_A_HEAD = re.compile(r"(^|\.)(classif|score\b|logits_proj|classification_head|seq_relationship)")
+_OUTPUTS = 2  # of a classifier whose config says nothing
 _SHOWN = 8
 _SHORTEST = 3  # letters that a class can be told by
 _TURKISH = str.maketrans({"ı": "i", "\u0307": None})
@@ -53,6 +56,33 @@ def classes_of_head(config: Any, classes: Mapping[str, int], *, closed: bool) ->
     if numbers is None and (unlike_words or max(classes.values()) >= outputs):
         raise _unlike(names, classes)
     return list(range(outputs)) if numbers is None else numbers
+
+
+def require_classes(
+    config: Mapping[str, Any], names: Collection[str], classes: Mapping[str, int], *, closed: bool
+) -> None:
+    """Raise RequestError if a saved model has no head for these classes.
+
+    config    the parsed config.json
+    names     of the stored tensors
+    classes, closed   as for `classes_of_head`
+    """
+    kinds = config.get("architectures") or ()
+    own = any("Classification" in str(kind) for kind in kinds)
+    if kinds and not own and not any(_OF_A_HEAD.search(name) for name in names):
+        raise RequestError(
+            f"the model is a {kinds[0]}, without a head for classes; put the task into fine_tune,"
+            " or give a model that was trained to classify"
+        )
+    named = config.get("id2label") or {}
+    outputs = len(named) or int(config.get("num_labels") or _OUTPUTS)
+    head = SimpleNamespace(
+        num_labels=outputs,
+        id2label={int(place): name for place, name in named.items()}
+        or {place: f"LABEL_{place}" for place in range(outputs)},
+        problem_type=config.get("problem_type"),
+    )
+    classes_of_head(head, classes, closed=closed)
 
 
 def as_outputs(config: Any, examples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

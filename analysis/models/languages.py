@@ -29,7 +29,18 @@ sa:san sc:srd sd:snd si:sin sk:slk sl:slv sm:smo sn:sna so:som sq:als sr:srp ss:
 su:sun sv:swe sw:swh ta:tam te:tel tg:tgk th:tha ti:tir tk:tuk tl:tgl tn:tsn tr:tur ts:tso
 tt:tat tw:twi ug:uig uk:ukr ur:urd uz:uzn vi:vie wo:wol xh:xho yi:ydd yo:yor zh:zho zu:zul
 """
-_THREE = dict(pair.split(":") for pair in _PAIRS.split())
+# other codes of these: withdrawn ones, those of a macrolanguage, those of ISO 639-2/B
+_OTHERS = """
+nb:nob iw:heb in:ind ji:ydd jw:jav mo:ron fil:tgl
+ara:arb aze:azj fas:pes per:pes ful:fuv kur:kmr lav:lvs mlg:plt mon:khk msa:zsm may:zsm nep:npi
+nor:nob ori:ory orm:gaz pus:pbt que:quy sqi:als alb:als swa:swh uzb:uzn yid:ydd
+arm:hye baq:eus bur:mya chi:zho cze:ces dut:nld fre:fra geo:kat ger:deu gre:ell ice:isl mac:mkd
+mao:mri rum:ron slo:slk tib:bod wel:cym
+"""
+_THREE = dict(pair.split(":") for pair in (_PAIRS + _OTHERS).split())
+# Chinese is told apart by its script in some tokenizers, by a country in others
+_SCRIPTS = {"cn": "hans", "sg": "hans", "tw": "hant", "hk": "hant", "mo": "hant"}
+_COUNTRY = 2  # letters; a script has four
 
 
 def set_languages(tokenizer: PreTrainedTokenizerBase, languages: Sequence[str] | None) -> None:
@@ -111,11 +122,9 @@ def _own(tokenizer: Any, codes: Mapping[str, str], language: str) -> str:
         if code.casefold() == asked.casefold():
             return code
     name, script = _parts(asked)
-    found = [
-        code
-        for code in codes
-        for own, written in [_parts(code)]
-        if own == name and (not script or not written or script == written)
+    alike = {code: _parts(code)[1] for code in codes if _parts(code)[0] == name}
+    found = [code for code, written in alike.items() if written == script] or [
+        code for code, written in alike.items() if _agree(script, written)
     ]
     if len(found) == 1:
         return found[0]
@@ -129,7 +138,16 @@ def _own(tokenizer: Any, codes: Mapping[str, str], language: str) -> str:
 def _parts(code: str) -> tuple[str, str]:
     """The language in three letters where that is known, and what follows it: script or country."""
     language, _, script = code.casefold().replace("-", "_").partition("_")
-    return _THREE.get(language, language), "" if script == "xx" else script
+    name = _THREE.get(language, language)
+    if name == "zho":
+        script = _SCRIPTS.get(script, script)
+    return _THREE.get(name, name), "" if script == "xx" else script
+
+
+def _agree(asked: str, written: str) -> bool:
+    """Whether two scripts or countries can be of one text; a country says nothing of a script."""
+    one_is_country = (len(asked) == _COUNTRY) != (len(written) == _COUNTRY)
+    return not asked or not written or asked == written or one_is_country
 
 
 def _listed(codes: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from analysis.errors import RunError
+from analysis.scoring.writing import beams_of, most_written
 from analysis.tasks import Task
 
 MEMORY_BYTES = 4_000_000_000  # for model and batch, unless a study says otherwise
@@ -73,10 +74,9 @@ def _bytes(model: Any, task: Task, tokens: int) -> tuple[int, int]:
     if task.form == "masked":
         return 0, each + 3 * vocabulary * _SUMS
     if task.form == "text-to-text":
-        settings = getattr(model, "generation_config", None)
-        beams = task.beams or getattr(settings, "num_beams", None) or 1
+        beams = beams_of(model, task)
         layers = _of(config, "decoder_layers", "num_decoder_layers", "num_layers", default=12)
-        kept = 2 * layers * hidden * (tokens + task.max_new_tokens) * size
+        kept = 2 * layers * hidden * (tokens + most_written(model, task)) * size
         return 0, each + beams * (kept + 4 * vocabulary * _SUMS)
     return 0, each
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from analysis.models.encoding import Batch, classification_rows, positions
 from analysis.models.heads import classes_of_head
-from analysis.scoring.form import Form, Read, each_once, only
+from analysis.scoring.form import Form, Read, asking, each_once, only
 from analysis.tasks import Example, Task
 
 
@@ -22,13 +22,14 @@ def _read(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -
 
 def _classes(model: Any, task: Task) -> list[int]:
     """The data's number for each output of the head."""
-    named_by_task = task.hub is not None and bool(task.classes)
-    return classes_of_head(model.config, task.classes, closed=named_by_task)
+    return classes_of_head(model.config, task.classes, closed=task.knows_all_classes)
 
 
 def _answers(model: Any, tokenizer: Any, task: Task, batch: Batch) -> list[int]:
     classes = _classes(model, task)
-    return [classes[output] for output in model(**batch).logits.argmax(-1).tolist()]
+    with asking(model):
+        outputs = model(**batch).logits.argmax(-1).tolist()
+    return [classes[output] for output in outputs]
 
 
 def _protocol(model: Any, tokenizer: Any, task: Task) -> str:

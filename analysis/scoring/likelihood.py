@@ -9,7 +9,7 @@ from torch import Tensor
 
 from analysis.errors import RequestError
 from analysis.models.encoding import IGNORED, Batch, Row, ends_of_text, positions
-from analysis.scoring.form import Form, Read, only
+from analysis.scoring.form import Form, Read, asking, only
 from analysis.scoring.padding import in_codes, logits, require_known, tolerance
 from analysis.tasks import Example, Task
 
@@ -72,7 +72,8 @@ def _foreseen(model: Any, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
     """Row by row, so that float32 copies stay small: the logits [labels, vocabulary] of its labels
     and the labels themselves."""
     labels = batch.pop("labels")
-    logits = model(**batch).logits
+    with asking(model):
+        logits = model(**batch).logits
     for i, row in enumerate(labels[:, 1:]):
         chosen = row != IGNORED
         yield logits[i, :-1][chosen], row[chosen]
@@ -108,7 +109,8 @@ def _require_left_to_right(model: Any, tokenizer: Any, task: Task, rows: Sequenc
     ids = max((row["input_ids"] for row in rows), key=len, default=[])[:_LOOKED_AT]
     if len(ids) < 2 or in_codes(model):
         return
-    other = [*ids[:-1], int(ids[-1] == 0)]
+    another = next((token for token in ids if token != ids[-1]), int(ids[-1] == 0))
+    other = [*ids[:-1], another]  # of the text: CPM-Ant takes the token 0 for no token
     one, two = (logits(model, {"input_ids": torch.tensor([row])})[:, :-1] for row in (ids, other))
     if (one - two).abs().max() > tolerance(model) * one.abs().max():
         raise RequestError(

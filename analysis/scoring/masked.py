@@ -14,7 +14,7 @@ import torch
 
 from analysis.errors import RequestError
 from analysis.models.encoding import IGNORED, Batch, Row, positions
-from analysis.scoring.form import Form, Read
+from analysis.scoring.form import Form, Read, asking
 from analysis.tasks import Example, Task
 
 
@@ -101,7 +101,7 @@ def _log_likelihoods(model: Any, tokenizer: Any, task: Task, batch: Batch) -> li
     """In nats, of the one label of each row."""
     labels = batch.pop("labels")
     row, column = (labels != IGNORED).nonzero(as_tuple=True)
-    with _only_at(model, row, column):
+    with asking(model), _only_at(model, row, column):
         logits = model(**batch).logits
     chosen = logits[:, 0] if logits.shape[1] == 1 else logits[row, column]
     losses = torch.nn.functional.cross_entropy(

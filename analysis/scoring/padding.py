@@ -13,6 +13,7 @@ from torch import Tensor
 
 from analysis.errors import RequestError
 from analysis.models.encoding import Batch, Row, padded, padding_configs, padding_id
+from analysis.scoring.form import asking
 
 _TYPES = "token_type_ids"
 # of the largest number that comes out: what rounding in other kernels may change
@@ -24,14 +25,15 @@ def filler(model: Any, tokenizer: Any, form: str, rows: Sequence[Row]) -> int:
 
     A classifier may look for the last token that is no filling, by an id in its config. If it
     knows one, that is taken: it passes over these tokens in a row alone too. Else it is told one
-    here that ends no row. Those that look for the end of the text are not filled with ends.
+    here that ends no row. One that looks for the end of the text and is told to fill with ends
+    gets rows of one length (see `kinds`).
     """
     known, own = vocabulary(model), padding_id(tokenizer)
     if form != "classification":
         return own if own < known else 0
     configs, ends = padding_configs(model), _ends(model)
     told = getattr(configs[-1], "pad_token_id", None)
-    if isinstance(told, int) and 0 <= told < known and told not in ends:
+    if isinstance(told, int) and 0 <= told < known:
         return told
     taken = ends | {row["input_ids"][-1] for row in rows}
     free = (token for token in (own, *range(known)) if token < known and token not in taken)
@@ -68,7 +70,8 @@ def kinds(
             )
     if form in ("causal", "cloze"):  # nobody looks ahead
         return ends
-    if not _sees_padding(model, tokenizer, rows, lengths, filled_with):
+    filled_with_ends = form == "classification" and filled_with in _ends(model)
+    if not filled_with_ends and not _sees_padding(model, tokenizer, rows, lengths, filled_with):
         return ends
     return list(zip(lengths, ends, strict=True))
 
@@ -119,7 +122,7 @@ def logits(model: Any, batch: Batch) -> Tensor:
     given = {name: tensor.to(model.device) for name, tensor in batch.items() if name != "labels"}
     if model.config.is_encoder_decoder and "Classification" not in type(model).__name__:
         given["decoder_input_ids"] = torch.zeros_like(given["input_ids"][:, :1])
-    with torch.inference_mode():
+    with asking(model), torch.inference_mode():
         found: Tensor = model(**taken_by(model, given)).logits
     return found.float()
 

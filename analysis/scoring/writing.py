@@ -5,7 +5,7 @@ from typing import Any
 
 from analysis.models.encoding import Batch, positions
 from analysis.models.languages import first_tokens, set_languages, tagged
-from analysis.scoring.form import Form, Read, each_once, only
+from analysis.scoring.form import Form, Read, asking, each_once, only
 from analysis.tasks import Example, Task, source_text
 
 NO_LABEL = -1  # of an answer that is none of the task's words
@@ -28,7 +28,8 @@ def _read(model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -
 
 
 def _answers(model: Any, tokenizer: Any, task: Task, batch: Batch) -> list[Any]:
-    written = model.generate(**batch, **_options(model, tokenizer, task))
+    with asking(model):
+        written = model.generate(**batch, **_options(model, tokenizer, task))
     texts = tokenizer.batch_decode(written, skip_special_tokens=True)
     # Pegasus has a token for a new line that is spelt so
     texts = [text.replace("<n>", "\n").strip() for text in texts]
@@ -39,23 +40,31 @@ def _options(model: Any, tokenizer: Any, task: Task) -> dict[str, Any]:
     """What `generate` is told beyond the checkpoint's own settings.
 
     How much is written is one of these: `max_length` counts the token that begins the text,
-    `max_new_tokens` does not. Where the checkpoint says neither, the task does.
+    `max_new_tokens` does not. Where the checkpoint says neither, the task does. What a study says
+    comes before both.
     """
     options: dict[str, Any] = first_tokens(model, tokenizer, task.languages)
     # one text for each source, however long it takes
     options |= {"do_sample": False, "num_return_sequences": 1, "return_dict_in_generate": False}
     options["max_time"] = None
-    if (most := _most_written(model, task)) != _own_limit(model):
-        options["max_new_tokens"] = most
     if task.beams is not None:
         options["num_beams"] = task.beams
+    options |= task.generation
+    if (most := most_written(model, task)) != _own_limit(model):
+        options["max_new_tokens"] = most
     return options
 
 
-def _most_written(model: Any, task: Task) -> int:
+def beams_of(model: Any, task: Task) -> int:
+    """How many texts are written side by side, of which the best is kept."""
+    own = getattr(model.generation_config, "num_beams", None)
+    return int(task.generation.get("num_beams") or task.beams or own or 1)
+
+
+def most_written(model: Any, task: Task) -> int:
     """How many tokens are written at most; the first position begins the text. What the tokenizer
     says is of what is read."""
-    most = _own_limit(model) or task.max_new_tokens
+    most = task.generation.get("max_new_tokens") or _own_limit(model) or task.max_new_tokens
     places = getattr(model.config, "max_decoder_position_embeddings", None) or positions(model)
     return min(most, (places or most + 1) - 1)
 
@@ -69,13 +78,13 @@ def _own_limit(model: Any) -> int | None:
 
 
 def _protocol(model: Any, tokenizer: Any, task: Task) -> str:
-    own = model.generation_config
-    beams = task.beams or own.num_beams or 1
-    languages = " to ".join(task.languages or ())
-    said = f"{'greedy' if beams == 1 else f'{beams} beams'}, "
-    return f"{said}{_most_written(model, task):,} tokens at most" + (
-        f", from {languages}" if languages else ""
-    )
+    beams, languages = beams_of(model, task), " to ".join(task.languages or ())
+    said = ["greedy" if beams == 1 else f"{beams} beams"]
+    said.append(f"{most_written(model, task):,} tokens at most")
+    for name, value in task.generation.items():
+        if name not in ("num_beams", "max_new_tokens"):
+            said.append(f"{name.replace('_', ' ')} {str(value).lower()}")
+    return ", ".join([*said, *([f"from {languages}"] if languages else [])])
 
 
 TEXT_TO_TEXT = Form(_read, _answers, only, _protocol)

@@ -89,6 +89,7 @@ class Task:
     tokenizers    by which words written texts are compared (see `scoring.scripts.tokenizers`)
     max_tokens    of an input, longer ones are cut (texts of a "causal" task are read in windows)
     max_new_tokens, beams    of what is written; beams None: as the checkpoint's own settings say
+    generation    what `generate` is told whatever the checkpoint's settings and the two above say
     published     hub id of a model -> metric -> its published score
     """
 
@@ -114,6 +115,7 @@ class Task:
     max_tokens: int = 256
     max_new_tokens: int = 32
     beams: int | None = 1
+    generation: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[str, Mapping[str, Published]] = field(default_factory=dict)
     split: str = "test"
     revision: str = "1"
@@ -123,6 +125,12 @@ class Task:
     def is_classification(self) -> bool:
         """Whether its answers are labels, however they are given."""
         return self.form == "classification" or bool(self.label_words)
+
+    @property
+    def knows_all_classes(self) -> bool:
+        """Whether its classes are all that there are, as those of a benchmark, and not those of
+        some rows."""
+        return self.hub is not None and bool(self.classes)
 
     @property
     def row_fields(self) -> tuple[str, ...]:
