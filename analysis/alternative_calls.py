@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from analysis import calls, tasks
+from analysis import calls, placement, tasks
 from analysis.data_calls import Data
 from analysis.memo import Call, Record
 from analysis.pruning_calls import training
@@ -62,7 +62,7 @@ def _moefy(study: Study, wanted: Alternatives, dense: Variant, data: Data) -> Ca
             "tokens": study.calibration.tokens,
             "seed": dense.seed + calls.OTHER_EXAMPLES,
             "threads": study.compute.threads,
-            "device": study.compute.device,
+            "device": placement.device(study.compute),
         },
         code=(tasks.module_name(data.task),),
         libraries=(*calls.TORCH, "scipy"),

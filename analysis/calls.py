@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from analysis import machine, tasks
+from analysis import placement, tasks
 from analysis.memo import Call, Record
 from analysis.study import Study
 from analysis.variants import Variant
 
 NUMPY = ("numpy", "safetensors")
 TORCH = (*NUMPY, "torch", "transformers", "tokenizers")
-_SHARE = 0.75  # of the machine's memory
+_SHARE = 0.75  # of the memory that there is
 OTHER_EXAMPLES = 1_000  # added to seeds, for other draws than those of training and testing
 HUB = (*NUMPY, "huggingface_hub")
 DATA = ("datasets",)
@@ -46,6 +46,7 @@ def histograms(name: str, variants: list[Variant]) -> Call:
 def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Call:
     """What each layer or kind of a dense model bears, on these examples."""
     assert study.sensitivity is not None
+    where = placement.device(study.compute)
     return Call(
         "analysis.steps.sensitivity:measure_sensitivity",
         {
@@ -58,9 +59,9 @@ def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Ca
             "sparsities": list(study.sensitivity.sparsities),
             "batch_size": study.compute.batch_size,
             "threads": study.compute.threads,
-            "device": study.compute.device,
+            "device": where,
         },
-        carried=memory(study),
+        carried=memory(study, where),
         code=(tasks.module_name(task),),
         libraries=(*TORCH, *SCORES, "numba"),
         label=f"{dense.name}: sensitivity",
@@ -69,6 +70,9 @@ def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Ca
 
 def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Call:
     """A variant's scores on a task."""
+    on_cpu = variant.kind == "int8"  # has no kernels for another device, nor another type
+    place = placement.ON_CPU if on_cpu else placement.answering(study.compute)
+    said = f"{_model(study, variant)} on {_data(study, task)}"
     return Call(
         "analysis.steps.evaluation:evaluate_variant",
         {
@@ -79,10 +83,9 @@ def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Cal
             "data": examples["data"]["object"],
             "batch_size": study.compute.batch_size,
             "threads": study.compute.threads,
-            "device": "cpu" if variant.kind == "int8" else study.compute.device,
-            "dtype": study.compute.dtype,
+            **place,
         },
-        carried=memory(study) | {"said": f"{_model(study, variant)} on {_data(study, task)}"},
+        carried=memory(study, place["device"]) | {"said": said},
         code=(tasks.module_name(task),),
         libraries=(*TORCH, *SCORES),
         label=f"{variant.name}: evaluate",
@@ -123,8 +126,8 @@ def size(study: Study, variant: Variant) -> Call:
     )
 
 
-def memory(study: Study) -> dict[str, int]:
-    """The bytes that a step may take: more or less of it changes no result."""
+def memory(study: Study, where: str) -> dict[str, int]:
+    """The bytes that a step on that device may take: more or less of it changes no result."""
     given = study.compute.memory_gb
-    here = _SHARE * machine.memory_bytes() / study.compute.jobs
+    here = _SHARE * placement.memory_bytes(study.compute, where)
     return {"memory_bytes": int(given * 1e9 if given else here)}

@@ -16,22 +16,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from analysis import gpus
+
 _LOCK = Path(tempfile.gettempdir()) / f"sparsification-machine-{os.getuid()}.lock"
 _SECONDS_BETWEEN_SAMPLES = 0.001
 _NO_ACCELERATOR = "no GPU"
 
 
-@functools.cache
 def identity() -> dict[str, str | int]:
     """What makes a timing comparable: processor, cores, architecture and accelerator."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
         "architecture": platform.machine(),
-        "accelerator": _accelerator(),
+        "accelerator": ", ".join(gpu.name for gpu in gpus.usable()) or _NO_ACCELERATOR,
     }
 
 
+@functools.cache
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -42,21 +44,19 @@ def _processor() -> str:
     return platform.processor() or "unknown"
 
 
-def _accelerator() -> str:
-    """The NVIDIA devices that the driver names; asked of the driver, since torch is not loaded."""
-    found = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-    models = [
-        line.split(":", 1)[1].strip()
-        for path in found
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
-        if line.startswith("Model")
-    ]
-    return ", ".join(models) or _NO_ACCELERATOR
-
-
 def has_accelerator() -> bool:
     """Whether there is a GPU that torch could use."""
-    return _accelerator() != _NO_ACCELERATOR
+    return bool(gpus.usable())
+
+
+def has_bfloat16() -> bool:
+    """Whether every such GPU multiplies in bfloat16 itself."""
+    return all(gpu.has_bfloat16 for gpu in gpus.usable())
+
+
+def gpu_memory_bytes() -> int:
+    """Bytes of memory of the smallest such GPU; 0 without one."""
+    return min((gpu.memory_bytes for gpu in gpus.usable()), default=0)
 
 
 def memory_bytes() -> int:
@@ -65,8 +65,8 @@ def memory_bytes() -> int:
 
 
 @contextlib.contextmanager
-def _flock(kind: int) -> Iterator[None]:
-    with _LOCK.open("a") as stream:
+def _flock(kind: int, path: Path | None = None) -> Iterator[None]:
+    with (path or _LOCK).open("a") as stream:
         fcntl.flock(stream, kind)
         try:
             yield
@@ -82,6 +82,22 @@ def alone() -> contextlib.AbstractContextManager[None]:
 def beside_others() -> contextlib.AbstractContextManager[None]:
     """Held by ordinary steps: they share the machine with each other, never with a timing."""
     return _flock(fcntl.LOCK_SH)
+
+
+@contextlib.contextmanager
+def alone_on_gpus() -> Iterator[None]:
+    """Held by steps on a GPU, which take as much of its memory as is free: they share the machine
+    with others, and each GPU that they may use with none.
+
+    A model may be spread over all that this process sees; `CUDA_VISIBLE_DEVICES` gives each of
+    several runs one of its own.
+    """
+    with contextlib.ExitStack() as held:
+        held.enter_context(beside_others())
+        for address in sorted(gpu.address for gpu in gpus.usable()):
+            own = _LOCK.with_name(f"{_LOCK.stem}-{address.replace(':', '.')}.lock")
+            held.enter_context(_flock(fcntl.LOCK_EX, own))
+        yield
 
 
 def peak_of(

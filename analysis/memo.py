@@ -6,6 +6,7 @@ the libraries that compute, and, for timings, the machine. joblib keeps the reco
 constant function only, so it never takes an edit of ours for a reason to forget everything.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -57,6 +58,11 @@ class Call:
     def step(self) -> str:
         """The step's short name, as in the summary of a run."""
         return self.function.split(":")[1]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it computes on a GPU, and so has to have it to itself."""
+        return self.arguments.get("device") == "cuda"
 
     @functools.cached_property
     def key(self) -> str:
@@ -139,7 +145,7 @@ class Memo:
             if outcome:
                 return outcome
             how = "repaired" if self.has_entry(call) else "computed"
-            with machine.alone() if call.timing else machine.beside_others():
+            with _turn(call):
                 start = time.perf_counter()
                 made = _function(call)(self.objects, **call.arguments, **call.carried)
                 record = json.loads(json.dumps(made))  # as it will be remembered
@@ -182,6 +188,13 @@ class Memo:
             return None
         whole = all(self.objects.intact(digest) for digest in objects_in(envelope["record"]))
         return envelope if whole else None
+
+
+def _turn(call: Call) -> contextlib.AbstractContextManager[None]:
+    """Held while the call is computed: what may run beside it."""
+    if call.timing:
+        return machine.alone()
+    return machine.alone_on_gpus() if call.on_gpu else machine.beside_others()
 
 
 class _NothingStoredError(Exception):

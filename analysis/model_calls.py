@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis import tasks
+from analysis import placement, tasks
 from analysis.calls import HUB, NUMPY, TORCH
 from analysis.memo import Call, Record
 from analysis.models.family import shape_sha256
@@ -140,7 +140,7 @@ def fine_tune(
             "max_tokens": tuning.tokens or described.max_tokens,
             "seed": base.seed,
             "threads": study.compute.threads,
-            "device": study.compute.device,
+            **placement.fine_tuning(study.compute),
         },
         libraries=TORCH,
         label=label,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from analysis import calls, pruning, tasks
+from analysis import calls, placement, pruning, tasks
 from analysis.data_calls import Data
 from analysis.memo import Call
 from analysis.sections import Recovery, Training
@@ -102,7 +102,7 @@ def _calibration(study: Study, dense: Variant, data: Data) -> dict[str, Any]:
         "tokens": study.calibration.tokens,
         "seed": dense.seed + calls.OTHER_EXAMPLES,
         "threads": study.compute.threads,
-        "device": study.compute.device,
+        "device": placement.device(study.compute),
     }
 
 
@@ -117,7 +117,7 @@ def training(study: Study, dense: Variant, data: Data, how: Training) -> dict[st
         "max_tokens": tokens or tasks.task(data.task).max_tokens,
         "seed": dense.seed,
         "threads": study.compute.threads,
-        "device": study.compute.device,
+        "device": placement.device(study.compute),
     }
 
 

@@ -42,7 +42,7 @@ _SCHEMA = {
     "quality": (
         "variant task metric",
         "value low high delta delta_low delta_high retained examples collapsed"
-        " retained_low retained_high tokens_per_word sample void protocol",
+        " retained_low retained_high tokens_per_word sample void protocol device dtype",
     ),
     "contests": ("variant other task metric", "sparsity difference low high"),
     "recovery": ("variant masks_kept epoch", "removed zeros sparsity train_seconds"),

@@ -4,6 +4,7 @@ The main process looks results up and imports none of what computes them.
 """
 
 import asyncio
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -73,6 +74,7 @@ class Runner:
     _one_off: ProcessPoolExecutor | None = None
     _reports: Any = None
     _manager: Any = None
+    _gpu: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         # multiprocessing's tracker counts what killed workers left: true, and no news to a user
@@ -111,7 +113,9 @@ class Runner:
         if outcome is None:
             if self.memo.has_entry(call):
                 self.display.say(f"damaged in the cache, computing again: {call.label}")
-            outcome = await self._compute(call, self._fresh() if call.fresh else self._workers())
+            # one at a time, so that the other workers take what runs on the processor meanwhile
+            async with self._gpu if call.on_gpu else contextlib.nullcontext():
+                outcome = await self._compute(call)
             self.display.finished(call.label, outcome.seconds)
         tally = self.tallies.setdefault(call.step, Tally())
         setattr(tally, outcome.how, getattr(tally, outcome.how) + 1)
@@ -121,8 +125,9 @@ class Runner:
             tally.seconds += outcome.seconds
         return outcome
 
-    async def _compute(self, call: Call, executor: Executor) -> Outcome:
+    async def _compute(self, call: Call) -> Outcome:
         loop = asyncio.get_running_loop()
+        executor = self._fresh() if call.fresh else self._workers()
         try:
             outcome, peak = await loop.run_in_executor(executor, _work, call)
         except AnalysisError:

@@ -49,6 +49,8 @@ def quality_rows(study: Study, scored: Scored, task: str, chance: Row, dense: Re
             "tokens_per_word": evaluation["tokens_per_word"],
             "sample": files.json_text(evaluation["sample"][:_SAMPLES_SHOWN], indent=None),
             "protocol": evaluation.get("protocol"),
+            "device": evaluation.get("device"),
+            "dtype": "int8" if scored.variant.kind == "int8" else evaluation.get("dtype"),
         }
         for metric in evaluation["metrics"]
     ]

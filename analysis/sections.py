@@ -174,11 +174,12 @@ class Bootstrap(Section):
 
 
 class Compute(Section):
-    """On what, and how much at once.
+    """On what, and how much at once; `placement` says what "auto" comes to.
 
     dtype       in which models answer: "auto" is bfloat16 on a GPU that has it, float32 on a CPU
     batch_size  of an evaluation; "auto" is as many as fit `memory_gb`
-    memory_gb   what a step may take; by default three quarters of the machine's memory
+    memory_gb   what a step may take; by default three quarters of the GPU's memory, or of a job's
+                share of the machine's
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from analysis import calls, project, tasks
+from analysis import calls, placement, project, tasks
 from analysis.execution.names import AUTO, DENSE, EXPERTS, INT8, TILED_CSR, TORCH_CSR
 from analysis.execution.timing import Schedule
 from analysis.memo import Call
@@ -150,7 +150,7 @@ def _common(study: Study, task: str) -> dict[str, Any]:
         "form": tasks.task(task).form,
         "schedule": _schedule(study),
         "threads": study.runtime.threads,
-        "device": study.compute.device,
+        "device": placement.device(study.compute),
         "seed": 0,
     }
 
@@ -168,4 +168,5 @@ def _memory(study: Study) -> dict[str, Any]:
 def _room(study: Study) -> dict[str, int]:
     """What models side by side may take: copies under way, and what the allocator keeps of them,
     come on top."""
-    return {"memory_bytes": calls.memory(study)["memory_bytes"] * 3 // 4}
+    allowed = calls.memory(study, placement.device(study.compute))
+    return {name: size * 3 // 4 for name, size in allowed.items()}

@@ -261,7 +261,7 @@ def answers(task, level, seed, is_void=False):
     return {
         "metrics": metrics, "collapsed": level >= 0.99 and "accuracy" in metrics,
         "sample": ["an answer"], "examples": EXAMPLES, "tokens_per_word": 1.25,
-        "protocol": "greedy",
+        "protocol": "greedy", "device": "cpu", "dtype": "float32",
     }  # fmt: skip
 
 

@@ -9,11 +9,24 @@ from pathlib import Path
 
 import pytest
 import yaml
+from accelerators import MACHINES, put_in
 
-from analysis import alternative_calls, calls, code, data_calls, machine, memo, model_calls, project
+from analysis import (
+    alternative_calls,
+    calls,
+    code,
+    data_calls,
+    machine,
+    memo,
+    model_calls,
+    placement,
+    project,
+)
 from analysis.data_calls import Data
+from analysis.errors import RequestError
 from analysis.pruning_calls import prune, prune_allocated, recover, recover_without_masks
 from analysis.rehearsal import rehearsed
+from analysis.sections import Compute
 from analysis.study import Study
 from analysis.timing_calls import replica, timings
 from analysis.variants import Variant
@@ -81,6 +94,12 @@ def changed(asked=None, **inputs):
     """The steps whose keys are other than before."""
     before = keys_before()
     return {step for step, c in every_call(asked, **inputs).items() if c.key != before[step]}
+
+
+@pytest.fixture(autouse=True)
+def without_gpu(monkeypatch):
+    """Keys hold what `auto` comes to: here the processor, whatever this machine has."""
+    put_in(monkeypatch, "none")
 
 
 def steps(names):
@@ -151,6 +170,51 @@ def test_timings_run_alone_on_this_machine_and_int8_on_the_cpu():
         variant = Variant("x", "tiny-bert", "sentiment", 0, "c", "w", 9, 9, 1.0, kind=kind)
         call = calls.evaluate(asked, variant, "sentiment", {"data": {"object": "t"}})
         assert call.arguments["device"] == device, kind
+
+
+HALF = {"none": "float32", "hopper": "bfloat16", "turing": "float16", "both": "float16"}
+
+
+def test_a_key_holds_the_device_and_the_type_that_are_used_never_auto(monkeypatch):
+    found = {}
+    for name, type_of_answers in HALF.items():
+        put_in(monkeypatch, name)
+        device = "cuda" if MACHINES[name] else "cpu"
+        auto = found[name] = every_call(chosen(compute={"dtype": "auto"}))
+        said = every_call(chosen(compute={"device": device, "dtype": type_of_answers}))
+        assert {s: call.key for s, call in auto.items()} == {s: c.key for s, c in said.items()}
+        placed = {
+            step: c.arguments["device"] for step, c in auto.items() if "device" in c.arguments
+        }
+        assert set(placed) == steps("fine_tune_checkpoint scored calibrated trained timed")
+        assert set(placed.values()) == {device}
+        on_gpu = {step for step, call in auto.items() if call.on_gpu}
+        assert on_gpu == (set(placed) if MACHINES[name] else set())
+        tuned = (
+            "bfloat16" if name == "hopper" else "float32"
+        )  # not in float16, which loses too much
+        typed = {step: c.arguments["dtype"] for step, c in auto.items() if "dtype" in c.arguments}
+        assert typed == {"evaluate_variant": type_of_answers, "fine_tune_checkpoint": tuned}
+    for step, call in found["none"].items():
+        same = found["hopper"][step].key == call.key
+        assert same == (step not in placed and not call.timing), step
+
+
+def test_a_step_has_the_memory_of_its_gpu_or_its_share_of_the_machines(monkeypatch):
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 8 * 10**9)
+    for name, whole in (("none", 2 * 10**9), ("hopper", 140 * 10**9), ("both", 16 * 10**9)):
+        put_in(monkeypatch, name)
+        found = every_call(chosen(compute={"jobs": 4}))
+        assert found["evaluate_variant"].carried["memory_bytes"] == whole * 3 // 4
+        assert found["measure_latency"].carried["memory_bytes"] == whole * 9 // 16
+
+
+def test_a_gpu_that_is_not_there_is_refused_in_one_line(monkeypatch):
+    with pytest.raises(RequestError, match=r"^compute.device: cuda, but [^\n]*use auto or cpu$"):
+        placement.require_device(Compute(device="cuda"))
+    placement.require_device(Compute())
+    put_in(monkeypatch, "hopper")
+    placement.require_device(Compute(device="cuda"))
 
 
 def test_memory_that_may_be_taken_and_where_things_lie_are_carried(monkeypatch, tmp_path):

@@ -14,7 +14,7 @@ from loud_models import CASES, opened
 from safetensors.numpy import load_file, save_file
 
 from analysis.errors import RequestError, RunError
-from analysis.models.loading import DTYPES, load_model, put, resolve_dtype
+from analysis.models.loading import DTYPES, load_model, put, torch_type
 from analysis.models.tokenizing import open_tokenizer
 from analysis.models.weights import FILE, read_weights
 from analysis.objects import Objects, content_digest
@@ -169,11 +169,11 @@ def test_models_compute_in_the_type_asked_for_pruned_or_not(objects):
         whole = evaluated(objects, "gpt2", masks)
         for dtype in DTYPES:
             found = evaluated(objects, "gpt2", masks, dtype=dtype)
-            assert (found == whole) == (dtype in ("auto", "float32"))
+            assert (found == whole) == (dtype == "float32")
             value, exact = (r["metrics"]["perplexity"]["value"] for r in (found, whole))
             assert value == pytest.approx(exact, rel=0.2)
             perplexities.setdefault(dtype, set()).add(value)
-    assert [len(found) for found in perplexities.values()] == [2] * 4
+    assert [len(found) for found in perplexities.values()] == [2] * 3
 
 
 @every_kind
@@ -197,18 +197,13 @@ def test_each_form_has_its_head_and_the_type_asked_for(tmp_path):
         for dtype in DTYPES:
             model, _ = load_model(folder, CASES[case][2].form, "cpu", dtype)
             assert type(model).__name__ == CASES[case][0]
-            assert model.dtype == (torch.float32 if dtype == "auto" else getattr(torch, dtype))
+            assert model.dtype == getattr(torch, dtype)
             assert not model.training
 
 
-def test_the_automatic_type_is_the_best_that_the_device_has(monkeypatch):
-    assert resolve_dtype("auto", "cpu") is torch.float32
-    for has_it, expected in ((True, torch.bfloat16), (False, torch.float16)):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated, has_it=has_it: has_it)
-        assert resolve_dtype("auto", "cuda") is expected
-        assert resolve_dtype("float32", "cuda") is torch.float32
-    for dtype in ("float64", "int8", "", "half"):
-        require_one_line(RequestError, "dtype.*bfloat16", resolve_dtype, dtype, "cpu")
+def test_other_types_are_refused():
+    for dtype in ("float64", "int8", "", "half", "auto"):
+        require_one_line(RequestError, "dtype.*bfloat16", torch_type, dtype)
 
 
 def test_a_classifier_without_padding_takes_batches(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """What a machine is, its lock, the memory that a call adds, and what a whole run took."""
 
 import asyncio
+import ctypes
 import io
 import json
 import multiprocessing
@@ -10,17 +11,20 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import rehearsals
+from accelerators import MACHINES, Driver, put_in
 from hypothesis import given
 from hypothesis import strategies as st
 
 import studies
-from analysis import data_calls, machine, needs, processes, rows, study, tasks
+from analysis import data_calls, gpus, machine, needs, processes, rows, study, tasks
 from analysis.errors import RequestError
-from analysis.machine import alone, beside_others, peak_of
+from analysis.machine import alone, alone_on_gpus, beside_others, peak_of
 from analysis.memo import Call
 from analysis.needs import Gauge, Needs, Peak
 from analysis.paper import tables
@@ -121,6 +125,38 @@ def test_a_timing_and_anything_else_wait_for_each_other_and_ordinary_steps_do_no
     assert entered.wait(60)
 
 
+def test_a_gpu_is_had_by_one_step_at_a_time_and_the_machine_by_others_beside_it(monkeypatch):
+    put_in(monkeypatch, "hopper")
+    with alone_on_gpus():
+        assert enters(beside_others).wait(60)
+        assert not (waiting := enters(alone_on_gpus)).wait(0.1)
+        put_in(monkeypatch, "turing")  # what CUDA_VISIBLE_DEVICES lets another run see
+        assert enters(alone_on_gpus).wait(60)
+        assert not enters(alone).wait(0.1)
+    assert waiting.wait(60)
+
+
+def test_the_driver_is_asked_which_gpus_torch_could_use(monkeypatch):
+    both = MACHINES["both"]
+    for driver, built_for, expected in (
+        (Driver(both), "'12.8'", both), (Driver(both), "None", ()), (None, "'12.8'", ()),
+        (Driver(both, version=11_080), "'12.8'", ()),  # too old for this torch
+        (Driver(both, refuses=100), "'12.8'", ()),  # CUDA_VISIBLE_DEVICES hides them
+        (Driver(()), "'12.8'", ()),
+    ):  # fmt: skip
+
+        def library(name, driver=driver):
+            if driver is None:
+                raise OSError(f"{name}: no such file")
+            return driver
+
+        noted = f"debug = False\ncuda: Optional[str] = {built_for}\nhip: Optional[str] = None\n"
+        with monkeypatch.context() as patched:
+            patched.setattr(ctypes, "CDLL", library)
+            patched.setattr(Path, "read_text", lambda *_, noted=noted, **__: noted)
+            assert gpus.usable.__wrapped__() == expected
+
+
 def gauged(megabytes):
     gauge = Gauge()
     kept(megabytes)
@@ -169,8 +205,9 @@ def test_a_run_and_the_paper_say_what_it_took():
     known = dict.fromkeys(words, "x") | {"uncommitted_changes": False, "seeds": [0]}
     known |= {"hardware": machine.identity() | {"memory_bytes": MB}, "bootstrap": {"resamples": 9}}
     without_gpu = {name: value for name, value in described.items() if "gpu" not in name}
+    scored = pd.DataFrame({"device": ["cpu"] * 3, "dtype": ["float32", "int8", "float32"]})
     shown, less, none = (
-        tables.environment(Data({}, known | more))._repr_markdown_()
+        tables.environment(Data({"quality": scored}, known | more))._repr_markdown_()
         for more in ({"needs": described}, {"needs": without_gpu}, {})
     )
     for part in ("Peak memory", "13.5 GB in gpt2", "Added to the cache", "42.1 GB"):
@@ -178,6 +215,7 @@ def test_a_run_and_the_paper_say_what_it_took():
     assert "Peak GPU memory" in shown
     assert "GPU memory" not in less
     assert "Added to the cache" not in none
+    assert "float32 on cpu&#44; int8 on cpu" in none
 
 
 def test_objects_count_and_what_they_link_to_does_not(tmp_path):

@@ -1,12 +1,13 @@
 """Workers of a run: kept from beginning to end, although they grow by what they keep open."""
 
+import asyncio
 import io
 import os
 import time
 from pathlib import Path
 
 from analysis.display import Display
-from analysis.memo import Call, Memo
+from analysis.memo import Call, Memo, Outcome
 from analysis.runner import Runner, complete
 
 ROOT = Path(__file__).parents[1]
@@ -38,3 +39,25 @@ def test_a_worker_that_has_grown_by_a_model_does_the_next_steps_too(tmp_path, mo
     records = complete(runner, each())
     assert len({record["process"] for record in records}) == 1
     assert [record["held"] for record in records] == [0, GROWTH, GROWTH]
+
+
+def test_one_step_at_a_time_is_given_to_the_gpu_and_others_go_on_beside_it(tmp_path, monkeypatch):
+    at_work, most = ({"cuda": 0, "cpu": 0} for _ in range(2))
+
+    async def compute(self, call):
+        device = call.arguments["device"]
+        at_work[device] += 1
+        most[device] = max(most[device], at_work[device])
+        await asyncio.sleep(0)
+        at_work[device] -= 1
+        return Outcome({}, "computed", 0.0)
+
+    monkeypatch.setattr(Runner, "_compute", compute)
+    runner = Runner(Memo(tmp_path), 4, Display(io.StringIO()))
+    calls = [Call("tests.test_runner:grow", {"device": d, "n": n}) for n in range(4) for d in most]
+
+    async def all_of():
+        await asyncio.gather(*(runner.run(call) for call in calls))
+
+    complete(runner, all_of())
+    assert most == {"cuda": 1, "cpu": 4}

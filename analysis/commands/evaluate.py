@@ -142,6 +142,8 @@ def _scores(chosen: Study, memo: Memo, shown: Display) -> dict[str, Any]:
             metric: _metric(chosen, task, metric, answered, data.test)
             for metric in answered["metrics"]
         },
+        "device": answered["device"],
+        "dtype": answered["dtype"],
         "protocol": answered["protocol"],
         "collapsed": answered["collapsed"],
         "tokens_per_word": answered["tokens_per_word"],

@@ -4,9 +4,9 @@ import shutil
 import time
 from collections.abc import Mapping
 
-from analysis import environment, machine, needs, pipeline, project, results, study
+from analysis import environment, needs, pipeline, placement, project, results, study
 from analysis.display import Display, display
-from analysis.errors import RequestError, RunError
+from analysis.errors import RunError
 from analysis.memo import Memo
 from analysis.preflight import require_all
 from analysis.rehearsal import Kind, rehearsed
@@ -25,8 +25,7 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
     """
     start = time.perf_counter()
     chosen = _with_jobs(rehearsed(study.load(study_name), rehearse), jobs)
-    if chosen.compute.device == "cuda" and not machine.has_accelerator():
-        raise RequestError("compute.device: cuda, but there is no GPU here; use auto or cpu")
+    placement.require_device(chosen.compute)
     memo = Memo(project.CACHE)
     memo.prepare()
     before = needs.objects(memo.folder)

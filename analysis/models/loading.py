@@ -22,7 +22,6 @@ from analysis.arrays import Array, Mask
 from analysis.errors import RequestError, RunError, unknown
 from analysis.models import naming
 from analysis.models.checkpoint import WRAPPED
-from analysis.models.devices import resolve_device
 from analysis.models.encoding import padding_configs
 from analysis.models.filling import built, fill, is_of_another_form, partner_in
 from analysis.models.tokenizing import open_tokenizer
@@ -40,7 +39,7 @@ _LOADERS = {
 }
 # a classifier that knows no padding takes no batch: until it is told one, none of its tokens is
 _NO_TOKEN = -1
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16")
 # all in proportion to the number of heads, under the names that the architectures have for them
 _OF_HEADS = ("num_attention_heads", "num_heads", "n_heads", "all_head_size", "inner_dim",
              "split_size")  # fmt: skip
@@ -75,28 +74,26 @@ _KINDS = {
 def load_model(folder: Path, form: str, device: str, dtype: str = "float32") -> tuple[Any, Any]:
     """The model for that form of task and its tokenizer, ready to answer, on the device.
 
-    dtype   one of DTYPES, what it computes in (see `resolve_dtype`); a model in eight bits has its
-            own and float32
+    dtype   one of DTYPES, what it computes in; a model in eight bits has its own and float32
 
     A model on "cuda" is spread over all GPUs if it takes more than one. Raises RequestError if the
     folder's files are damaged or lack a tokenizer, or its kind of model cannot run on that device;
     RunError if it was not trained for that form, or the GPUs together are too small for it.
     """
-    where = resolve_device(device)
     alternative = _alternative(folder)
     of_cpu = alternative is not None and alternative[0].cpu_only
-    if alternative and of_cpu and torch.device(where).type != "cpu":
+    if alternative and of_cpu and torch.device(device).type != "cpu":
         raise RequestError(
             f"{folder} holds a model of the kind {alternative[1]['kind']}, which runs on the CPU"
-            f" alone, and the device is {where!r}; ask for the device 'cpu'"
+            f" alone, and the device is {device!r}; ask for the device 'cpu'"
         )
-    kind = resolve_dtype(dtype, where)
+    kind = torch_type(dtype)
     model = open_model(folder, _LOADERS[form], torch.float32 if of_cpu else kind)
     tokenizer = open_tokenizer(folder)
     for config in padding_configs(model) if form == "classification" else ():
         if getattr(config, "pad_token_id", None) is None:
             config.pad_token_id = _NO_TOKEN
-    return _placed(model, where, folder).eval(), tokenizer
+    return _placed(model, device, folder).eval(), tokenizer
 
 
 def open_model(folder: Path, auto_class: Any, dtype: torch.dtype = torch.float32) -> Any:
@@ -239,17 +236,12 @@ def _load_alternative(folder: Path, auto_class: Any, kind: _Kind, facts: dict[st
     return model.eval()
 
 
-def resolve_dtype(dtype: str, device: str) -> torch.dtype:
-    """What to compute in: "auto" is float32 on the CPU, on a GPU bfloat16 or, if that has it not,
-    float16. Raises RequestError if the name is none of DTYPES."""
+def torch_type(dtype: str) -> torch.dtype:
+    """What torch calls the type. Raises RequestError if the name is none of DTYPES."""
     if dtype not in DTYPES:
         raise RequestError(unknown("dtype", dtype, DTYPES))
-    if dtype != "auto":
-        found: torch.dtype = getattr(torch, dtype)
-        return found
-    if torch.device(device).type == "cpu":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
+    found: torch.dtype = getattr(torch, dtype)
+    return found
 
 
 def put(model: Any, masks: Mapping[str, Mask], values: Mapping[str, Array]) -> None:

@@ -20,7 +20,6 @@ from transformers import (
 from analysis import machine
 from analysis.errors import RequestError, RunError, unknown
 from analysis.models.checkpoint import WRAPPED, open_checkpoint
-from analysis.models.devices import resolve_device
 from analysis.models.encoding import positions
 from analysis.models.memory import training_bytes_of
 from analysis.models.tokenizing import open_tokenizer
@@ -51,7 +50,7 @@ def tune(
     device: str,
     max_tokens: int,
     out: Path,
-    dtype: str = "auto",
+    dtype: str = "float32",
     label_words: Mapping[str, int] | None = None,
     weight_decay: float = WEIGHT_DECAY,
     what: str = "fine-tuning",
@@ -61,9 +60,9 @@ def tune(
     form, examples   as `training.fine_tune` takes them
     labels           of a classification, for which the model gets a new head
     label_words      the names of these where they have any, which the model keeps
-    device           "auto", "cpu" or "cuda"
-    dtype            in which matrices are multiplied: "float32", "bfloat16", or "auto", which is
-                     bfloat16 on a GPU that has it; weights and their updates stay in float32
+    device           "cpu" or "cuda"
+    dtype            in which matrices are multiplied: "float32" or "bfloat16"; weights and their
+                     updates stay in float32
 
     Raises RequestError if the request is wrong or there are no examples, RunError if the training
     would not fit into memory, or diverged.
@@ -74,8 +73,7 @@ def tune(
         raise RequestError("there are no training examples; give the task's training data")
     if form == "classification":
         _check_labels(examples, labels)
-    where = resolve_device(device)
-    autocast = autocast_type(dtype, where)
+    autocast = autocast_type(dtype)
     tokenizer = open_tokenizer(folder)
     with without_own_code(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, **trusted(folder))
@@ -89,13 +87,13 @@ def tune(
         tokens=max_tokens,
         bytes_each=4 if autocast is None else autocast.itemsize,
     )
-    rows = _rows_that_fit(needed, batch_size, what, where)
+    rows = _rows_that_fit(needed, batch_size, what, device)
     torch.set_num_threads(threads)
     started = time.perf_counter()
     words = {number: word for word, number in (label_words or {}).items()}
     names = [words.get(label, str(label)) for label in range(labels or 0)]
     model = _opened(folder, form, names, seed)
-    model.to(torch.device(where))  # type: ignore[arg-type]  # transformers' wrapper hides self
+    model.to(torch.device(device))  # type: ignore[arg-type]  # transformers' wrapper hides self
     losses = fine_tune(
         model,
         tokenizer,
@@ -123,7 +121,7 @@ def tune(
         "rows_at_once": rows,
         "learning_rate": learning_rate,
         "max_tokens": max_tokens,
-        "device": where,
+        "device": device,
         "dtype": "float32" if autocast is None else str(autocast).removeprefix("torch."),
         "final_loss": losses[-1],
         "seconds": seconds,
@@ -142,19 +140,15 @@ def _rows_that_fit(needed: Callable[..., int], batch_size: int, what: str, devic
     return rows
 
 
-def autocast_type(dtype: str, device: str) -> torch.dtype | None:
+def autocast_type(dtype: str) -> torch.dtype | None:
     """The type to multiply matrices in, None for the weights' own float32.
 
     Raises RequestError if the type is none of those that training keeps its precision in.
     """
-    if dtype not in ("auto", "float32", "bfloat16"):
+    if dtype not in ("float32", "bfloat16"):
         raise RequestError(
-            f"models are fine-tuned in float32 or bfloat16, or auto; {dtype!r} would lose small"
-            " gradients"
+            f"models are fine-tuned in float32 or bfloat16; {dtype!r} would lose small gradients"
         )
-    if dtype == "auto":
-        has = torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if has else None
     return torch.bfloat16 if dtype == "bfloat16" else None
 
 

@@ -247,6 +247,7 @@ def environment(data: Data) -> Md:
         ["Processor", escape(f"{hardware['processor']}, {hardware['cores']} cores")],
         ["Accelerator", escape(hardware["accelerator"])],
         ["Memory", f"{hardware['memory_bytes'] / 2**30:.0f} GiB"],
+        *_answered_on(data),
         *_needs(env.get("needs", {})),
         ["System", escape(env["system"])],
         ["Python", escape(env["python"])],
@@ -257,6 +258,13 @@ def environment(data: Data) -> Md:
         *(["Note", escape(note)] for note in env.get("notes", ())),
     ]
     return text.table(["What", "Value"], body, "ll")
+
+
+def _answered_on(data: Data) -> list[list[str]]:
+    """The devices and types in which models were scored; nothing where none was."""
+    pairs = data["quality"][["device", "dtype"]].dropna().drop_duplicates()
+    said = [f"{dtype} on {device}" for device, dtype in pairs.itertuples(index=False)]
+    return [["Answers", escape(", ".join(said))]] if said else []
 
 
 def _needs(found: dict[str, Any]) -> list[list[str]]:

@@ -14,8 +14,7 @@ import torch
 from analysis import processes
 from analysis.errors import RequestError
 from analysis.models.checkpoint import open_checkpoint
-from analysis.models.devices import resolve_device
-from analysis.models.loading import load_model, put, resolve_dtype
+from analysis.models.loading import load_model, put, torch_type
 from analysis.objects import Objects
 from analysis.pruning.masks import read_pruned
 from analysis.scoring.batches import MEMORY_BYTES
@@ -99,7 +98,7 @@ def evaluate_variant(
     described = task(task_name, settings)
     folder = objects.open(checkpoint)  # refuses what is missing or damaged, remembered or not
     objects.open(data)
-    size = _model_bytes(folder, resolve_dtype(dtype, resolve_device(device)))
+    size = _model_bytes(folder, torch_type(dtype))
 
     def opened() -> _Opened:
         model, tokenizer = load_model(folder, described.form, device, dtype)
@@ -125,6 +124,8 @@ def evaluate_variant(
         "metrics": score(
             described.metrics, predictions, common.inputs.expected, described.tokenizers
         ),
+        "device": device,
+        "dtype": dtype,
         "protocol": protocol(model, common.tokenizer, described),
         "collapsed": _answers_differ(described) and _one_answer(predictions),
         "sample": predictions[:3],

@@ -8,7 +8,6 @@ import torch
 
 from analysis.execution.choice import Chooser, unsettled
 from analysis.execution.timing import Schedule, interleaved_samples
-from analysis.models.loading import resolve_device
 from analysis.objects import Objects
 from analysis.steps.groups import Models, allowed_bytes, cells_of, in_groups
 from analysis.steps.sharing import Loader, SideBySide
@@ -37,7 +36,7 @@ def measure_generation(
     `variants`, `kernels` and `memory_bytes` are as in `latency`.
     """
     torch.set_num_threads(threads)
-    entries, device = entries_of(variants), resolve_device(device)
+    entries = entries_of(variants)
     loader = Loader(objects, form, device)
     choose = Chooser(Path(kernels))
     maker = SideBySide(loader, entries[0], choose, [_BATCH, tokens])

@@ -14,7 +14,6 @@ from analysis.execution.convert import kernels_of
 from analysis.execution.names import AUTO, TILED_CSR, TORCH_CSR
 from analysis.execution.timing import Schedule, interleaved_samples
 from analysis.machine import peak_of
-from analysis.models.loading import resolve_device
 from analysis.objects import Objects
 from analysis.progress import track
 from analysis.steps.groups import Models, allowed_bytes, cells_of, in_groups, require_fit
@@ -77,7 +76,7 @@ def measure_latency(
 
     Raises RunError if a variant does not fit into memory beside the dense model.
     """
-    entries, device = entries_of(variants), resolve_device(device)
+    entries = entries_of(variants)
     loader = Loader(objects, form, device)
     forward = _Forward(loader, form, batches, tokens, seed, threads, device)
     choose, cells = Chooser(Path(kernels)), cells_of(entries)

@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from analysis.models.loading import resolve_device
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -53,7 +51,6 @@ def random_inputs(
 
 def facts(device: str, threads: int, tokens: int) -> dict[str, Any]:
     """What a record says of how its cells were measured."""
-    device = resolve_device(device)
     return {
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else "",

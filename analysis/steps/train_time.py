@@ -9,7 +9,6 @@ import torch
 
 from analysis.execution.names import DENSE
 from analysis.execution.timing import Schedule, interleaved_samples
-from analysis.models.loading import resolve_device
 from analysis.models.recovery import Keeper
 from analysis.objects import Objects
 from analysis.pruning.masks import read_pruned
@@ -45,7 +44,6 @@ def measure_training(
     AdamW, and for a pruned variant the keeping of its masks. `variants` and `memory_bytes` are as
     in `latency`."""
     torch.set_num_threads(threads)
-    device = resolve_device(device)
     maker = _Trainers(Loader(objects, form, device), objects)
 
     def measured(models: Models) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ def fine_tune_checkpoint(
     seed: int,
     threads: int,
     device: str,
+    dtype: str,
     label_words: dict[str, int] | None = None,
 ) -> dict[str, Any]:
     """Record of a copy of the checkpoint (an object's digest) fine-tuned on examples.
@@ -49,6 +50,7 @@ def fine_tune_checkpoint(
             seed=seed,
             threads=threads,
             device=device,
+            dtype=dtype,
             max_tokens=max_tokens,
             out=folder,
         )
