@@ -18,7 +18,7 @@ WORKDIR /paper
 USER author
 ENV JOBLIB_TEMP_FOLDER=/tmp HF_HOME=/paper/cache/huggingface PYTHONUNBUFFERED=1
 # first what setup needs: an edit of prose does not install everything again
-COPY --chown=author:author Makefile requirements.lock requirements-builtin.lock ./
+COPY --chown=author:author Makefile requirements*.lock ./
 RUN make setup && mkdir -p _output
 COPY --chown=author:author . .
 

@@ -1,7 +1,8 @@
 # make help lists the targets. Everything happens in .venv; nothing is installed elsewhere.
 PYTHON ?= python3
 STUDY ?= $(or $(SPARSITY_STUDY),tiny)
-QUARTO_CLI = 1.9.38
+# 1.9.38 and 1.10.18 were tried; 1.9.38 fails where files come and go in cache/ while it looks there
+QUARTO_CLI = 1.10.19
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -40,24 +41,36 @@ clean:  ## remove outputs, cache and environment
 	rm -rf _output $(VENV) .quarto .pytest_cache .mypy_cache .ruff_cache
 	find cache -mindepth 1 ! -name .gitignore -delete
 
-$(VENV)/.ready: requirements.lock requirements-builtin.lock
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+# what was left half-made is mended or made anew
+define environment
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "$(PYTHON) is no Python 3.11 or later: name one, make setup PYTHON=python3.12" >&2; exit 2; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || { \
+		echo "$(PYTHON) cannot make $(VENV): install its venv (Debian: apt install python3-venv)," \
+			"or name another, make setup PYTHON=python3.12" >&2; exit 2; }
+endef
+
+$(VENV)/.ready: requirements.lock requirements-builtin.lock requirements-fonts.lock
+	$(environment)
 	@echo "installing requirements.lock into $(VENV)"
 	@$(PIP) -r requirements.lock
+	@$(PIP) -r requirements-fonts.lock >/dev/null 2>&1 \
+		|| echo "without requirements-fonts.lock: the PDF names what its fonts have not, as [U+4E2D]"
 	@mkdir -p $(VENV)/etc/ipython
 	@echo "c.IPKernelApp.log_level = 40  # Quarto prints the kernel's warnings" \
 		> $(VENV)/etc/ipython/ipython_kernel_config.py
-	@if command -v quarto >/dev/null; then \
+	@if quarto --version 2>/dev/null | grep -qE '^(1\.(9|[1-9][0-9])|[2-9])\.'; then \
 		echo "renderer: Quarto, $$(command -v quarto)"; \
 	elif $(PIP) quarto-cli==$(QUARTO_CLI) >/dev/null 2>&1 && quarto --version >/dev/null 2>&1; then \
 		echo "renderer: Quarto $(QUARTO_CLI), installed from PyPI"; \
 	else \
-		echo "renderer: the built-in one, since Quarto is not on PATH and cannot be had from PyPI here"; \
+		echo "renderer: the built-in one, since Quarto 1.9 or later is not on PATH and cannot be had from PyPI here"; \
 		$(MAKE) --no-print-directory $(VENV)/.builtin; \
 	fi
 	@touch $@
 
 $(VENV)/.builtin: requirements-builtin.lock
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(environment)
 	@$(PIP) -r requirements-builtin.lock
 	@touch $@

@@ -204,6 +204,7 @@ def test_chunks_and_expressions_that_fail_are_named_by_their_line(project, monke
         assert refused(project, RunError).startswith("report.qmd:3: ")  # before every chunk
         require_refusals(project, "in Python, where the chunk or expression failed", RunError)
         require_refusals(project, "in Python, where its result cannot be shown")
+        require_refusals(project, "in an output, where it would vanish")
 
 
 def test_the_kernel_is_this_interpreter_silent_and_knows_the_size_of_figures(
@@ -230,8 +231,8 @@ def test_after_an_error_the_old_files_stay_and_nothing_else(project):
     for name, content in old.items():
         (out / name).write_text(content)
     for body, says in (
-        ("This is TODO.", "report.html: 'TODO' is a leftover note"),
-        (NONSENSE, "report.pdf: Typst: unknown variable: nonsense"),  # the page was fine
+        ("a\n\nIs it (knuth8?)", "report.qmd:7: report.html: '(knuth8?)' is a citation"),
+        (NONSENSE, "report.qmd:6: Typst: unknown variable: nonsense"),  # the page was fine
     ):
         assert refused(write(project, body), RunError).startswith(says)
         assert {path.name: path.read_text() for path in out.iterdir()} == old

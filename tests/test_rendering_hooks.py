@@ -21,7 +21,8 @@ def project(tmp_path):
     """The hooks in a project whose `analysis run` tells how it was called."""
     package = tmp_path / "analysis"
     (package / "rendering").mkdir(parents=True)
-    shutil.copy(ROOT / "analysis" / "errors.py", package)
+    for name in ("errors.py", "project.py"):
+        shutil.copy(ROOT / "analysis" / name, package)
     for path in (ROOT / "analysis" / "rendering").glob("*.py"):
         shutil.copy(path, package / "rendering")
     (package / "__init__.py").write_text("")
@@ -50,7 +51,7 @@ def test_a_mistyped_profile_is_refused_with_the_nearest(project):
         assert hook(project, "pre_render", QUARTO_PROFILE=given) == (2, "", says)
 
 
-def test_the_projects_venv_is_found_and_without_it_the_hook_says_what_to_do(project):
+def test_a_python_that_cannot_run_the_chunks_is_named_before_anything_is_computed(project):
     bare = project / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
     files, python = {"QUARTO_PROJECT_OUTPUT_FILES": "report.html"}, str(bare / "bin" / "python")
@@ -59,9 +60,39 @@ def test_the_projects_venv_is_found_and_without_it_the_hook_says_what_to_do(proj
         assert (status, said.count("\n"), "run `make setup`" in said) == (2, 1, True), said
     link = project / ".venv" / "bin" / "python"
     link.parent.mkdir(parents=True)
-    link.write_text(f'#!/bin/sh\necho venv\nexec {sys.executable} "$@"\n')
-    link.chmod(0o755)
-    assert hook(project, "pre_render", python)[:2] == (0, "venv\nran ['run'] tiny\n")
+    link.symlink_to(sys.executable)
+    status, out, said = hook(project, "pre_render", python)
+    assert (status, out, said.count("\n")) == (2, "", 1)
+    assert f"{python}, which lacks numpy: activate the environment" in said
+
+
+def test_a_study_and_a_folder_that_do_not_belong_together_are_refused(project):
+    for study, folder, status in (
+        ("tiny", project / "_output", 0),
+        ("studies/my own.yml", project / "_output" / "my own", 0),
+        ("glue", "_output", 2),  # glue's page would take the place of tiny's
+        ("tiny", project / "_output" / "glue", 2),
+    ):
+        named = {"SPARSITY_STUDY": study, "QUARTO_PROJECT_OUTPUT_DIR": str(folder)}
+        done, out, said = hook(project, "pre_render", **named)
+        assert (done, bool(out), said.count("\n")) == (status, not status, int(status > 0)), said
+
+
+def test_a_study_that_was_run_already_is_not_run_again(project):
+    assert hook(project, "pre_render", SPARSITY_COMPUTED="1") == (0, "", "")
+
+
+def test_a_faulty_page_does_not_take_the_place_of_a_good_one(project):
+    output = project / "_output"
+    output.mkdir()
+    page, good = output / "report.html", "<p>A page with enough words to be one.</p>"
+    environment = {"QUARTO_PROJECT_OUTPUT_DIR": str(output)}
+    listed = {**environment, "QUARTO_PROJECT_OUTPUT_FILES": str(page)}
+    for written, status, left in ((good, 0, good), (good + "?@fig-x", 1, good)):
+        assert hook(project, "pre_render", **environment)[0] == 0
+        page.write_text(written)
+        assert hook(project, "post_render", **listed)[0] == status
+        assert (page.read_text(), list(output.iterdir())) == (left, [page])
 
 
 def test_post_render_searches_the_files_quarto_names(project):

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.rendering.check import like_leftovers
+
 _ASCII_PUNCTUATION = set("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _LONG_RUN, _BREAK_EVERY = 24, 12
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -32,7 +34,8 @@ def escape(value: object, limit: int | None = None) -> str:
     """Any string as inert Markdown that reads exactly so in HTML and PDF.
 
     Every ASCII punctuation mark becomes a character reference; word joiners keep `:::`, `--` and
-    list markers from meaning anything; long runs may break.
+    list markers from meaning anything; long runs may break. What looks like a leftover of writing
+    is marked as data, which the check of finished files leaves alone.
     """
     text = "".join(c if c.isprintable() else " " for c in str(value))
     text = re.sub(r"\s+", " ", text).strip()
@@ -46,7 +49,8 @@ def escape(value: object, limit: int | None = None) -> str:
         if run > _LONG_RUN and run % _BREAK_EVERY == 1:
             out.append("&#8203;")
         out.append(f"&#{ord(character)};" if character in _ASCII_PUNCTUATION else character)
-    return "".join(out) or MISSING
+    escaped = "".join(out) or MISSING
+    return f"[{escaped}]{{.data}}" if like_leftovers(text) else escaped
 
 
 def is_missing(value: Any) -> bool:
@@ -194,7 +198,8 @@ def has_rows(shown: Md) -> bool:
 
 def _shown_length(cell: str) -> int:
     """About how many characters a reader sees of a cell; bold ones are wider."""
-    seen = html.unescape(cell).replace("\u200b", "").replace("\u2060", "").replace("*", "")
+    seen = html.unescape(cell.replace("]{.data}", "")).replace("\u200b", "").replace("\u2060", "")
+    seen = seen.replace("*", "")
     return len(seen) + 2 * ("**" in cell)
 
 

@@ -19,15 +19,27 @@ def render(
 ) -> list[Path]:
     """Render report.qmd of `project` into the folder `output`; the paths of the files.
 
-    `engine` is `quarto`, `builtin`, or `auto`: Quarto if it is on PATH. Engines are imported when
-    they are asked for: the hooks import this package in any Python.
+    `engine` is `quarto`, `builtin`, or `auto`: Quarto if it is on PATH and not too old. Engines are
+    imported when they are asked for: the hooks import this package in any Python.
     """
     if engine not in ENGINES:
         raise RequestError(unknown("engine", engine, ENGINES))
-    if engine == "quarto" or (engine == "auto" and shutil.which("quarto")):
+    if engine == "quarto" or (engine == "auto" and _usable_quarto()):
         from analysis.rendering import quarto
 
         return quarto.render(project, output, formats)
     from analysis.rendering import builtin
 
     return builtin.render(project, output, formats)
+
+
+def _usable_quarto() -> bool:
+    """Whether a Quarto that is new enough is on PATH; one that is too old is named."""
+    program = shutil.which("quarto")
+    if program is None:
+        return False
+    from analysis.rendering import quarto
+
+    if old := quarto.too_old(program):
+        print(f"render  without Quarto: {old}", flush=True)
+    return not old

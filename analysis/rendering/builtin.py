@@ -2,13 +2,16 @@
 
 import datetime
 import os
+import re
 import tempfile
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from analysis.errors import RequestError, RunError, unknown
-from analysis.rendering import check, markdown, pdf, settings, source, subset, webpage
+from analysis.rendering import check, markdown, pdf, settings, source, subset, vanishing, webpage
 from analysis.rendering.execute import Executed, execute
+from analysis.rendering.markdown import Markdown
 
 Progress = Callable[[str], None]
 _WRITERS = {"html": ("html", webpage.write), "pdf": ("typst", pdf.write)}
@@ -39,6 +42,8 @@ def render(
     document = source.read(project / "report.qmd")
     subset.refuse_unsupported(document)
     first = settings.merged(project, layers, _without_values(document.front.text))
+    unexecuted = markdown.unexecuted(document, settings.metadata(first, _today()))
+    vanishing.refuse_vanishing(unexecuted)
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".rendering-", dir=output) as folder:
         executed = execute(document, first, progress)
@@ -46,7 +51,7 @@ def render(
             _write(name, document, executed, layers, Path(folder), progress) for name in formats
         ]
         _refuse_findings(made)
-        return [_put(path, output / path.name) for path in made]
+        return [_put(path, output / path.name) for path, _ in made]
 
 
 def _without_values(front: str) -> str:
@@ -61,25 +66,42 @@ def _write(
     layers: settings.Layers,
     folder: Path,
     progress: Progress,
-) -> Path:
-    """One format, in its own corner of `folder`."""
+) -> tuple[Path, Markdown]:
+    """One format, in its own corner of `folder`: the file, and the text that it is made of."""
     kind, write = _WRITERS[name]
     progress(f"render  writing report.{name}")
     work = folder / name
     work.mkdir()
     chosen = settings.merged(document.path.parent, layers, executed.front)
-    meta = settings.metadata(chosen, datetime.date.today())
-    text = markdown.document(executed, chosen, meta, kind, work)
+    meta = settings.metadata(chosen, _today())
+    text = markdown.document(document, executed, chosen, meta, kind, work)
     path = folder / f"report.{name}"
-    write(text, document, chosen, work, path)
-    return path
+    for character in write(text, chosen, work, path):
+        progress(f"render  report.{name}: {_named(character)}: no font here has it")
+    return path, text
 
 
-def _refuse_findings(paths: Sequence[Path]) -> None:
-    found = [line for path in paths for line in check.findings(path)]
+def _named(character: str) -> str:
+    """A character and what is printed for it."""
+    return f"{unicodedata.name(character, 'a character')} is printed as [U+{ord(character):04X}]"
+
+
+def _today() -> datetime.date:
+    """The day of the render: that of SOURCE_DATE_EPOCH where files are to be the same again."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if given.isdigit():
+        return datetime.datetime.fromtimestamp(int(given), datetime.UTC).date()
+    return datetime.date.today()
+
+
+def _refuse_findings(made: Sequence[tuple[Path, Markdown]]) -> None:
+    found = [(line, text) for path, text in made for line in check.findings(path)]
     if found:
+        line, text = found[0]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise RunError(found[0] + more)
+        quoted = re.match(r"[\w.]+: '([^']+)' ", line)
+        place = f"{text.place_of(quoted[1])}: " if quoted else ""
+        raise RunError(f"{place}{line}{more}")
 
 
 def _put(made: Path, path: Path) -> Path:

@@ -11,7 +11,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+_NOTES = (
+    (r"\b(?:TODO|TBD|FIXME|XXX)\b", "a leftover note: write what is missing"),
+    (r"(?i)lorem ipsum", "placeholder text: write what is missing"),
+)
+_DATA = re.compile(r"\[[^\]]*\]\{[^}]*\.data\b[^}]*\}")
+NO_VALUES = ("nan", "none", "inf", "<na>", "nat")  # as a table's cell
 _LEFTOVERS: tuple[tuple[str, str], ...] = (
+    *_NOTES,
     (
         r"\?@[\w-]+|\?(?:fig|tbl|sec|eq|meta|env|var):[\w-]+",
         "a reference that nothing answers: label its target so",
@@ -20,8 +27,6 @@ _LEFTOVERS: tuple[tuple[str, str], ...] = (
         r"\([\w:.+/-]*\d[\w:.+/-]*\?\)",
         "a citation that the bibliography does not hold: add the entry",
     ),
-    (r"\b(?:TODO|TBD|FIXME|XXX)\b", "a leftover note: write what is missing"),
-    (r"lorem ipsum", "placeholder text: write what is missing"),
     (
         r"\{python\}",
         "an inline expression that was not evaluated: correct it, or make it not empty",
@@ -48,6 +53,18 @@ def findings(path: Path) -> list[str]:
 
         return [f"{path.name}: {line}" for line in pdf_findings(path)]
     return []
+
+
+def like_leftovers(text: str) -> bool:
+    """Whether a string from data looks like a leftover: then it goes into `[…]{.data}`."""
+    return any(re.search(pattern, text) for pattern, _ in _LEFTOVERS) or text.lower() in NO_VALUES
+
+
+def notes(text: str) -> str | None:
+    """What in a line of the author's prose looks like a note to be worked on; None if nothing."""
+    bare = _DATA.sub("", text)
+    found = next((f for pattern, _ in _NOTES if (f := re.search(pattern, bare))), None)
+    return found[0] if found else None
 
 
 def leftovers(text: str) -> Iterator[str]:

@@ -23,7 +23,7 @@ _LOADING = {  # element → attributes that make a browser fetch
     "use": ("href", "{http://www.w3.org/1999/xlink}href"),
 }
 _CSS_LOAD = re.compile(r"(?:url\(\s*['\"]?|@import\s+['\"])\s*((?:https?:)?//[^'\")\s]+)")
-_NOT_PROSE = ("script", "style", "code", "pre", "math", "svg", "template")
+_NOT_PROSE = ("title", "script", "style", "code", "pre", "math", "svg", "template")
 
 
 def html_findings(path: Path) -> Iterator[str]:
@@ -40,8 +40,9 @@ def html_findings(path: Path) -> Iterator[str]:
         yield "the page has no text: render again."
     yield from check.leftovers(text)
     if any(
-        c.text_content().strip().lower() in ("nan", "none", "inf", "<na>", "nat")
+        c.text_content().strip().lower() in check.NO_VALUES
         for c in tree.iter("td")
+        if not c.find_class("data")
     ):
         yield "a table cell says nan, None or inf: print “–” and say why."
 

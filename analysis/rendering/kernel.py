@@ -25,6 +25,7 @@ def _setup(width, height):
     except ImportError:
         return
     matplotlib.rcParams["figure.figsize"] = (width, height)
+    matplotlib.rcParams["svg.hashsalt"] = "report"  # the same figure has the same bytes
     set_matplotlib_formats("svg")
 _setup({width!r}, {height!r})
 del _setup

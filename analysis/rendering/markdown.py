@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,76 @@ import yaml
 from analysis.errors import RequestError
 from analysis.rendering.execute import Executed
 from analysis.rendering.settings import Settings
-from analysis.rendering.source import Chunk, Place
+from analysis.rendering.source import INLINE, Chunk, Place, Prose, Source, visible_lines
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+MADE = "made-by-chunks"  # stands for the folder of figures, whose own path may hold any character
 _IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 _PREFERRED = {
     "html": ("text/html", "text/markdown", *_IMAGES, "text/plain"),
     "typst": ("text/markdown", *_IMAGES, "text/plain"),
 }
+
+
+@dataclass(frozen=True)
+class Markdown:
+    """The text for one format, and what of the author's document each part of it comes from."""
+
+    head: str  # the metadata, as YAML between `---` lines
+    parts: tuple[tuple[Prose | Chunk, str], ...]
+    source: Source
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join([self.head, *(text for _, text in self.parts)]) + "\n"
+
+    def place(self, line: int) -> Place:
+        """Where line `line` of the text comes from, counted from 1."""
+        start = self.head.count("\n") + 3  # the line on which the first part begins
+        for part, text in self.parts:
+            if line < start + text.count("\n") + 2:
+                return _within(part, line - start)
+            start += text.count("\n") + 2
+        return self.source.front.place
+
+    def place_of(self, needle: str) -> Place:
+        """Where `needle` stands as a word: in prose, else in what a chunk gave, else in code."""
+        before, after = (r"(?<![\w-])" if needle[:1].isalnum() else "", r"(?![\w-])")
+        word = re.compile(before + re.escape(needle) + (after if needle[-1:].isalnum() else ""))
+        return self._first(word.search) or self.source.front.place
+
+    def _first(self, wanted: Callable[[str], object]) -> Place | None:
+        for part, text in self.parts:
+            if isinstance(part, Chunk) and wanted(text):
+                own = self.source.text.split("\n")[part.place.line : part.code_line]
+                offsets = (offset for offset, line in enumerate(own, 1) if wanted(line))
+                return part.place.down(next(offsets, 0))
+            for offset, line in visible_lines(text) if isinstance(part, Prose) else ():
+                if wanted(line):
+                    return _within(part, offset)
+        front, name = self.source.front, self.source.path.name
+        for start, text in ((front.place.line, front.text), (1, self.source.text)):
+            for number, shown in enumerate(text.split("\n"), start):
+                if wanted(shown):
+                    return Place(name, number)
+        return None
+
+    def nearest(self, code: str) -> Place | None:
+        """The line that shares most words with `code`, which was made of it; None without any."""
+        words = set(re.findall(r"[^\W_]{2,}", code))
+        best: tuple[int, Place | None] = (0, None)
+        for part, text in self.parts:
+            for offset, line in enumerate(text.split("\n")):
+                shared = len(words & set(re.findall(r"[^\W_]{2,}", line)))
+                best = max(best, (shared, _within(part, offset)), key=lambda pair: pair[0])
+        return best[1]
+
+
+def _within(part: Prose | Chunk, offset: int) -> Place:
+    """The place so many lines into a part: of a chunk's output it is the chunk's."""
+    if isinstance(part, Chunk):
+        return part.place
+    return part.place.down(max(0, min(offset, part.text.count("\n"))))
 
 
 @dataclass(frozen=True)
@@ -31,15 +94,38 @@ class _Writer:
 
 
 def document(
-    executed: Executed, settings: Settings, meta: dict[str, Any], kind: str, figures: Path
-) -> str:
+    source: Source,
+    executed: Executed,
+    settings: Settings,
+    meta: dict[str, Any],
+    kind: str,
+    figures: Path,
+) -> Markdown:
     """The whole text for `kind` (`html`, `typst`); figures go to the folder `figures`."""
     writer = _Writer(kind, settings, figures)
-    head = yaml.safe_dump(meta, allow_unicode=True, sort_keys=False, width=1_000_000)
-    parts = [f"---\n{head}---\n"]
-    for number, (part, result) in enumerate(executed.parts, 1):
-        parts.append(_cell(writer, part, result, number) if isinstance(part, Chunk) else result)
-    return "\n\n".join(parts) + "\n"
+    parts = tuple(
+        (part, _cell(writer, part, result, number) if isinstance(part, Chunk) else result)
+        for number, (part, result) in enumerate(executed.parts, 1)
+    )
+    return Markdown(_head(meta), parts, source)
+
+
+def unexecuted(source: Source, meta: dict[str, Any]) -> Markdown:
+    """The author's prose before anything runs: expressions stand as words, chunks are left out."""
+    parts = tuple(
+        (part, INLINE.sub(_word, part.text) if isinstance(part, Prose) else "")
+        for part in source.parts
+    )
+    return Markdown(_head(meta), parts, source)
+
+
+def _word(expression: re.Match[str]) -> str:
+    return f"{expression[1]}value" + "\n" * expression[2].count("\n")
+
+
+def _head(meta: dict[str, Any]) -> str:
+    dumped = yaml.safe_dump(meta, allow_unicode=True, sort_keys=False, width=1_000_000)
+    return f"---\n{dumped}---\n"
 
 
 def _cell(writer: _Writer, chunk: Chunk, outputs: list[Any], number: int) -> str:
@@ -178,4 +264,4 @@ def _image(writer: _Writer, chunk: Chunk, mime: str, content: str, stem: str, in
     alt = chunk.options.get("fig-alt", "")
     if isinstance(alt, list):
         alt = alt[index] if index < len(alt) else ""
-    return f"![](<{path.as_posix()}>){{fig-alt={_quoted(str(alt))}}}"
+    return f"![](<{MADE}/{path.name}>){{fig-alt={_quoted(str(alt))}}}"

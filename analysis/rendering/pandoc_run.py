@@ -1,9 +1,11 @@
-"""Pandoc, as its wheel brings it, with our filter; what it complains of becomes one error line."""
+"""Pandoc, as its wheel brings it, with our filters; what it complains of becomes one error line."""
 
 import json
 import os
+import re
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +13,38 @@ import pypandoc
 import yaml
 
 from analysis.errors import RequestError, RunError
-from analysis.rendering.source import Source
+from analysis.rendering.markdown import Markdown
 
-HERE = Path(__file__).parent
-_FILTER = HERE / "pandoc" / "filter.lua"
+_FILTERS = Path(__file__).parent / "pandoc"
+# auto-made identifiers and captions would say the words of headings and images twice
+_READ = ["--from", "markdown-auto_identifiers-implicit_figures", "--to", "json"]
+_LINE = re.compile(r"(?:at )?\(?(?:chunk )?line (\d+),? column \d+\)?")
+
+
+def read(document: Markdown) -> list[Any]:
+    """The blocks of the document as pandoc reads them, as JSON values.
+
+    RequestError, with the line of the source, for raw HTML and TeX that a file would not show.
+    """
+    done = _pandoc([*_READ, "--lua-filter", str(_FILTERS / "read.lua")], document, {})
+    blocks: list[Any] = json.loads(done)["blocks"]
+    return blocks
 
 
 def convert(
-    text: str,
-    source: Source,
+    document: Markdown,
     work: Path,
     *,
     to: str,
     template: Path,
     variables: dict[str, Any],
     options: dict[str, Any],
+    environment: Mapping[str, str],
 ) -> str:
-    """`text` converted to `to` with the template; images for Typst are written to `work`.
+    """`document` converted to `to` with the template; images for Typst are written to `work`.
 
-    Unresolved references and citations, dead links and missing images raise RequestError with the
-    line where they stand in the source.
+    Unresolved references and citations, dead links, missing images and what would vanish raise
+    RequestError with the line where they stand in the source.
     """
     defaults = {
         "from": "markdown",
@@ -38,22 +52,29 @@ def convert(
         "standalone": True,
         "wrap": "none",
         "template": str(template),
-        "filters": [{"type": "lua", "path": str(_FILTER)}],
+        "filters": [{"type": "lua", "path": str(_FILTERS / "filter.lua")}],
         "variables": variables,
         **options,
     }
     path = work / f"{to}.yaml"
     path.write_text(yaml.safe_dump(defaults, allow_unicode=True), encoding="utf-8")
+    given = {"RENDER_WORK": str(work), **environment}
+    return _pandoc(["--defaults", str(path)], document, given)
+
+
+def _pandoc(arguments: Sequence[str], document: Markdown, environment: Mapping[str, str]) -> str:
+    """What pandoc makes of the document; its complaints are raised."""
+    utf8 = {} if sys.platform == "darwin" else {"LC_ALL": "C.UTF-8"}  # paths hold any character
     done = subprocess.run(
-        [pandoc_path(), "--defaults", str(path)],
-        input=text,
+        [pandoc_path(), *arguments],
+        input=document.text,
         text=True,
         encoding="utf-8",
         capture_output=True,
-        cwd=source.path.parent,
-        env={**os.environ, "RENDER_WORK": str(work)},
+        cwd=document.source.path.parent,
+        env={**os.environ, **utf8, **environment},
     )
-    _raise_problems(source, done.stderr.splitlines(), done.returncode)
+    _raise_problems(document, done.stderr.split("\n"), done.returncode)
     return done.stdout
 
 
@@ -65,13 +86,14 @@ def pandoc_path() -> str:
     return str(bundled) if bundled.exists() else str(pypandoc.get_pandoc_path())
 
 
-def _raise_problems(source: Source, lines: Sequence[str], status: int) -> None:
+def _raise_problems(document: Markdown, lines: Sequence[str], status: int) -> None:
     for line in lines:
         if line.startswith("problem "):
             found = json.loads(line.removeprefix("problem "))
-            raise RequestError(f"{source.place_of(found['needle'])}: {found['message']}")
-    complaints = [line for line in lines if line.strip()]
-    if status or complaints:
-        raise RunError(
-            f"{source.path.name}: pandoc: {' '.join(complaints) or f'exit status {status}'}"
-        )
+            raise RequestError(f"{document.place_of(found['needle'])}: {found['message']}")
+    said = " ".join(line.strip() for line in lines if line.strip())
+    if status or said:
+        at = _LINE.search(said)
+        place = document.place(int(at[1])) if at else document.source.path.name
+        said = _LINE.sub("", said) if at else said  # a line of the text that was made
+        raise RunError(f"{place}: pandoc: {said or f'exit status {status}'}")

@@ -1,5 +1,6 @@
-"""report.pdf: an accessible (PDF/UA-1) file by Typst, set in the fonts that Typst itself embeds."""
+"""report.pdf: an accessible (PDF/UA-1) file by Typst, in fonts that Typst and the project bring."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -7,32 +8,81 @@ from typing import Any
 import typst
 
 from analysis.errors import RequestError, RunError
-from analysis.rendering import pandoc_run
-from analysis.rendering.settings import Settings, authors, citation_files
-from analysis.rendering.source import Source
+from analysis.rendering import fonts, pandoc_run
+from analysis.rendering.markdown import Markdown
+from analysis.rendering.settings import Settings, authors, citation_files, for_pandoc
 
 _TEMPLATE = Path(__file__).parent / "page" / "paper_template.typ"
 FONTS = ("Libertinus Serif", "New Computer Modern", "DejaVu Sans Mono")
+_UNSET = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
+_TRIES = 4  # the parts of a sequence may turn out to be missing one after the other
+_PAPERS = {"a3": (842, 1191), "a4": (595, 842), "a5": (420, 595), "us-letter": (612, 792)}
+_UNITS = {"pt": 1, "cm": 72 / 2.54, "mm": 72 / 25.4, "in": 72, "em": 10.5}
 
 
-def write(text: str, source: Source, settings: Settings, work: Path, path: Path) -> None:
-    """The PDF made of Markdown `text`, at `path`; `work` holds what Typst reads."""
+def write(document: Markdown, settings: Settings, work: Path, path: Path) -> list[str]:
+    """The PDF made of the document, at `path`; `work` holds what Typst reads.
+
+    The characters that no font here has are named in it, as [U+1F600]; they are returned.
+    """
     options: dict[str, Any] = {**citation_files(settings), "syntax-highlighting": "idiomatic"}
     header = settings.typst.get("include-in-header")
     if header:
-        options["include-in-header"] = [str(_header(settings, name)) for name in _listed(header)]
-    code = pandoc_run.convert(
-        text,
-        source,
-        work,
-        to="typst-citations",
-        template=_TEMPLATE,
-        variables=_variables(settings),
-        options=options,
-    )
-    document = work / "report.typ"
-    document.write_text(code, encoding="utf-8")
-    _compile(document, path)
+        options["include-in-header"] = [
+            for_pandoc(_header(settings, name)) for name in _listed(header)
+        ]
+    unset: set[str] = set()
+    for _ in range(_TRIES):
+        code = pandoc_run.convert(
+            document,
+            work,
+            to="typst-citations",
+            template=_TEMPLATE,
+            variables=_variables(settings),
+            options=options,
+            environment={
+                "RENDER_PAGE": _room(settings),
+                "RENDER_UNSET": " ".join(sorted(f"{ord(one):x}" for one in unset)),
+            },
+        )
+        made = work / "report.typ"
+        made.write_text(code, encoding="utf-8")
+        try:
+            _compile(made, path)
+            return sorted(unset)
+        except typst.TypstError as error:
+            found = _without_font(error) - unset
+            if not found:
+                raise RunError(f"{_place(document, error)}: Typst: {_said(error)}") from error
+            unset |= found
+    raise RunError("report.pdf: characters that no font has keep turning up; take them out.")
+
+
+def _without_font(error: typst.TypstError) -> set[str]:
+    """The characters beyond ASCII that Typst found no font for."""
+    texts = _UNSET.findall(error.diagnostic or "")
+    read = (re.sub(r"\\u\{(\w+)\}", lambda one: chr(int(one[1], 16)), text) for text in texts)
+    return {one for text in read for one in text if ord(one) > 126 or ord(one) < 32}
+
+
+def _place(document: Markdown, error: typst.TypstError) -> object:
+    """The line of the author's document that Typst stumbled over."""
+    return document.nearest(_near(error)) or "report.pdf"
+
+
+def _room(settings: Settings) -> str:
+    """Points between the margins of the page, upright and on its side, and the text's size."""
+    given = settings.typst.get("margin", {"x": "2.5cm", "y": "2.5cm"})
+    sides = given if isinstance(given, dict) else {"x": given, "y": given}
+    width, height = _PAPERS.get(str(settings.typst.get("papersize", "a4")), _PAPERS["a4"])
+    left, right = (_points(sides.get(side, sides.get("x", "2.5cm"))) for side in ("left", "right"))
+    size = _points(settings.typst.get("fontsize", "11pt"))
+    return f"{width - left - right:.0f} {height - left - right:.0f} {size:g}"
+
+
+def _points(length: object) -> float:
+    found = re.fullmatch(r"([\d.]+)([a-z]+)", str(length))
+    return float(found[1]) * _UNITS.get(found[2], 1) if found else 0.0
 
 
 def _listed(given: object) -> list[str]:
@@ -123,24 +173,33 @@ def _margin(place: str, given: object) -> str:
 
 
 def _compile(document: Path, path: Path) -> None:
-    """Compile to PDF/UA-1 with embedded fonts only; a warning fails, as readers would see it."""
-    try:
-        _, warnings = typst.compile_with_warnings(
-            document,
-            output=path,
-            root=document.parent,
-            ignore_system_fonts=True,
-            pdf_standards=["ua-1"],
-        )
-    except typst.TypstError as error:
-        raise RunError(f"report.pdf: Typst: {_said(error)}") from error
+    """Compile to PDF/UA-1 with the fonts above only; a warning fails, as readers would see it."""
+    _, warnings = typst.compile_with_warnings(
+        document,
+        output=path,
+        root=document.parent,
+        font_paths=fonts.folders(),
+        ignore_system_fonts=True,
+        pdf_standards=["ua-1"],
+        timestamp=_timestamp(),
+    )
     if warnings:
         raise RunError(f"report.pdf: Typst warns: {_said(warnings[0])}")
 
 
+def _timestamp() -> int | None:
+    """The seconds that SOURCE_DATE_EPOCH gives for the time of making; None for now."""
+    return int(given) if (given := os.environ.get("SOURCE_DATE_EPOCH", "")).isdigit() else None
+
+
+def _near(complaint: Any) -> str:
+    """The line of Typst's source that a complaint points to."""
+    found = re.search(r"│\s*\n.*?│ (.+)", complaint.diagnostic or "")
+    return found[1].strip() if found else ""
+
+
 def _said(complaint: Any) -> str:
     """Typst's message, its hints, and the line of its source it points to."""
-    parts = [complaint.message, *complaint.hints]
-    if found := re.search(r"│\s*\n.*?│ (.+)", complaint.diagnostic or ""):
-        parts.append(f"near: {found[1].strip()[:120]}")
+    near = _near(complaint)
+    parts = [complaint.message, *complaint.hints, *([f"near: {near[:120]}"] if near else [])]
     return "; ".join(parts)

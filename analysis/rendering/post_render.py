@@ -1,5 +1,7 @@
 """Quarto's post-render hook: search the finished files for what must not be in a paper.
 
+If anything is found, the files of the render before it are put back.
+
 Quarto runs it as a bare script in the project folder and names the files, one a line, in
 QUARTO_PROJECT_OUTPUT_FILES; a non-zero exit status fails the render.
 """
@@ -12,6 +14,7 @@ sys.path[0] = os.getcwd()  # it was this folder, whose modules would hide the st
 import subprocess  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+from analysis.rendering import kept  # noqa: E402
 from analysis.rendering.interpreter import NO_PYTHON, project_python  # noqa: E402
 
 
@@ -26,7 +29,10 @@ def main() -> int:
     if python is None:
         print(NO_PYTHON, file=sys.stderr, flush=True)
         return 2
-    return subprocess.call([python, "-m", "analysis.rendering.check", *files], cwd=project)
+    status = subprocess.call([python, "-m", "analysis.rendering.check", *files], cwd=project)
+    if output := os.environ.get("QUARTO_PROJECT_OUTPUT_DIR", ""):
+        (kept.bring_back if status else kept.forget)(project / output)
+    return status
 
 
 if __name__ == "__main__":

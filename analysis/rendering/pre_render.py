@@ -1,4 +1,4 @@
-"""Quarto's pre-render hook: check the profile, then compute the study's results.
+"""Quarto's pre-render hook: what is wrong is found first, then the study's results are computed.
 
 Quarto runs it as a bare script in the project folder, with whatever Python it found; a non-zero
 exit status stops the render.
@@ -12,8 +12,9 @@ sys.path[0] = os.getcwd()  # it was this folder, whose modules would hide the st
 import subprocess  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+from analysis import project as places  # noqa: E402
 from analysis.errors import RequestError, unknown  # noqa: E402
-from analysis.rendering.interpreter import NO_PYTHON, project_python  # noqa: E402
+from analysis.rendering import interpreter, kept  # noqa: E402
 
 
 def check_profiles(project: Path, given: str) -> None:
@@ -25,18 +26,43 @@ def check_profiles(project: Path, given: str) -> None:
             raise RequestError(unknown("Quarto profile", name, known))
 
 
+def check_output(project: Path, given: str, study: str) -> None:
+    """RequestError if Quarto writes to a folder (`given`) that is not the study's."""
+    own = places.output_folder(study)
+    if given and (project / given).resolve() != (project / own).resolve():
+        shown = os.path.relpath(project / given, project)
+        raise RequestError(
+            f"the study is {study!r}, whose report belongs into {own}, and Quarto would write to "
+            f"{shown}: choose the study by its profile alone, `quarto render --profile NAME` "
+            f"without SPARSITY_STUDY, or say `quarto render --output-dir {own}`."
+        )
+
+
+def check_python(project: Path) -> None:
+    """RequestError if this Python, which Quarto will run the chunks with, cannot run them."""
+    if missing := interpreter.missing_here():
+        if interpreter.project_python(project) is None:
+            raise RequestError(interpreter.NO_PYTHON)
+        said = interpreter.NOT_THIS_PYTHON.format(python=sys.executable, missing=missing)
+        raise RequestError(said)
+
+
 def main() -> int:
     """The exit status: 2 for a wrong request, else that of the run."""
-    project = Path.cwd()
+    project, output = Path.cwd(), os.environ.get("QUARTO_PROJECT_OUTPUT_DIR", "")
     try:
         check_profiles(project, os.environ.get("QUARTO_PROFILE", ""))
-        python = project_python(project)
-        if python is None:
-            raise RequestError(NO_PYTHON)
+        study = os.environ.get("SPARSITY_STUDY") or places.DEFAULT_STUDY
+        check_output(project, output, study)
+        check_python(project)
     except RequestError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_status
-    return subprocess.call([python, "-m", "analysis", "run"], cwd=project)
+    if output:
+        kept.keep(project / output)
+    if os.environ.get("SPARSITY_COMPUTED"):  # by whoever called Quarto
+        return 0
+    return subprocess.call([sys.executable, "-m", "analysis", "run"], cwd=project)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from analysis.errors import RequestError, unknown
 from analysis.rendering import dates
+from analysis.rendering.source import Place, settings_of
 
 
 def _words(text: str) -> frozenset[str]:
@@ -108,30 +107,17 @@ def _layer(project: Path, name: str) -> tuple[str, dict[str, Any]]:
     path = project / name
     if not path.exists():
         raise RequestError(f"{name} is missing in {project}: it says how the paper looks.")
-    return name, _mapping(path.read_text(encoding="utf-8"), name, 1)
+    return name, _mapping(path.read_text(encoding="utf-8-sig"), Place(name, 1))
 
 
-def _mapping(text: str, name: str, line: int) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = line + min(mark.line if mark else 0, text.rstrip().count("\n"))
-        raise RequestError(
-            f"{name}:{at}: not YAML ({getattr(error, 'problem', 'unreadable')}): "
-            "quote values that hold a colon."
-        ) from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise RequestError(f"{name}:{line}: settings are `key: value` lines.")
-    return content
+def _mapping(text: str, place: Place) -> dict[str, Any]:
+    return settings_of(text, place, "settings are `key: value` lines.")
 
 
 def merged(project: Path, layers: Layers, front: str) -> Settings:
     """The settings of report.qmd whose front matter (expressions filled in) is `front`."""
     document: dict[str, Any] = {}
-    for name, layer in [*layers, ("report.qmd", _mapping(front + "\n", "report.qmd", 2))]:
+    for name, layer in [*layers, ("report.qmd", _mapping(front + "\n", Place("report.qmd", 2)))]:
         _refuse_unknown(project / name, layer)
         document = _over(document, layer)
     formats: dict[str, Any] = document.pop("format", {})
@@ -180,10 +166,10 @@ def _refuse_unknown(path: Path, layer: dict[str, Any]) -> None:
 
 def _at(path: Path, key: str) -> str:
     """`file:line` of the first `key:` in the file."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     if path.suffix == ".qmd":  # its front matter only
         text = text[: text.find("\n---", 3)]
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if re.search(rf"(^|[{{,])\s*{re.escape(key)}\s*:", line):
             return f"{path.name}:{number}"
     return f"{path.name}:1"
@@ -240,8 +226,14 @@ def citation_files(settings: Settings) -> dict[str, Any]:
                     f"{settings.place(key)}: {key} {path.name} is missing: create it or correct it."
                 )
         if paths:
-            options[key] = [str(path) for path in paths] if key == "bibliography" else str(paths[0])
+            named = [for_pandoc(path) for path in paths]
+            options[key] = named if key == "bibliography" else named[0]
     return options
+
+
+def for_pandoc(path: Path) -> str:
+    """A path as pandoc takes it where it takes addresses too."""
+    return str(path).replace("%", "%25")
 
 
 def authors(given: dict[str, Any]) -> list[dict[str, Any]]:

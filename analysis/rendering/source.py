@@ -100,26 +100,20 @@ class Source:
     def chunks(self) -> list[Chunk]:
         return [part for part in self.parts if isinstance(part, Chunk)]
 
-    def place_of(self, needle: str) -> Place:
-        """The first place where `needle` stands as a word; line 1 if it comes out of a chunk."""
-        pattern = re.compile(rf"(?<![\w-]){re.escape(needle)}(?![\w-])")
-        for number, line in enumerate(self.text.splitlines(), 1):
-            if pattern.search(line):
-                return Place(self.path.name, number)
-        return Place(self.path.name, 1)
-
 
 def read(path: Path) -> Source:
     """The document at `path`; RequestError with its line for whatever lies outside the subset."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
     except FileNotFoundError:
         raise RequestError(f"{path} is missing: the paper is rendered from it.") from None
     except UnicodeDecodeError as error:
         raise RequestError(
             f"{path.name} is not UTF-8 ({error.reason}): save it as UTF-8."
         ) from None
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split(
+        "\n"
+    )  # not at each mark that Python breaks lines at: strings may hold them
     front, start = _front_matter(path.name, lines)
     parts = tuple(_parts(path.name, lines, start))
     _refuse_twins(parts)
@@ -177,6 +171,8 @@ def _is_chunk(name: str, index: int, fence: re.Match[str]) -> bool:
         return True
     if re.match(r"\{python\b", header):
         raise RequestError(f"{at}: options go on `#| key: value` lines, not into `{header}`.")
+    if other := re.match(r"\{=(?!html\}|typst\})(\w+)\}", header):
+        raise RequestError(f"{at}: raw {other[1]} would be in neither file: html and typst are.")
     if other := re.match(r"\{+(\w+)", header):
         raise RequestError(
             f"{at}: chunks are Python only; write ```{{python}} to run it, "
@@ -198,20 +194,42 @@ def _chunk(name: str, lines: list[str], start: int, end: int) -> Chunk:
 
 def _options(place: Place, lines: list[str]) -> dict[str, Any]:
     """The `#|` lines as validated options."""
-    try:
-        options = yaml.safe_load("\n".join(line[2:].removeprefix(" ") for line in lines)) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = place.down(1 + (mark.line if mark else 0))
-        raise RequestError(f"{at}: chunk options are not YAML: quote the value.") from None
-    if not isinstance(options, dict):
-        raise RequestError(f"{place.down(1)}: chunk options are `#| key: value` lines.")
+    text = "\n".join(line[2:].removeprefix(" ") for line in lines)
+    options = settings_of(text, place.down(1), "chunk options are `#| key: value` lines.")
     for key, value in options.items():
         at = place.down(
             1 + next((i for i, x in enumerate(lines) if x[2:].strip().startswith(str(key))), 0)
         )
         _check_option(at, str(key), value)
     return options
+
+
+class _Located(yaml.SafeLoader):
+    """Says where a value stands that looks like a date or a number and is none."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from None
+
+
+def settings_of(text: str, place: Place, what: str) -> dict[str, Any]:
+    """YAML that begins at `place`, as a mapping; RequestError with its line for anything else."""
+    try:
+        content = yaml.load(text, _Located) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = place.down(min(mark.line if mark else 0, text.rstrip().count("\n")))
+        problem = str(getattr(error, "problem", None) or "unreadable")[:100]
+        raise RequestError(
+            f"{at}: not YAML ({problem}): quote values that hold a colon, or are no date or number."
+        ) from None
+    except RecursionError:
+        raise RequestError(f"{place}: not YAML that can be read: nested too deep.") from None
+    if not isinstance(content, dict):
+        raise RequestError(f"{place}: {what}")
+    return content
 
 
 def _check_option(at: Place, key: str, value: object) -> None:
@@ -284,5 +302,5 @@ def visible_lines(text: str) -> Iterator[tuple[int, str]]:
         text,
         flags=re.MULTILINE | re.DOTALL,
     )
-    for offset, line in enumerate(hidden.splitlines()):
+    for offset, line in enumerate(hidden.split("\n")):
         yield offset, re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", line)

@@ -3,6 +3,7 @@
 import re
 
 from analysis.errors import RequestError
+from analysis.rendering import check
 from analysis.rendering.source import Place, Prose, Source, visible_lines
 
 CALLOUTS = ("note", "tip", "important", "warning", "caution")
@@ -25,10 +26,12 @@ _LAYOUT_ATTRIBUTES = {"layout", "layout-nrow", "layout-align", "layout-valign"}
 def refuse_unsupported(source: Source) -> None:
     """RequestError for the first thing in the prose that lies outside the subset."""
     _refuse_shortcodes(source.front)
+    _refuse_notes(_without_comments(source.front))
     _refuse_unbalanced(source)
     for part in source.parts:
         if isinstance(part, Prose):
             _refuse_shortcodes(part)
+            _refuse_notes(part)
             for offset, line in visible_lines(part.text):
                 _check_line(part.place.down(offset), line)
 
@@ -64,8 +67,21 @@ def _refuse_shortcodes(part: Prose) -> None:
             )
 
 
+def _without_comments(front: Prose) -> Prose:
+    return Prose(front.place, re.sub(r"(^|[ \t])#.*$", "", front.text, flags=re.MULTILINE))
+
+
+def _refuse_notes(part: Prose) -> None:
+    for offset, line in visible_lines(part.text):
+        if found := check.notes(line):
+            raise RequestError(
+                f"{part.place.down(offset)}: {found!r} is a leftover note: write what is missing, "
+                f"or say that it is meant: [{found}]{{.data}}."
+            )
+
+
 def _raw(part: Prose, offset: int) -> str:
-    return part.text.splitlines()[offset]
+    return part.text.split("\n")[offset]
 
 
 def _check_line(at: Place, line: str) -> None:
@@ -73,6 +89,8 @@ def _check_line(at: Place, line: str) -> None:
         raise RequestError(
             f"{at}: the image {found[0]!r}… is on a network: put the file beside the paper."
         )
+    if found := re.search(r"\{=(?!html\}|typst\})(\w+)\}", line):
+        raise RequestError(f"{at}: raw {found[1]} would be in neither file: html and typst are.")
     for braces in re.findall(r"\{([^{}]*)\}", line):
         _check_attributes(at, braces, is_heading=line.lstrip().startswith("#"))
     if (fence := re.match(r"\s*:{3,}\s*([\w-]+)\s*:*$", line)) and _refused_class(fence[1]):

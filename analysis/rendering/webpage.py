@@ -9,18 +9,17 @@ import sass
 
 from analysis.errors import RequestError
 from analysis.rendering import pandoc_run
+from analysis.rendering.markdown import Markdown
 from analysis.rendering.settings import Settings, authors, citation_files
-from analysis.rendering.source import Source
 
 _PAGE = Path(__file__).parent / "page"
 _LAYER = re.compile(r"^/\*--\s*scss:(\w+)\s*--\*/\s*$", re.MULTILINE)
 
 
-def write(text: str, source: Source, settings: Settings, work: Path, path: Path) -> None:
-    """The page made of Markdown `text`, at `path`."""
+def write(document: Markdown, settings: Settings, work: Path, path: Path) -> list[str]:
+    """The page made of the document, at `path`; no character is missing from it."""
     page = pandoc_run.convert(
-        text,
-        source,
+        document,
         work,
         to="html5",
         template=_PAGE / "page.html",
@@ -33,8 +32,10 @@ def write(text: str, source: Source, settings: Settings, work: Path, path: Path)
             "toc": bool(settings.option("html", "toc", False)),
             "toc-depth": int(settings.number("html", "toc-depth", 3)),
         },
+        environment={},
     )
     path.write_text(page, encoding="utf-8")
+    return []
 
 
 def _variables(settings: Settings) -> dict[str, Any]:

@@ -26,10 +26,11 @@ function M.class_like(element, pattern)
   end
 end
 
--- The content of an image file, or nothing if there is none.
+-- The content of an image file, or nothing if there is none. Those that chunks made lie in the folder of work.
 function M.read_image(source)
   local path = source:gsub('%%(%x%x)', function(hex) return string.char(tonumber(hex, 16)) end)
-  local file = io.open(path, 'rb')
+  local made = path:match '^made%-by%-chunks/(.+)$'
+  local file = io.open(made and os.getenv 'RENDER_WORK' .. '/' .. made or path, 'rb')
   if not file then
     M.problem(source, 'the image ' .. source .. ' is missing: put it there or correct its path.')
     return nil

@@ -39,6 +39,8 @@ function M.tabsets(doc)
           tabs:insert(pandoc.Div({title}, pandoc.Attr('', {'tab-pane'})))
         elseif #tabs > 0 then
           tabs[#tabs].content:insert(block)
+        else
+          common.problem('panel-tabset', 'what stands before the first tab would vanish: put it before the tabset.')
         end
       end
       if #tabs == 0 then common.problem('panel-tabset', 'a tabset has headings, one a tab: add `## Name`.') end

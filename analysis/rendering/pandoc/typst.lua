@@ -1,5 +1,6 @@
 -- Typst: floats, callouts, layouts and formulas as calls of the functions in page/paper_template.typ.
 local common = require 'common'
+local tables = require 'tables'
 local M = {}
 local work = os.getenv 'RENDER_WORK' or '.'
 local images = 0
@@ -7,9 +8,66 @@ local images = 0
 local function raw(text) return pandoc.RawBlock('typst', text) end
 local function inline(text) return pandoc.RawInline('typst', text) end
 
--- A Typst string literal.
+-- What no font here has is named: pdf.py says which characters these are.
+local unset = {}
+for point in (os.getenv 'RENDER_UNSET' or ''):gmatch '%x+' do unset[tonumber(point, 16)] = true end
+
+local function named(text)
+  if not next(unset) then return text end
+  return (text:gsub(utf8.charpattern, function(character)
+    local point = utf8.codepoint(character)
+    if unset[point] then return string.format('[U+%04X]', point) end
+  end))
+end
+
+-- A Typst string literal. All text is written as such: in markup, what follows a `]` or `$` may be read as
+-- code, and what begins a line as a list.
+local function literal(text)
+  return '"' .. named(text):gsub('[\\"]', '\\%0'):gsub('\n', '\\n'):gsub('\r', '\\r'):gsub('\t', '\\t') .. '"'
+end
+
 local function quoted(text)
-  return '"' .. text:gsub('[\\"]', '\\%0'):gsub('%s+', ' ') .. '"'
+  return (literal(text:gsub('%s+', ' ')))
+end
+
+local function plain(point) -- not part of a character that several code points make
+  return point < 0x300 or (point >= 0x370 and point < 0x590) or (point >= 0x2e80 and point < 0xd800)
+end
+
+-- Runs of more than `longest` characters may be broken, after so many at a time.
+local function breakable(text, longest, every)
+  local result, start = {}, 1
+  for first, run, last in text:gmatch '()([^%s]+)()' do
+    table.insert(result, text:sub(start, first - 1))
+    local pieces, count, before = {}, 0, 0
+    for _, point in utf8.codes(run) do
+      if point == 0x200b then count = 0 end
+      if count > 0 and count % every == 0 and plain(point) and plain(before) then table.insert(pieces, '\u{200b}') end
+      table.insert(pieces, utf8.char(point))
+      count, before = count + 1, point
+    end
+    table.insert(result, (utf8.len(run) or 0) > longest and table.concat(pieces) or run)
+    start = last
+  end
+  table.insert(result, text:sub(start))
+  return table.concat(result)
+end
+
+local function text(shown) return inline('#' .. literal(breakable(shown, 24, 12)) .. ';') end
+
+local function code(element) return inline('#raw(' .. literal(breakable(element.text, 24, 12)) .. ');') end
+
+local function listing(block)
+  local language = block.classes[1] and ', lang: ' .. quoted(block.classes[1]) or ''
+  return raw('#raw(' .. literal(breakable(block.text, 40, 20)) .. ', block: true' .. language .. ')')
+end
+
+local function quotation(element)
+  local single = element.quotetype == 'SingleQuote'
+  local inlines = pandoc.Inlines {text(single and '‘' or '“')}
+  inlines:extend(element.content)
+  inlines:insert(text(single and '’' or '”'))
+  return inlines
 end
 
 -- 50% and lengths that Typst knows; anything else is left to the page.
@@ -40,6 +98,7 @@ end
 
 -- Formulas say themselves in TeX to those who do not see them, as PDF/UA asks.
 local function formula(element)
+  element.text = named(element.text):gsub('%[(U%+%x+)%]', '\\text{[%1]}')
   local typst = pandoc.write(pandoc.Pandoc {pandoc.Plain {element}}, 'typst'):gsub('%s+$', '')
   local block = element.mathtype == 'DisplayMath' and 'block: true, ' or ''
   return inline('#math.equation(' .. block .. 'alt: ' .. quoted(element.text) .. ', ' .. typst .. ')')
@@ -56,7 +115,6 @@ local function float(div, index)
   local kind = common.float_kind(div)
   local entry = index[div.identifier]
   local content, caption = common.split_caption(div.content)
-  content = common.set_widths(content, div.attributes['tbl-colwidths'])
   local blocks = pandoc.Blocks {raw '#figure(['}
   blocks:extend(content)
   local place = kind == 'tbl' and 'top' or 'bottom'
@@ -100,15 +158,43 @@ local function division(div, index)
   if common.has_class(div, 'cell') or common.has_class(div, 'cell-output') then return div.content end
 end
 
+local SIDEWAYS = 'on-its-side'
+
+-- What a table's widths depend on, known to the divs around it.
+local function prepared(div)
+  if common.has_class(div, 'landscape') then
+    div.content = div.content:walk {Table = function(element)
+      element.classes:insert(SIDEWAYS)
+      return element
+    end}
+  end
+  div.content = common.set_widths(div.content, div.attributes['tbl-colwidths'])
+  div.attributes['tbl-colwidths'] = nil
+  return div
+end
+
+local function grid(element)
+  local fitted, scale = tables.fitted(element, common.has_class(element, SIDEWAYS), breakable)
+  if not fitted then
+    local words = pandoc.utils.stringify(element.head):match '%S+' or ''
+    common.problem(words, 'a table of ' .. #element.colspecs .. ' columns does not fit the PDF\'s page: split it, turn it '
+      .. 'round, or show it in the page only, inside ::: {.content-visible when-format="html"}.')
+    return element
+  end
+  element.classes = pandoc.List {'typst:no-figure'}
+  local smaller = scale < 1 and '#set text(size: ' .. scale .. 'em)' or ''
+  return {raw('#align(center)[' .. smaller), element, raw ']'}
+end
+
 function M.render(doc, index)
-  doc = doc:walk {Math = formula}
-  return doc:walk {
-    Image = image,
+  doc = doc:walk {Math = formula, Image = image, Div = prepared}
+  doc = doc:walk {Table = grid}
+  return doc:walk { -- last, since it turns words into code
     Span = function(span) return equation(span, index) end,
-    Table = function(element)
-      element.classes:insert 'typst:no-figure'
-      return {raw '#align(center)[', element, raw ']'}
-    end,
+    Str = function(str) return text(str.text) end,
+    Code = code,
+    CodeBlock = listing,
+    Quoted = quotation,
     Div = function(div) return division(div, index) end,
   }
 end

@@ -1,0 +1,149 @@
+-- Tables that fit the PDF's page: no word is wider than its column. Lengths are in ems of the table's text.
+local M = {}
+local TABLE = 0.84 -- of the text's size: styles/paper.typ
+local INSET = 8 -- points beside a cell's text, left and right together
+local SMALLEST = 0.6 -- of the table's usual size; beyond that words are broken
+
+-- Room in points beside the margins, upright and on its side, and the text's size: pdf.py says them.
+local upright, sideways, size = (os.getenv 'RENDER_PAGE' or '459 700 10.5'):match '(%S+) (%S+) (%S+)'
+
+local function width(text, bold)
+  local ems = 0
+  for _, point in utf8.codes(text) do
+    local c = point < 128 and string.char(point) or ''
+    ems = ems + (point >= 0x2e80 and 1 or c:match '[%u@%%mw]' and 0.74 or c:match "[iljtf.,:;'|!%s]" and 0.31
+      or (point >= 0x2000 and point < 0x2070 and 0.6) or 0.52)
+  end
+  return bold and ems * 1.08 or ems
+end
+
+local function cells(element)
+  local found = {}
+  local function rows(list, bold)
+    for _, row in ipairs(list) do
+      local column = 1
+      for _, cell in ipairs(row.cells) do
+        table.insert(found, {cell = cell, column = column, span = cell.col_span, bold = bold})
+        column = column + cell.col_span
+      end
+    end
+  end
+  rows(element.head.rows, true)
+  for _, body in ipairs(element.bodies) do
+    rows(body.head, true)
+    rows(body.body, false)
+  end
+  rows(element.foot.rows, false)
+  return found
+end
+
+-- Of each column, its longest word and its longest line.
+local function needs(element, listed)
+  local word, line = {}, {}
+  for column = 1, #element.colspecs do word[column], line[column] = 0.5, 0.5 end
+  for _, one in ipairs(listed) do
+    if one.span == 1 then
+      local text = pandoc.utils.stringify(one.cell.contents)
+      line[one.column] = math.max(line[one.column], width(text, one.bold))
+      for part in text:gsub('\u{200b}', ' '):gmatch '%S+' do
+        word[one.column] = math.max(word[one.column], width(part, one.bold))
+      end
+    end
+  end
+  return word, line
+end
+
+local function sum(list, of)
+  local total = 0
+  for _, value in ipairs(list) do total = total + (of and of(value) or value) end
+  return total
+end
+
+-- Typst gives columns of no set width what they ask for, and an equal share of the rest to those that
+-- ask for more: whether every word has room so.
+local function room_for_words(word, line, room)
+  local left, open = room, #line
+  local order = {}
+  for column in ipairs(line) do order[column] = column end
+  table.sort(order, function(a, b) return line[a] < line[b] end)
+  for _, column in ipairs(order) do
+    local given = math.min(line[column], left / open)
+    if given < word[column] then return false end
+    left, open = left - given, open - 1
+  end
+  return true
+end
+
+-- The longest that a word may be, for columns of words so long to share the room.
+local function cap(word, room)
+  local low, high = 0, math.max(table.unpack(word))
+  for _ = 1, 30 do
+    local middle = (low + high) / 2
+    if sum(word, function(w) return math.min(w, middle) end) <= room then low = middle else high = middle end
+  end
+  return low
+end
+
+-- Each column its words, and of what is left a share by how much longer its lines are.
+local function shares(word, line, room)
+  local wanted = sum(line) - sum(word)
+  local left = math.max(0, room - sum(word))
+  local result = {}
+  for column in ipairs(word) do
+    local extra = wanted > 0 and left * (line[column] - word[column]) / wanted or left / #word
+    result[column] = word[column] + math.min(extra, math.max(0, line[column] - word[column]))
+  end
+  return result
+end
+
+-- Break the words of a column that are wider than `ems`.
+local function break_words(listed, limits, breakable)
+  for _, one in ipairs(listed) do
+    local limit = one.span == 1 and limits[one.column]
+    if limit then
+      local every = math.max(1, math.floor(limit / (one.bold and 0.8 or 0.74)))
+      local function broken(inline)
+        if width(inline.text, one.bold) > limit then inline.text = breakable(inline.text, every, every) end
+        return inline
+      end
+      one.cell.contents = one.cell.contents:walk {Str = broken, Code = broken}
+    end
+  end
+end
+
+-- The table with widths that its words fit into, and the share of its usual size that it takes; nothing
+-- if not even single letters fit. `breakable(text, longest, every)` breaks words.
+function M.fitted(element, on_its_side, breakable)
+  local em = TABLE * tonumber(size)
+  local columns = #element.colspecs
+  local page = tonumber(on_its_side and sideways or upright)
+  local room = (page - INSET * columns) / em
+  local listed = cells(element)
+  local word, line = needs(element, listed)
+  local set = sum(element.colspecs, function(spec) return type(spec[2]) == 'number' and spec[2] or 0 end)
+  local limits, scale = {}, 1
+  if set > 0 then
+    for column, spec in ipairs(element.colspecs) do
+      local own = type(spec[2]) == 'number' and spec[2] or (1 - set) / columns
+      limits[column] = (own / math.max(1, set) * page - INSET) / em
+    end
+    if math.min(table.unpack(limits)) < 1 then return nil end
+  elseif sum(line) > room then
+    if room_for_words(word, line, room) then return element, 1 end
+    scale = math.max(SMALLEST, math.min(1, room / sum(word)))
+    room = room / scale
+    local longest = cap(word, room)
+    if longest < 1.5 then return nil end
+    for column in ipairs(word) do
+      if word[column] > longest then word[column], limits[column] = longest, longest end
+    end
+    local share = shares(word, line, room)
+    element.colspecs = element.colspecs:map(function(spec, column)
+      return {spec[1], (share[column] * em * scale + INSET) / page}
+    end)
+  end
+  break_words(listed, limits, breakable)
+  return element, scale
+end
+
+return M
