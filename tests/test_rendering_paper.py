@@ -34,7 +34,13 @@ def copied(project):
 def made(tmp_path_factory):
     """The two files, and progress as it was reported."""
     project, lines = copied(tmp_path_factory.mktemp("paper")), []
-    return builtin.render(project, project / "_output", progress=lines.append), lines
+    return rendered(project, lines.append), lines
+
+
+def rendered(project, progress):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1767312000")
+        return builtin.render(project, project / "_output", progress=progress)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +84,12 @@ def test_two_files_that_pass_their_check_are_made_with_plain_progress(made):
     assert any(re.fullmatch(r"render  executing chunk 2 of \d+ \(fig-curve\)", x) for x in lines)
     assert lines[-1] == "render  writing report.pdf"
     assert not any("\r" in x or "\x1b" in x for x in lines)
+
+
+def test_the_same_results_give_the_same_bytes(made):
+    before = [path.read_bytes() for path in made[0]]
+    rendered(made[0][0].parents[1], lambda line: None)
+    assert [path.read_bytes() for path in made[0]] == before
 
 
 def test_title_block(page, pdf, flat):

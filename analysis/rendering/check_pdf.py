@@ -1,7 +1,7 @@
 """Findings in a finished PDF."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
 def pdf_findings(path: Path) -> Iterator[str]:
     """Lines without the file's name."""
     try:
-        read = PdfReader(path).pages
-        pages, bold = [_prose(page) for page in read], [_with_bold(page) for page in read]
+        read = [_runs(page) for page in PdfReader(path).pages]
     except (PyPdfError, OSError) as error:
         yield f"no readable PDF ({error}): render again."
         return
+    pages, bold = [_prose(runs) for runs in read], [_with_bold(runs) for runs in read]
     if not any(page.strip() for page in pages):
         yield "the PDF has no text: render again."
     for found in _UNKNOWN_CITATION.finditer("\n".join(bold)):
@@ -36,28 +36,30 @@ def pdf_findings(path: Path) -> Iterator[str]:
 _UNKNOWN_CITATION = re.compile(r"(?:\(|; )\x02([\w:.+/-]+)\?\x03[);]")
 
 
-def _with_bold(page: Any) -> str:
-    """The page's text, each run in bold between the marks \\x02 and \\x03."""
-    pieces: list[str] = []
+def _runs(page: Any) -> list[tuple[str, str]]:
+    """The page's text in runs of one font: (text, the font's name)."""
+    runs: list[tuple[str, str]] = []
 
     def visit(text: str, _cm: Any, _tm: Any, font: Any, _size: float) -> None:
-        bold = "Bold" in str((font or {}).get("/BaseFont", ""))
-        pieces.append(f"\x02{text.strip()}\x03" if bold and text.strip() else text)
+        runs.append((text, str((font or {}).get("/BaseFont", ""))))
 
     page.extract_text(visitor_text=visit)
-    return _INVISIBLE.sub("", "".join(pieces)).replace("\x03\x02", "")
+    return runs
 
 
-def _prose(page: Any) -> str:
-    """The page's text but for what is set in a monospaced font: code."""
-    pieces: list[str] = []
+def _with_bold(runs: Iterable[tuple[str, str]]) -> str:
+    """The text, each run in bold between the marks \\x02 and \\x03."""
+    marked = (
+        f"\x02{text.strip()}\x03" if "Bold" in font and text.strip() else text
+        for text, font in runs
+    )
+    return _INVISIBLE.sub("", "".join(marked)).replace("\x03\x02", "")
 
-    def visit(text: str, _cm: Any, _tm: Any, font: Any, _size: float) -> None:
-        name = str((font or {}).get("/BaseFont", ""))
-        pieces.append("\n" if "Mono" in name and text.strip() else text)
 
-    page.extract_text(visitor_text=visit)
-    return _INVISIBLE.sub("", "".join(pieces))
+def _prose(runs: Iterable[tuple[str, str]]) -> str:
+    """The text but for what is set in a monospaced font: code."""
+    kept = ("\n" if "Mono" in font and text.strip() else text for text, font in runs)
+    return _INVISIBLE.sub("", "".join(kept))
 
 
 def _data_strings(page: Path) -> list[str]:

@@ -60,6 +60,7 @@ local function closing(inlines, start, name)
 end
 
 local function translated(inlines)
+  if not inlines:find_if(function(inline) return is_raw(inline, 'html') end) then return nil end
   local result, at = pandoc.Inlines {}, 1
   while at <= #inlines do
     local name = tag(inlines[at])
@@ -67,7 +68,7 @@ local function translated(inlines)
     if close then
       local inner = pandoc.Inlines {}
       for between = at + 1, close - 1 do inner:insert(inlines[between]) end
-      result:insert(pairs_of[name](translated(inner)))
+      result:insert(pairs_of[name](translated(inner) or inner))
       at = close
     elseif name == 'br' then
       result:insert(pandoc.LineBreak())

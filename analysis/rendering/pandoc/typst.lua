@@ -20,10 +20,12 @@ local function named(text)
   end))
 end
 
+local escapes = {['\\'] = '\\\\', ['"'] = '\\"', ['\n'] = '\\n', ['\r'] = '\\r', ['\t'] = '\\t'}
+
 -- A Typst string literal. All text is written as such: in markup, what follows a `]` or `$` may be read as
 -- code, and what begins a line as a list.
 local function literal(text)
-  return '"' .. named(text):gsub('[\\"]', '\\%0'):gsub('\n', '\\n'):gsub('\r', '\\r'):gsub('\t', '\\t') .. '"'
+  return '"' .. named(text):gsub('[\\"\n\r\t]', escapes) .. '"'
 end
 
 local function quoted(text)
@@ -36,6 +38,7 @@ end
 
 -- Runs of more than `longest` characters may be broken, after so many at a time.
 local function breakable(text, longest, every)
+  if #text <= longest then return text end
   local result, start = {}, 1
   for first, run, last in text:gmatch '()([^%s]+)()' do
     table.insert(result, text:sub(start, first - 1))
