@@ -17,6 +17,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from analysis.compiled import kept
 from analysis.execution import pool
 
 _intrinsic: Any = intrinsic  # its stubs take what it makes for the function that it is made of
@@ -158,7 +159,7 @@ def _turn(source, start, source_stride, rows, columns, target, place, target_str
             target[place + j * target_stride + i] = source[start + i * source_stride + j]
 
 
-@numba.cfunc(types.void(types.CPointer(types.int64)), cache=True)
+@kept(numba.cfunc, types.void(types.CPointer(types.int64)))
 def _work(task):  # type: ignore[no-untyped-def]
     """Do pieces of the task until all are taken; any number of threads may be at it."""
     fields = carray(task, _FIELDS)

@@ -5,6 +5,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from analysis.arrays import Array
+from analysis.compiled import kept
 
 _SHIFT = np.uint32(16)
 _LOW = np.uint32(0xFFFF)
@@ -15,7 +16,7 @@ _STRIDE = 256  # counts summed at once while looking for a rank
 _CHUNK = 1 << 14  # its candidates stay in the first-level cache
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def count_bins(
     values: NDArray[np.float32],
     bits: NDArray[np.uint32],
@@ -31,7 +32,7 @@ def count_bins(
 
 
 # Sums may be taken in any order, so that they run in vector lanes, but NaN stays NaN.
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@kept(njit, nogil=True, fastmath={"reassoc", "contract"})
 def power_sums(
     values: NDArray[np.float32], bits: NDArray[np.uint32], shift: float
 ) -> tuple[float, float, float, float, float]:
@@ -50,7 +51,7 @@ def power_sums(
     return one, two, three, four, absolute
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def count_values(
     bits: NDArray[np.uint32],
     wanted: NDArray[np.uint8],
@@ -77,7 +78,7 @@ def count_values(
             detail[row[u >> _SHIFT], u & _LOW] += _ONE
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def first_exceeding(counts: NDArray[np.uint32], number: int) -> int:
     """The first place at which the counts up to and with it add up to more than `number`."""
     total, start = np.int64(0), 0
@@ -94,7 +95,7 @@ def first_exceeding(counts: NDArray[np.uint32], number: int) -> int:
     return counts.size - 1
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def largest_holding(
     positive: NDArray[np.uint32],
     negative: NDArray[np.uint32],

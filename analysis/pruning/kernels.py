@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from analysis.compiled import kept
+
 LOW_BITS = 15
 HIGH_BINS = 1 << 16
 LOW_BINS = 1 << LOW_BITS
@@ -22,14 +24,14 @@ _BIT = np.uint32(1)
 _CHUNK = 1 << 14
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def count_high(bits: Keys, counts: NDArray[np.int64]) -> None:
     """Count the keys (their top bit dropped) by their upper 16 bits. counts (65536,)."""
     for i in range(bits.size):
         counts[(bits[i] & _SIGNLESS) >> _SHIFT] += 1
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def count_low(
     bits: Keys, wanted: NDArray[np.uint8], row: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> None:
@@ -49,7 +51,7 @@ def count_low(
             counts[row[key >> _SHIFT], key & _LOW] += 1
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def count_equal(bits: Keys, key: np.uint32) -> np.int64:
     """How many keys are this one."""
     equal = np.int64(0)
@@ -58,7 +60,7 @@ def count_equal(bits: Keys, key: np.uint32) -> np.int64:
     return equal
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def pack_above(bits: Keys, key: np.uint32, ties: int, packed: NDArray[np.uint8]) -> None:
     """Write which keys are above this one, or are it and not among the first `ties` of these.
 
@@ -85,7 +87,7 @@ def pack_above(bits: Keys, key: np.uint32, ties: int, packed: NDArray[np.uint8])
                 ties -= 1
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def zero_removed(numbers: NDArray[Any], packed: NDArray[np.uint8]) -> None:
     """Set the numbers (n,) to zero whose bit of packed (⌈n / 8⌉,) is not set."""
     for byte in range(packed.size):
@@ -97,7 +99,7 @@ def zero_removed(numbers: NDArray[Any], packed: NDArray[np.uint8]) -> None:
                     numbers[i] = 0
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def keep_in_groups(
     keys: NDArray[np.uint32], kept: int, group: int, keep: NDArray[np.bool_]
 ) -> None:

@@ -4,8 +4,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from analysis.compiled import kept
 
-@njit(nogil=True, cache=True)
+
+@kept(njit, nogil=True)
 def sweep(
     weight: NDArray[np.float32],
     keep: NDArray[np.bool_],
@@ -32,7 +34,7 @@ def sweep(
             weight[r, i] = 0
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def sweep_groups(
     weight: NDArray[np.float32],
     keep: NDArray[np.bool_],

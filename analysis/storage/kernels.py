@@ -13,6 +13,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from analysis.compiled import kept
+
 Numbers = NDArray[Any]  # uint8, uint16, uint32 or uint64
 Words = NDArray[np.uint64]
 
@@ -39,7 +41,7 @@ _lowest: Any = intrinsic(lambda context, word: (types.int64(types.uint64), _gene
 _reversed: Any = intrinsic(lambda context, word: (types.uint64(types.uint64), _generate_reversed))
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def _find(numbers: Numbers, flags: NDArray[np.uint8], words: Words) -> None:
     """Write to words (⌈n / 64⌉,) which numbers (n,), 4096 at most, are not zero.
 
@@ -57,7 +59,7 @@ def _find(numbers: Numbers, flags: NDArray[np.uint8], words: Words) -> None:
         words[w] = word
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def count(numbers: Numbers) -> np.int64:
     """How many numbers are not zero."""
     found = np.int64(0)
@@ -66,14 +68,14 @@ def count(numbers: Numbers) -> np.int64:
     return found
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def count_rows(numbers: Numbers, counts: NDArray[np.int64]) -> None:
     """Write how many of each row of numbers (rows, columns) are not zero to counts (rows,)."""
     for r in range(numbers.shape[0]):
         counts[r] = count(numbers[r])
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def pack(numbers: Numbers, bits: NDArray[np.uint8], values: Numbers) -> None:
     """Write which numbers (n,) are not zero, and these.
 
@@ -101,7 +103,7 @@ def pack(numbers: Numbers, bits: NDArray[np.uint8], values: Numbers) -> None:
                 left &= left - _ONE
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def unpack(bits: NDArray[np.uint8], values: Numbers, numbers: Numbers) -> None:
     """Write the values where bits are set, and zero elsewhere, to numbers (n,).
 
@@ -126,7 +128,7 @@ def unpack(bits: NDArray[np.uint8], values: Numbers, numbers: Numbers) -> None:
             place += 1
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def to_rows(numbers: Numbers, columns: Numbers, values: Numbers) -> None:
     """Write the columns of the non-zero numbers (rows, columns), row after row, and these.
 
@@ -148,7 +150,7 @@ def to_rows(numbers: Numbers, columns: Numbers, values: Numbers) -> None:
                     left &= left - _ONE
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def in_order(rows: Numbers, columns: Numbers, width: int) -> bool:
     """Whether the columns of each row rise and are below `width`.
 
@@ -165,7 +167,7 @@ def in_order(rows: Numbers, columns: Numbers, width: int) -> bool:
     return wrong == 0
 
 
-@njit(nogil=True, cache=True)
+@kept(njit, nogil=True)
 def from_rows(rows: Numbers, columns: Numbers, values: Numbers, numbers: Numbers) -> None:
     """Write the values to their places in numbers (rows, columns), which are zero.
 

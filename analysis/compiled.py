@@ -1,0 +1,32 @@
+"""Where numba keeps what it compiles: beside the code, in the user's folder, or in the cache.
+
+A container run as another user may write to neither of the first two. Where no folder is to be had,
+each process compiles anew.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+from analysis import project
+
+_IN_CACHE = "numba"
+_config: Any = numba.config  # its settings are made when it is imported
+
+Function = Callable[..., Any]
+
+
+def kept(make: Function, *given: Any, **options: Any) -> Callable[[Function], Any]:
+    """numba's decorator `make(*given, **options)`, whose code is kept where it can be."""
+
+    def compiled(function: Function) -> Any:
+        try:
+            return make(*given, cache=True, **options)(function)
+        except RuntimeError:  # no folder of numba's own choice can be written to
+            if not _config.CACHE_DIR and project.CACHE.is_dir():
+                _config.CACHE_DIR = str((project.CACHE / _IN_CACHE).resolve())
+                return compiled(function)
+            return make(*given, **options)(function)
+
+    return compiled
