@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from analysis import model_calls, study
 from analysis.memo import Memo
 from analysis.models.weights import FILE
+from analysis.planning import walk
 from analysis.steps.checkpoints import checkpoint_record
 
 VOLATILE = {
@@ -71,6 +72,23 @@ def test_cache_status_counts_the_steps_and_changes_nothing(finished):
     for step in ("evaluate_variant", "prune_calibrated"):
         assert re.search(rf"{step}\D+{len(entries_of(folder, step))}\b", done.stdout), done.stdout
     assert sorted((p, p.stat().st_mtime_ns) for p in (folder / "cache").rglob("*")) == before
+
+
+def test_a_plan_can_be_made_with_any_one_result_missing(finished, monkeypatch):
+    """As after Ctrl-C; what is damaged or another key's counts as missing."""
+    folder, _ = finished
+    chosen, memo = study.load("mini", folder / "studies"), Memo(folder / "cache")
+    planned = walk.steps(chosen, memo)
+    found = {step.call.key: memo.lookup(step.call) for step in planned}
+    assert all(found.values())
+    named = ("tiny-bert", "paraphrase")  # a model with steps of all kinds, and its task
+    for missing in (step for step in planned if step.call.label.startswith(named)):
+        known = found | {missing.call.key: None}
+        monkeypatch.setattr(memo, "lookup", lambda call, known=known: known.get(call.key))
+        left = {step.call.key: step for step in walk.steps(chosen, memo)}
+        assert not left[missing.call.key].is_remembered, missing.call.label
+        labels = {step.call.label for step in left.values()}
+        assert labels >= {step.call.label for step in planned}, missing.call.label
 
 
 @pytest.fixture

@@ -9,6 +9,17 @@ from analysis.memo import Call, Record
 from analysis.pruning.patterns import parse
 from analysis.tasks.stand_ins import stand_ins
 
+# lead to no further step: their rows alone depend on them
+LAST = frozenset(
+    (
+        "evaluate_variant",
+        "measure_sizes",
+        "profile_weights",
+        "histograms_of_masked",
+        "recover_without_masks",
+    )
+)
+
 
 def stand_in(call: Call) -> Record:
     """What the step would give, its objects named by digests of their own that lead nowhere."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from analysis import pipeline
 from analysis.memo import Call, Memo, Record
-from analysis.planning.records import stand_in
+from analysis.planning.records import LAST, stand_in
 from analysis.study import Study
 
 
@@ -24,17 +24,21 @@ class Planned:
 
 @dataclass
 class Walker:
-    """In a runner's place: gives what is remembered, and stand-ins for what is not."""
+    """In a runner's place: gives what is remembered, and stand-ins for what is not.
+
+    Changes nothing in the cache, whatever is damaged there.
+    """
 
     memo: Memo
     steps: dict[str, Planned] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
     async def run(self, call: Call) -> Record:
-        """The record as it is remembered, or as good as it can be foreseen."""
+        """The record as it is remembered, if more hangs on it; else as good as can be foreseen."""
         found = self.memo.lookup(call)
         self.steps[call.key] = Planned(call, None if found is None else found.seconds)
-        return stand_in(call) if found is None else found.record
+        # scores of which some are known and some are not cannot be compared: all are foreseen
+        return stand_in(call) if found is None or call.step in LAST else found.record
 
     async def attempt(self, call: Call) -> tuple[Record, None] | tuple[None, str]:
         """The same; timings have no successors, so theirs are not foreseen."""
