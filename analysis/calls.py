@@ -17,12 +17,15 @@ SCORES = ("evaluate", "scikit-learn", "sacrebleu", "rouge-score")
 
 
 def profile(
-    name: str, weights_sha256: str, checkpoint: str, files: list[Any] | None = None
+    name: str, weights_sha256: str, config: str, checkpoint: str, files: list[Any] | None = None
 ) -> Call:
-    """The distribution of the weights of a checkpoint: an object, or a folder with its stamp."""
+    """The distribution of the weights of a checkpoint: an object, or a folder with its stamp.
+
+    config   what tells its config.json, which says what weights are, from others
+    """
     return Call(
         "analysis.steps.profiles:profile_weights",
-        {"weights_sha256": weights_sha256},
+        {"weights_sha256": weights_sha256, "config": config},
         carried={"checkpoint": checkpoint, "files": files},
         libraries=(*NUMPY, "numba"),
         label=f"{name}: profile",
@@ -34,10 +37,10 @@ def histograms(name: str, variants: list[Variant]) -> Call:
     return Call(
         "analysis.steps.histograms:histograms_of_masked",
         {
+            "checkpoint": variants[0].checkpoint,
             "weights_sha256": variants[0].weights_sha256,
             "masks": [variant.masks for variant in variants],
         },
-        carried={"checkpoint": variants[0].checkpoint},
         libraries=(*NUMPY, "numba"),
         label=f"{name}: histograms after pruning",
     )
@@ -116,11 +119,11 @@ def size(study: Study, variant: Variant) -> Call:
     return Call(
         "analysis.steps.sizes:measure_sizes",
         {
+            "checkpoint": variant.checkpoint,
             "weights_sha256": variant.weights_sha256,
             "masks": variant.masks,
             "formats": list(study.formats),
         },
-        carried={"checkpoint": variant.checkpoint},
         libraries=(*NUMPY, "numba", "zstandard"),
         label=f"{variant.name}: store",
     )

@@ -25,6 +25,16 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def stamp(folder: Path) -> list[Any]:
+    """Name, bytes, time and inode of each file in a folder: they tell whether one has changed."""
+    return [
+        [path.name, found.st_size, found.st_mtime_ns, found.st_ino]
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+        for found in [path.stat()]
+    ]
+
+
 def replace_text(path: Path, text: str) -> None:
     """Write a text file in one piece."""
     with replaced_file(path) as stream:

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from analysis import placement, tasks
 from analysis.calls import HUB, NUMPY, TORCH
+from analysis.files import stamp
 from analysis.memo import Call, Record
 from analysis.models.family import shape_sha256
 from analysis.sections import ALL, Pretraining, Shape
@@ -62,20 +62,11 @@ def _local(model: Model) -> Call:
     folder = Path(str(model.path)).expanduser()
     return Call(
         "analysis.steps.sources:take_folder",
-        {"files": _stamp(folder)},
+        {"files": stamp(folder)},
         carried={"path": str(folder)},
         libraries=NUMPY,
         label=f"{model.name}: open",
     )
-
-
-def _stamp(folder: Path) -> list[Any]:
-    return [
-        [path.name, found.st_size, found.st_mtime_ns, found.st_ino]
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-        for found in [path.stat()]
-    ]
 
 
 def _hub(model: Model) -> Call:
@@ -120,6 +111,7 @@ def fine_tune(
                 "seed": base.seed,
                 "threads": study.compute.threads,
             },
+            code=(tasks.module_name(task),),
             libraries=TORCH,
             label=label,
         )

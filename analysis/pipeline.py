@@ -154,7 +154,7 @@ async def _weights(
     study: Study, runner: Runs, model: Model, base: Variant, leading: list[Variant]
 ) -> list[Rows]:
     """The distributions of a model's weights, and of what pruning leaves of them."""
-    call = calls.profile(model.name, base.weights_sha256, base.checkpoint)
+    call = calls.profile(model.name, base.weights_sha256, base.checkpoint, base.checkpoint)
     profile: Record | None = (await runner.attempt(call))[0]
     listed = [] if profile is None else [rows.profile_rows(model.name, base.name, profile)]
     shown = [v for v in leading if timing_calls.in_one_shot(v, study.methods[0])]

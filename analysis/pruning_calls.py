@@ -19,6 +19,7 @@ def _prune_by_weights(study: Study, dense: Variant, data: Data, method: str) -> 
     return Call(
         "analysis.steps.pruned:prune_checkpoint",
         {
+            "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "method": method,
             "levels": levels(study, method),
@@ -26,7 +27,6 @@ def _prune_by_weights(study: Study, dense: Variant, data: Data, method: str) -> 
             "exclude": list(study.exclude),
             "seed": dense.seed,
         },
-        carried={"checkpoint": dense.checkpoint},
         code=(pruning.module_name(method),),
         libraries=(*calls.NUMPY, "numba"),
         label=f"{dense.name}: prune by {method}",
@@ -164,11 +164,11 @@ def prune_allocated(dense: Variant, sparsity: float, sparsities: dict[str, float
     return Call(
         "analysis.steps.allocated:prune_allocated",
         {
+            "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "sparsity": sparsity,
             "sparsities": sparsities,
         },
-        carried={"checkpoint": dense.checkpoint},
         libraries=(*calls.NUMPY, "numba"),
         label=f"{dense.name}: prune by sensitivity to {sparsity:g}",
     )

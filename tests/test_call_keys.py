@@ -21,6 +21,8 @@ from analysis import (
     model_calls,
     placement,
     project,
+    pruning,
+    tasks,
 )
 from analysis.data_calls import Data
 from analysis.errors import RequestError
@@ -68,7 +70,7 @@ def every_call(
         *(model_calls.base(asked, model, seed, {"sst2": read}) for model in (bert, far, own)),
         model_calls.fine_tune(asked, bert, dense, "sentiment", None),
         model_calls.fine_tune(asked, far, dense, "sst2", read),
-        calls.profile("x", weights, checkpoint),
+        calls.profile("x", weights, checkpoint, checkpoint),
         calls.histograms("x", levels),
         calls.sensitivity(asked, dense, task, known),
         calls.evaluate(asked, levels[0], task, known),
@@ -149,6 +151,18 @@ def test_every_step_can_be_called_with_what_goes_into_it():
         assert json.loads(json.dumps(given, allow_nan=False)) == given, call.step
 
 
+def test_what_a_step_loads_by_name_is_in_its_key():
+    """A task's module and a method's, which no import names."""
+    loads = {"task": tasks, "task_name": tasks, "method": pruning}
+    for call in every_call().values():
+        named = {
+            package.module_name(call.arguments[argument])
+            for argument, package in loads.items()
+            if argument in call.arguments
+        }
+        assert named <= set(call.code), call.step
+
+
 def test_calibration_draws_other_examples_and_the_languages_are_made_by_the_step():
     found = {s: c.arguments["seed"] for s, c in every_call(seed=3).items() if "seed" in c.arguments}
     assert {s for s, seed in found.items() if seed == 3 + OTHER_DRAW} == steps("calibrated")
@@ -227,9 +241,7 @@ def test_memory_that_may_be_taken_and_where_things_lie_are_carried(monkeypatch, 
         expected["evaluate_variant"]["said"] = "tiny-bert on sentiment"
         for step in ("measure_latency", "measure_generation"):
             expected[step]["kernels"] = str(tmp_path / "kernels.json")
-        lying = "profile_weights histograms_of_masked measure_sizes prune_checkpoint"
-        expected |= {step: {"checkpoint": "c"} for step in steps(f"{lying} prune_allocated")}
-        expected["profile_weights"]["files"] = None
+        expected["profile_weights"] = {"checkpoint": "c", "files": None}
         expected |= {step: {"path": "nyu-mll/glue"} for step in ("read_test", "read_training")}
         assert {step: found for step, found in carried.items() if found} == expected
     assert changed() == set()

@@ -36,7 +36,8 @@ def profile(model: str, revision: str | None, out: Path) -> None:
         stamp = digests.stamp(checkpoint)
         with machine.beside_others():
             digest = digests.weights_sha256(checkpoint, project.CACHE / "digests")
-        call = calls.profile(located.name, digest, str(located.folder.resolve()), stamp)
+        config = digests.config_sha256(located.folder)
+        call = calls.profile(located.name, digest, config, str(located.folder.resolve()), stamp)
         outcome = memo.run(call)
         if not outcome.record["leaves"]:
             raise RequestError(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from analysis import code, files, threads
+from analysis.models.axes import config_of
 from analysis.models.content import combined
 from analysis.models.tensors import Checkpoint, Reader, Tensor
 from analysis.progress import Meter
@@ -46,10 +47,15 @@ def content_sha256(checkpoint: Checkpoint) -> str:
     )
 
 
+def config_sha256(folder: Path) -> str:
+    """The digest of a folder's parsed config.json; of an empty one where there is none."""
+    return hashlib.sha256(json.dumps(config_of(folder), sort_keys=True).encode()).hexdigest()
+
+
 def _remembered(note: Path) -> Mapping[str, object]:
     try:
         found = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) and "weights_sha256" in found else {}
 

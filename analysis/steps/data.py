@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis import tasks
+from analysis.data import reading
 from analysis.data.examples import (
     classes_of,
     examples_of,
@@ -14,6 +15,7 @@ from analysis.data.examples import (
     words_of,
 )
 from analysis.data.reading import read
+from analysis.errors import RunError
 from analysis.objects import Objects
 from analysis.scoring.scripts import tokenizers
 from analysis.steps.examples import described_examples
@@ -43,6 +45,7 @@ def read_test(
     """
     described = tasks.task(task_name, settings)
     found, classes, revision = _read(described, source | {"path": path}, count, seed)
+    _require_unchanged(source | {"path": path}, stamp)
     require_units(described, found)
     decided = settings | _decided(described, found, classes)
     return described_examples(objects, tasks.task(task_name, decided), found) | {
@@ -67,7 +70,14 @@ def read_training(
     models are trained on them (`training`); and how many labels they have, if any."""
     described = tasks.task(task_name, settings)
     found, classes, revision = _read(described, source | {"path": path}, count, seed)
+    _require_unchanged(source | {"path": path}, stamp)
     return _training_record(objects, described, found, classes, revision)
+
+
+def _require_unchanged(source: Mapping[str, Any], stamp: list[Any]) -> None:
+    """Raise RunError if a file is no longer the one that the key is of."""
+    if stamp and stamp != reading.stamp(source):
+        raise RunError(f"{source['path']} changed while it was read; run again when it is finished")
 
 
 def _training_record(

@@ -6,7 +6,8 @@ Files that lie elsewhere already are linked to, not copied: a checkpoint may hav
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import RequestError
+from analysis.errors import RequestError, RunError
+from analysis.files import stamp
 from analysis.models.trust import NOTE, allow
 from analysis.objects import Objects
 from analysis.steps.checkpoints import checkpoint_record
@@ -30,8 +31,15 @@ def take_hub_model(
 
 
 def take_folder(objects: Objects, *, files: list[Any], path: str) -> dict[str, Any]:
-    """Record of a saved model in the folder `path`; `files` are the key's."""
-    return _linked(objects, Path(path)) | {"source": "local", "identifier": Path(path).name}
+    """Record of a saved model in the folder `path`.
+
+    `files` is the key's stamp of it. Raises RunError if that is another by now.
+    """
+    folder = Path(path)
+    record = _linked(objects, folder) | {"source": "local", "identifier": folder.name}
+    if files and stamp(folder) != files:
+        raise RunError(f"{path} changed while it was read; run again when it is finished")
+    return record
 
 
 def make_replica(
