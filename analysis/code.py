@@ -3,34 +3,61 @@
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = "analysis"
 ROOT = Path(__file__).parent.parent
 
+_Facts = tuple[str, tuple[str, ...]]
+
 
 def digest(modules: Iterable[str], root: Path = ROOT) -> str:
-    """Hex digest of the code of these modules and of all that they import inside the package.
+    """Hex digest of the code of these modules and of all that they import inside the package: of
+    each as it was when this process first asked, so that all its keys are of one code.
 
     Modules are dotted names. What a module loads by name at run time (a method, a task) is not
     seen here: name it beside the module that loads it.
     """
-    closure: set[str] = set()
+    return _combined(modules, lambda name: _facts(name, root))
+
+
+def digest_now(modules: Iterable[str], root: Path = ROOT) -> str:
+    """The same of the files as they are now; empty if one of them is no code."""
+    try:
+        return _combined(modules, lambda name: _facts_now(name, root))
+    except (OSError, SyntaxError, ValueError):
+        return ""
+
+
+def _combined(modules: Iterable[str], facts: Callable[[str], _Facts]) -> str:
+    found: dict[str, str] = {}
     pending = list(modules)
     while pending:
         name = pending.pop()
-        if name not in closure:
-            closure.add(name)
-            pending.extend(_facts(name, root)[1])
-    listing = [f"{name} {_facts(name, root)[0]}" for name in sorted(closure)]
+        if name not in found:
+            found[name], imported = facts(name)
+            pending.extend(imported)
+    listing = [f"{name} {own}" for name, own in sorted(found.items())]
     return hashlib.sha256("\n".join(listing).encode()).hexdigest()
 
 
 @functools.cache
-def _facts(name: str, root: Path) -> tuple[str, tuple[str, ...]]:
-    """A module's own digest, and the package's modules that it imports."""
-    tree = ast.parse(_path(name, root).read_text(encoding="utf-8"))
+def _facts(name: str, root: Path) -> _Facts:
+    return _facts_now(name, root)
+
+
+def _facts_now(name: str, root: Path) -> _Facts:
+    path = _path(name, root)
+    state = path.stat()
+    return _parsed(path, root, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+
+
+@functools.cache
+def _parsed(path: Path, root: Path, state: tuple[int, ...]) -> _Facts:
+    """A module's own digest, and the package's modules that it imports, in this state of its
+    file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = tuple(sorted(set(_imports(tree, root))))
     for node in ast.walk(tree):
         _drop_docstring(node)

@@ -2,8 +2,11 @@
 
 The key of a step is canonical JSON over: the step and its plain arguments (which name data and
 weights by the digest of their content), a digest of the code that implements it, the versions of
-the libraries that compute, and, for timings, the machine. joblib keeps the records; it sees one
-constant function only, so it never takes an edit of ours for a reason to forget everything.
+the libraries that compute, and, for timings, the machine. joblib keeps the records, each with a
+checksum over itself and its key; what is damaged, or another key's, is computed again.
+
+joblib unpickles an entry before anything of it can be checked, and a pickle can run code: a cache
+that comes from strangers is not to be used.
 """
 
 import contextlib
@@ -11,24 +14,27 @@ import functools
 import hashlib
 import importlib
 import json
-import logging
+import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-from joblib import Memory
-from joblib.memory import CacheWarning, JobLibCollisionWarning
+import joblib
+from filelock import Timeout
+from joblib.memory import CacheWarning
 
-from analysis import code, machine, processes
-from analysis.errors import MachineError
+from analysis import code, machine
+from analysis.cachefiles import clear, held, own_folder, unwritable
+from analysis.errors import RunError
 from analysis.objects import Objects
 
 Record = dict[str, Any]
+
+_OUTPUT = "output.pkl"
 
 
 @dataclass(frozen=True)
@@ -67,16 +73,27 @@ class Call:
     @functools.cached_property
     def key(self) -> str:
         """Canonical JSON of everything that decides the result."""
-        module = self.function.split(":")[0]
         parts = {
             "function": self.function,
             "arguments": dict(self.arguments),
-            "code": code.digest([module, *self.code]),
+            "code": code.digest(self._modules),
             "libraries": {name: _version(name) for name in sorted(self.libraries)},
         }
         if self.timing:
             parts["machine"] = machine.identity()
         return json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @property
+    def _modules(self) -> list[str]:
+        return [self.function.split(":")[0], *self.code]
+
+    def require_same_code(self) -> None:
+        """Raise RunError unless the code on the disk is that of the key."""
+        if code.digest_now(self._modules) != json.loads(self.key)["code"]:
+            raise RunError(
+                f"code of {self.step} was edited during the run, so whose result it would be is not"
+                " known; run again (what is finished is kept)"
+            )
 
 
 @dataclass(frozen=True)
@@ -88,106 +105,119 @@ class Outcome:
     seconds: float
 
 
-def _load_or_run(step: str, key: str, thunk: Callable[[], str]) -> str:
-    return thunk()
-
-
 class Memo:
-    """The remembered steps in one cache folder. Processes may share it."""
+    """The remembered steps in one cache folder. Processes may share it.
+
+    joblib/STEP/DIGEST   an entry: its name is the digest of its key, its text has that digest too
+    locks/DIGEST         held while the entry is made, and gone afterwards
+    objects/             what records name by its content (see `Objects`)
+
+    A look (`lookup`, `has_entry`) changes nothing, whatever it finds. joblib writes the entries,
+    and its memoized functions are not used: they compare their own code at every look, and wipe
+    all entries when that, or joblib's note of it, is another.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.objects = Objects(folder / "objects")
-        logging.getLogger("joblib").setLevel(logging.ERROR)
-
-    @functools.cached_property
-    def _trampoline(self) -> Any:
-        # a str: joblib would put a Path's entries beside our folders, a str's under joblib/
-        cached = Memory(str(self.folder), verbose=0).cache(_load_or_run, ignore=["thunk"])
-        # joblib notes the function's code at the first look, not atomically, and would take half
-        # a note for a change that wipes everything: one process at a time
-        with self._file_lock("function"):
-            cached.check_call_in_cache("", "", None)
-        return cached
 
     def prepare(self) -> None:
-        """Make the folder and see that it can be written to. Raises MachineError if it cannot."""
-        probe = self.folder / f".writable-{processes.process_tag()}"
+        """Make what is not there of the cache, and sweep what killed runs left in it.
+
+        Raises MachineError if it cannot be written to.
+        """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"")
-            probe.unlink()
+            for name in ("joblib", "locks", "objects"):
+                own_folder(self.folder, name)
             self.objects.sweep()
+            for lock in (self.folder / "locks").iterdir():
+                with contextlib.suppress(Timeout), held(lock, timeout=0):
+                    for half in self.folder.glob(f"joblib/*/{lock.name}/*.*-*"):
+                        clear(half)
+                    clear(lock)
         except OSError as error:
-            raise MachineError(
-                f"cannot write to the cache folder {self.folder.resolve()}: {error.strerror};"
-                " give this user the right to write there"
-            ) from error
+            raise unwritable(self.folder, error) from error
 
     def lookup(self, call: Call) -> Outcome | None:
         """The remembered outcome, or None where there is none or it is damaged."""
-        envelope = self._load(call)
-        if envelope is None:
+        output = self._entry(call) / _OUTPUT
+        if not os.path.isfile(output):  # a pipe would be waited for in vain
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # joblib's own words for a damaged file
+                checksum, body = joblib.load(output).split("\n", 1)
+            envelope = json.loads(body)
+            if checksum != _sha256(body) or envelope["key"] != _sha256(call.key):
+                return None
+            named = objects_in(envelope["record"])
+        except Exception:  # a damaged pickle raises whatever its opcodes run into
+            return None
+        if not all(self.objects.intact(digest) for digest in named):
             return None
         return Outcome(envelope["record"], "remembered", envelope["seconds"])
 
     def has_entry(self, call: Call) -> bool:
         """Whether something, intact or not, is stored for the call."""
-        return self._trampoline.check_call_in_cache(call.step, call.key, None)
+        return os.path.lexists(self._entry(call) / _OUTPUT)
 
     def run(self, call: Call) -> Outcome:
         """The outcome of the call: remembered, or computed and remembered now.
 
-        Two processes never compute the same key: the second waits and then finds it.
+        Two processes never compute the same key: the second waits and then finds it. Raises
+        RunError if the code was edited since the key was made: whose result it would be is unknown.
         """
-        with self._file_lock(hashlib.sha256(call.key.encode()).hexdigest()):
+        outcome = self.lookup(call)
+        if outcome:
+            return outcome
+        self.prepare()
+        with self._alone_on(call):
             outcome = self.lookup(call)
             if outcome:
                 return outcome
             how = "repaired" if self.has_entry(call) else "computed"
+            call.require_same_code()
             with _turn(call):
                 start = time.perf_counter()
                 made = _function(call)(self.objects, **call.arguments, **call.carried)
                 record = json.loads(json.dumps(made))  # as it will be remembered
                 seconds = time.perf_counter() - start
+            call.require_same_code()
             self.store(call, record, seconds)
             return Outcome(record, how, seconds)
 
     def store(self, call: Call, record: Record, seconds: float) -> None:
         """Remember the record of a call. Raises MachineError if the disk refuses."""
-        body = json.dumps({"record": record, "seconds": round(seconds, 3)})
-        text = f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", CacheWarning)  # an unsaved record is a failure
-            warnings.simplefilter("ignore", JobLibCollisionWarning)
-            try:
-                self._trampoline.call(call.step, call.key, lambda: text)
-            except (CacheWarning, OSError) as error:
-                raise MachineError(
-                    f"cannot write to the cache folder {self.folder}: {error}; make room or give"
-                    " this user the right to write there"
-                ) from error
-
-    def _file_lock(self, name: str) -> FileLock:
-        folder = self.folder / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / name)
-
-    def _load(self, call: Call) -> dict[str, Any] | None:
-        if not self.has_entry(call):
-            return None
+        seconds, item = round(seconds, 3), [call.step, _sha256(call.key)]
+        body = json.dumps({"key": item[1], "record": record, "seconds": seconds})
+        # as joblib describes entries of its own: for people, who may want to know what one is of
+        asked = {"step": repr(call.step), "key": repr(call.key)}
         try:
+            own_folder(self.folder, "joblib", call.step)
+            clear(self._entry(call))
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # joblib's own words for a damaged file
-                text = self._trampoline(call.step, call.key, _nothing)
-            checksum, body = text.split("\n", 1)
-            if hashlib.sha256(body.encode()).hexdigest() != checksum:
-                return None
-            envelope = json.loads(body)
-        except (_NothingStoredError, ValueError, AttributeError, TypeError, KeyError):
-            return None
-        whole = all(self.objects.intact(digest) for digest in objects_in(envelope["record"]))
-        return envelope if whole else None
+                warnings.simplefilter("ignore")  # of a .gitignore that it cannot write
+                # a str: joblib would put a Path's entries beside our folders, a str's under joblib/
+                backend = joblib.Memory(str(self.folder), verbose=0).store_backend
+                warnings.simplefilter("error", CacheWarning)  # an unsaved record is a failure
+                backend.dump_item(item, f"{_sha256(body)}\n{body}", verbose=0)
+            backend.store_metadata(item, {"duration": seconds, "input_args": asked})
+        except (CacheWarning, OSError) as error:
+            with contextlib.suppress(OSError):
+                clear(self._entry(call))
+            raise unwritable(self.folder, error) from error
+
+    def _entry(self, call: Call) -> Path:
+        return self.folder / "joblib" / call.step / _sha256(call.key)
+
+    @contextlib.contextmanager
+    def _alone_on(self, call: Call) -> Iterator[None]:
+        lock = self.folder / "locks" / _sha256(call.key)
+        with held(lock):
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)  # while it is held: who waits for it makes it anew
 
 
 def _turn(call: Call) -> contextlib.AbstractContextManager[None]:
@@ -197,12 +227,8 @@ def _turn(call: Call) -> contextlib.AbstractContextManager[None]:
     return machine.alone_on_gpus() if call.on_gpu else machine.beside_others()
 
 
-class _NothingStoredError(Exception):
-    """joblib asked to compute what a look-up only wanted to read: the entry is damaged."""
-
-
-def _nothing() -> str:
-    raise _NothingStoredError
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _function(call: Call) -> Callable[..., Record]:

@@ -8,23 +8,30 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-
-from filelock import FileLock
+from typing import Any
 
 from analysis import processes
+from analysis.cachefiles import clear, held, own_folder, unwritable
 from analysis.errors import RunError
 
-_BLOCK = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class DamagedError(RunError):
+    """An object that is not there, or does not hold what its digest says."""
+
+    def __init__(self, path: Path):
+        super().__init__(f"cache object {path} is missing or damaged; run again to make it anew")
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path,)  # it comes from a worker
 
 
 def file_digest(path: Path) -> str:
     """Hex sha256 of a file's bytes, read in blocks."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def content_digest(path: Path) -> str:
@@ -40,13 +47,14 @@ class Objects:
     """A store of immutable files and folders, each named by the digest of its content.
 
     Written to a temporary name first and then renamed, so a killed run leaves no half object.
-    Digests are remembered beside each object by size, mtime and inode of its files: an intact
-    object is not read again to know that it is intact.
+    Whoever uses an object (`open`) has its content read and its digest taken, once in a process.
+    Who only asks whether it is `intact` has it compared with its stamp beside it: names, sizes and
+    times of its files. That changes nothing on the disk.
     """
 
     def __init__(self, root: Path):
         self.root = root
-        self._temporary = root / "tmp"
+        self._read: dict[str, Any] = {}  # stamps of what was found right, by digest
 
     def path(self, digest: str) -> Path:
         """Where the object of that digest lies, present or not."""
@@ -55,23 +63,30 @@ class Objects:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """An empty folder for the making of an object; it is gone afterwards."""
-        self._temporary.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=self._temporary, prefix=f"{processes.process_tag()}-"))
+        prefix = f"{processes.process_tag()}-"
+        folder = Path(tempfile.mkdtemp(dir=own_folder(self.root, "tmp"), prefix=prefix))
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     def adopt(self, path: Path) -> str:
-        """Move a finished file or folder (from `scratch`) into the store; returns its digest."""
+        """Move a finished file or folder (from `scratch`) into the store; returns its digest.
+
+        Raises MachineError if the store cannot be written to.
+        """
         digest = content_digest(path)
-        target = self.path(digest)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / "lock"):  # two processes may have made the same content
-            if not self.intact(digest):
-                self.discard(digest)
-                path.rename(target)
-                self._stamp_path(digest).write_text(json.dumps(_stamp(target)), encoding="utf-8")
+        try:
+            own_folder(self.root, digest[:2])
+            with held(self.root / "lock"):  # two processes may have made the same content
+                self._read.pop(digest, None)  # what is there is read: it may be why this was made
+                if not self._is_right(digest):
+                    self.discard(digest)
+                    path.rename(self.path(digest))
+                    self._read[digest] = _stamp(self.path(digest))
+                self._note(digest)
+        except OSError as error:
+            raise unwritable(self.root.parent, error) from error
         return digest
 
     def put_bytes(self, content: bytes) -> str:
@@ -82,32 +97,23 @@ class Objects:
             return self.adopt(path)
 
     def intact(self, digest: str) -> bool:
-        """Whether the object is there and its content still has that digest.
-
-        The content is read only if its stamp (size, mtime, inode) is not the one remembered.
-        """
-        path = self.path(digest)
-        if not path.exists():
-            return False
+        """Whether the object is there as it was; its content is read only if its stamp is not."""
         try:
-            remembered = json.loads(self._stamp_path(digest).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            remembered = None
-        if remembered == _stamp(path):
-            return True
-        if content_digest(path) != digest:
+            stamp = json.dumps(_stamp(self.path(digest)))
+        except OSError:
             return False
-        # a copied cache has new inodes: remember them, if this cache may be written to
-        with contextlib.suppress(OSError):
-            self._stamp_path(digest).write_text(json.dumps(_stamp(path)), encoding="utf-8")
-        return True
+        return stamp == self._noted(digest) or self._is_right(digest)
 
     def open(self, digest: str) -> Path:
-        """The path of an intact object. Raises RunError if it is missing or damaged."""
-        if not self.intact(digest):
-            raise RunError(
-                f"cache object {digest[:12]} is missing or damaged; run again to make it"
-            )
+        """The path of an object whose content has that digest. Raises DamagedError if none has."""
+        known = self._read.get(digest)
+        if not self._is_right(digest):
+            with contextlib.suppress(OSError):  # that it is looked at no more as if it were
+                clear(self._stamp_path(digest))
+            raise DamagedError(self.path(digest))
+        if known != self._read[digest]:
+            with contextlib.suppress(OSError):  # a cache that was copied, or may only be read
+                self._note(digest)
         return self.path(digest)
 
     def locate(self, reference: str) -> Path:
@@ -116,29 +122,53 @@ class Objects:
 
     def discard(self, digest: str) -> None:
         """Forget an object, whatever state it is in."""
-        path = self.path(digest)
-        self._stamp_path(digest).unlink(missing_ok=True)
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        clear(self._stamp_path(digest))
+        clear(self.path(digest))
 
     def sweep(self) -> None:
         """Remove what killed processes of this host left in the making."""
-        for folder in self._temporary.glob(f"{processes.host()}-*-*"):
+        for folder in (self.root / "tmp").glob(f"{processes.host()}-*-*"):
             pid = folder.name.rsplit("-", 2)[1]
             if pid.isdigit() and not processes.is_running(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _is_right(self, digest: str) -> bool:
+        """Whether the content has that digest: read, unless this process did and its stamp is as
+        it was then."""
+        path = self.path(digest)
+        try:
+            stamp = _stamp(path)
+            if self._read.get(digest) != stamp:
+                if content_digest(path) != digest:
+                    return False
+                self._read[digest] = stamp
+        except OSError:
+            return False
+        return True
+
+    def _noted(self, digest: str) -> str | None:
+        stamp = self._stamp_path(digest)
+        try:
+            return stamp.read_text(encoding="utf-8") if stamp.is_file() else None
+        except (OSError, ValueError):
+            return None
+
+    def _note(self, digest: str) -> None:
+        text = json.dumps(self._read[digest])
+        if self._noted(digest) != text:
+            clear(self._stamp_path(digest))
+            self._stamp_path(digest).write_text(text, encoding="utf-8")
 
     def _stamp_path(self, digest: str) -> Path:
         return self.path(digest).with_suffix(".stamp")
 
 
 def _stamp(path: Path) -> list[list[str | int]]:
-    """Name, size, mtime and inode of every file of an object."""
+    """Name, size and time of every file of an object. Raises OSError if it cannot be looked at."""
+    path.stat()
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     return [
-        [p.relative_to(path).as_posix(), s.st_size, s.st_mtime_ns, s.st_ino]
+        [p.relative_to(path).as_posix(), s.st_size, s.st_mtime_ns]
         for p in files
         for s in [p.stat()]
     ]

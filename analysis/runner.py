@@ -28,6 +28,7 @@ from analysis.display import Display
 from analysis.errors import AnalysisError, MachineError, RunError
 from analysis.memo import Call, Memo, Outcome, Record
 from analysis.needs import Gauge, Needs, Peak
+from analysis.objects import DamagedError
 
 _memo: Memo | None = None
 _reports: Any = None
@@ -70,6 +71,7 @@ class Runner:
     tallies: dict[str, Tally] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     needs: Needs = field(default_factory=Needs)
+    _had: list[Call] = field(default_factory=list)
     _executor: Any = None
     _one_off: ProcessPoolExecutor | None = None
     _reports: Any = None
@@ -112,11 +114,10 @@ class Runner:
         outcome = self.memo.lookup(call)
         if outcome is None:
             if self.memo.has_entry(call):
-                self.display.say(f"damaged in the cache, computing again: {call.label}")
-            # one at a time, so that the other workers take what runs on the processor meanwhile
-            async with self._gpu if call.on_gpu else contextlib.nullcontext():
-                outcome = await self._compute(call)
+                self._say_damaged(call)
+            outcome = await self._mending(call)
             self.display.finished(call.label, outcome.seconds)
+        self._had.append(call)
         tally = self.tallies.setdefault(call.step, Tally())
         setattr(tally, outcome.how, getattr(tally, outcome.how) + 1)
         if outcome.how == "remembered":
@@ -124,6 +125,25 @@ class Runner:
         else:
             tally.seconds += outcome.seconds
         return outcome
+
+    async def _mending(self, call: Call) -> Outcome:
+        """What comes of a call; an object that proves damaged when it is read is made again."""
+        found: set[Path] = set()
+        while True:
+            try:
+                # one at a time, so that the other workers take what runs on the processor meanwhile
+                async with self._gpu if call.on_gpu else contextlib.nullcontext():
+                    return await self._compute(call)
+            except DamagedError as error:
+                if error.path in found:
+                    raise
+                found.add(error.path)
+                for maker in [had for had in self._had if self.memo.lookup(had) is None]:
+                    self._say_damaged(maker)
+                    await self._mending(maker)
+
+    def _say_damaged(self, call: Call) -> None:
+        self.display.say(f"damaged in the cache, computing again: {call.label}")
 
     async def _compute(self, call: Call) -> Outcome:
         loop = asyncio.get_running_loop()

@@ -109,6 +109,25 @@ def test_named_modules_count_in_any_order_and_once():
     assert len(code.digest(every)) == 64  # none is too odd to be read
 
 
+def test_an_edit_is_seen_now_while_all_keys_of_a_process_are_of_one_code(tmp_path):
+    (tmp_path / "analysis").mkdir()
+    for name, text in {"step": "from analysis import deep\n", "deep": "FACTOR = 2\n"}.items():
+        (tmp_path / "analysis" / f"{name}.py").write_text(text, encoding="utf-8")
+
+    def both():
+        given = ["analysis.step"], tmp_path
+        return code.digest(*given), code.digest_now(*given)
+
+    first, now = both()
+    assert first == now
+    for edit in ("FACTOR = 3\n", "FACTOR = (\n", "\0"):
+        (tmp_path / "analysis" / "deep.py").write_text(edit, encoding="utf-8")
+        kept, now = both()
+        assert kept == first != now
+    (tmp_path / "analysis" / "deep.py").write_text("FACTOR = 2  # again\n", encoding="utf-8")
+    assert both() == (first, first)
+
+
 def test_a_method_does_not_see_another_and_the_registry_sees_none(tmp_path):
     """Neither sees the paper. What is edited here stands beside them in the package."""
     shutil.copytree(ROOT / "analysis", tmp_path / "analysis")

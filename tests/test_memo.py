@@ -1,11 +1,13 @@
 """A step is computed once for what goes into it; damage is mended; failures leave nothing."""
 
+import contextlib
 import dataclasses
 import errno
 import functools
 import itertools
 import json
 import multiprocessing
+import os
 import shutil
 import sys
 import threading
@@ -17,12 +19,14 @@ from unittest.mock import patch
 import damage
 import joblib
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import code, machine, processes
-from analysis.errors import MachineError
+from analysis.errors import MachineError, RunError
 from analysis.memo import Call, Memo, objects_in
+from analysis.objects import DamagedError
 
 ROOT = Path(__file__).parents[1]
 FORK = multiprocessing.get_context("fork")
@@ -107,6 +111,20 @@ def test_what_json_does_not_have_is_no_argument(log):
             _ = call("double", log, x=value).key
 
 
+def test_code_that_is_edited_during_a_run_is_not_remembered_as_the_other(cache, log, monkeypatch):
+    doubling = call("double", log, x=1)
+    own = json.loads(doubling.key)["code"]
+    for seen, computed in (([""], 0), ([own, "edited"], 1)):
+        digests = iter(seen)
+        monkeypatch.setattr(code, "digest_now", lambda modules, digests=digests: next(digests))
+        with pytest.raises(RunError, match=r"code of double was edited .*run again"):
+            cache.run(doubling)
+        assert times_computed(log) == computed
+        assert not cache.has_entry(doubling)
+    monkeypatch.undo()
+    assert cache.run(doubling).how == "computed"
+
+
 def test_two_keys_live_beside_each_other(cache, log):
     """Edits on two branches that share a cache do not forget each other's results."""
     for how in ("computed", "remembered"):
@@ -136,6 +154,100 @@ def test_a_damaged_record_is_computed_again_and_said_to_be_repaired(cache, log, 
         outcome = cache.lookup(doubling)
         assert outcome is None or outcome.record == {"twice": 8}, name
     assert capfd.readouterr() == ("", "")
+
+
+def test_swapped_and_copied_entries_are_found(cache, log):
+    calls = [call("double", log, x=x) for x in (1, 2)]
+    for one in calls:
+        cache.run(one)
+    first, second = sorted(cache.folder.rglob("output.pkl"))
+    shutil.copy(first, second)
+    assert sorted(cache.lookup(one) is None for one in calls) == [False, True]
+    assert [cache.run(one).record for one in calls] == [{"twice": 2}, {"twice": 4}]
+
+
+def no_rights(path):
+    path.chmod(0)
+
+
+def nothing(path):
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def another_kind(path):
+    is_file = path.is_file()
+    nothing(path)
+    path.mkdir() if is_file else path.write_bytes(b"a file")
+
+
+def a_pipe(path):
+    nothing(path)
+    os.mkfifo(path)
+
+
+def no_content(path):
+    path.write_bytes(b"") if path.is_file() else None
+
+
+def noise(path):
+    path.write_bytes(b"\xff\xfe[[{") if path.is_file() else None
+
+
+def state(folder):
+    """All that lies there: kinds, rights, times, contents."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        kind = path.lstat()
+        readable = path.is_file() and kind.st_mode & 0o400
+        found[path] = (kind.st_mode, kind.st_mtime_ns, path.read_bytes() if readable else None)
+    return found
+
+
+def test_a_look_changes_nothing_whatever_is_damaged_and_a_run_mends_it(
+    public_folder, unprivileged, monkeypatch
+):
+    """Each file and folder of a cache, in each way."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setattr(machine, "_LOCK", public_folder / "machine")
+    public_folder.chmod(0o777)
+    log = public_folder / "log"
+    calls = [call("double", log, x=1), call("store", log, text="content")]
+    with unprivileged():
+        whole = Memo(public_folder / "whole")
+        records = [whole.run(one).record for one in calls]
+        (whole.folder / "locks" / Path(whole._entry(calls[0])).name).touch()  # as a kill leaves it
+        paths = [path.relative_to(whole.folder) for path in sorted(whole.folder.rglob("*"))]
+        stored = records[1]["files"][0]["object"]
+        ways = (no_rights, nothing, another_kind, a_pipe, no_content, noise)
+        for number, (path, hurt) in enumerate(itertools.product(paths, ways)):
+            copy = Memo(shutil.copytree(whole.folder, public_folder / str(number)))
+            hurt(copy.folder / path)
+            before = state(copy.folder)
+            for one in calls:
+                assert copy.lookup(one) is None or copy.lookup(one).how == "remembered"
+                copy.has_entry(one)
+            assert state(copy.folder) == before, (path, hurt)
+            for _ in range(2):  # what only a reader of the object finds is mended by the next run
+                again = Memo(copy.folder)
+                assert [again.run(one).record for one in calls] == records, (path, hurt)
+                with contextlib.suppress(DamagedError):
+                    again.objects.open(stored)
+            assert again.objects.open(stored).read_bytes() == b"content", (path, hurt)
+            assert [again.run(one).how for one in calls] == ["remembered"] * 2, (path, hurt)
+
+
+def test_a_cache_that_may_only_be_read_gives_what_it_has(public_folder, unprivileged, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    cache, log = Memo(public_folder / "cache"), public_folder / "log"
+    known = call("store", log, text="content")
+    record = cache.run(known).record
+    before = state(cache.folder)
+    with unprivileged():
+        assert Memo(cache.folder).run(known).how == "remembered"
+        assert Memo(cache.folder).objects.open(record["files"][0]["object"]).exists()
+        with pytest.raises(MachineError, match=r"cannot write .*: Permission denied: .*/joblib"):
+            Memo(cache.folder).run(call("double", log, x=1))
+    assert state(cache.folder) == before
 
 
 def test_a_missing_or_damaged_object_is_made_again(cache, log):
@@ -198,13 +310,24 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_the_first_step(read_o
         assert str(folder) in str(caught.value)
 
 
-def test_preparing_leaves_no_probe_and_sweeps_what_killed_runs_left(cache, tmp_path):
+def test_what_killed_runs_left_is_swept_by_the_next_that_computes(cache, log, tmp_path):
     nobody = 4_194_305  # no process has that number
-    left = cache.folder / f"objects/tmp/{processes.host()}-{nobody}-abc"
-    left.mkdir(parents=True)
-    cache.prepare()
-    assert not left.exists()
-    assert [p for p in cache.folder.iterdir() if "writable" in p.name] == []
+    cache.run(call("double", log, x=1))
+    assert list((cache.folder / "locks").iterdir()) == []
+    (output,) = cache.folder.rglob("output.pkl")
+    half = output.with_name(f"output.pkl.0af3-{nobody}-7")  # as joblib calls them
+    lock = cache.folder / "locks" / output.parent.name
+    making = cache.folder / f"objects/tmp/{processes.host()}-{nobody}-abc"
+    making.mkdir(parents=True)
+    half.touch()
+    lock.touch()
+    with FileLock(lock):  # of the living
+        cache.prepare()
+        assert (lock.exists(), half.exists(), making.exists()) == (True, True, False)
+    assert cache.run(call("double", log, x=1)).how == "remembered"
+    assert half.exists()
+    assert cache.run(call("double", log, x=2)).how == "computed"
+    assert (lock.exists(), half.exists(), output.exists()) == (False, False, True)
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match=r"cannot write to the cache folder .*file"):
         Memo(tmp_path / "file").prepare()

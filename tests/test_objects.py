@@ -13,7 +13,7 @@ import pytest
 
 from analysis import objects as module
 from analysis.errors import RunError
-from analysis.objects import Objects, content_digest, file_digest
+from analysis.objects import DamagedError, Objects, content_digest, file_digest
 
 FORK = multiprocessing.get_context("fork")
 FOLDER = {"a": b"123", "b/c": b"2"}
@@ -165,8 +165,36 @@ def test_a_lost_or_garbled_stamp_costs_a_reading_only(store):
     assert store.intact(digest)
     for garbled in (b"", b"[[", b"null", b"{}", b"\xff\xfe", b'[["x"]]'):
         stamp.write_bytes(garbled)
-        assert store.intact(digest)
+        assert Objects(store.root).intact(digest)
+        assert stamp.read_bytes() == garbled  # who only looks changes nothing
+        assert Objects(store.root).open(digest) == store.path(digest)
         assert json.loads(stamp.read_text()) == intact
+
+
+def test_what_its_stamp_does_not_tell_is_found_when_an_object_is_first_used(store):
+    """A bit is another, size and time are the same."""
+    for put in puts(store):
+        digest = put()
+        path = store.path(digest)
+        file, anew = path if path.is_file() else path / "a", Objects(store.root)
+        state = file.stat()
+        change(file)
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+        assert anew.intact(digest)  # to look at
+        with pytest.raises(DamagedError, match="missing or damaged"):
+            anew.open(digest)
+        assert not Objects(store.root).intact(digest)  # so whoever makes it is asked again
+        assert put() == digest
+        assert content_digest(anew.open(digest)) == digest
+
+
+def test_an_object_is_read_once_by_whoever_uses_it(store, monkeypatch):
+    digest, read = store.put_bytes(b"content"), []
+    monkeypatch.setattr(module, "file_digest", lambda path: read.append(path) or file_digest(path))
+    anew = Objects(store.root)
+    for _ in range(3):
+        anew.open(digest)
+    assert read == [store.path(digest)]
 
 
 def _killed_in_the_making(root):

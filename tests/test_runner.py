@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+import damage
+
 from analysis.display import Display
 from analysis.memo import Call, Memo, Outcome
 from analysis.runner import Runner, complete
@@ -20,6 +22,36 @@ def grow(objects, *, number, size):
     _held.append(b"x" * size)
     time.sleep(1.05)
     return {"process": os.getpid(), "held": sum(len(part) for part in _held)}
+
+
+def make(objects, *, text):
+    """A step that keeps a text as an object."""
+    return {"text": {"object": objects.put_bytes(text.encode())}}
+
+
+def read(objects, *, text):
+    """A step that uses it."""
+    return {"text": objects.open(text).read_text(encoding="utf-8")}
+
+
+def test_an_object_that_proves_damaged_when_it_is_read_is_made_again(tmp_path, monkeypatch):
+    """A bit of it is another, its size and time are as they were."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    memo, said = Memo(tmp_path / "cache"), io.StringIO()
+    making = Call("tests.test_runner:make", {"text": "content"}, label="make it")
+    digest = memo.run(making).record["text"]["object"]
+    path = memo.objects.path(digest)
+    state = path.stat()
+    damage.hurt(path, lambda content: damage.flipped(content, 0.5, 3))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    runner = Runner(Memo(memo.folder), 1, Display(said))
+
+    async def both():
+        await runner.run(making)
+        return await runner.run(Call("tests.test_runner:read", {"text": digest}, label="read it"))
+
+    assert complete(runner, both()) == {"text": "content"}
+    assert "damaged in the cache, computing again: make it" in said.getvalue()
 
 
 def test_a_worker_that_has_grown_by_a_model_does_the_next_steps_too(tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
 """What the cache holds, looked at without touching it."""
 
-import json
+import contextlib
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -29,27 +30,20 @@ def status(folder: Path) -> None:
 
 
 def entries_by_step(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
-    """How many remembered results each step has, and their bytes.
-
-    An entry whose metadata a killed run did not get to write counts as "unnamed".
-    """
+    """How many remembered results each step has, and their bytes."""
     entries: dict[str, int] = defaultdict(int)
     sizes: dict[str, int] = defaultdict(int)
-    for output in (folder / "joblib").rglob("output.pkl"):
-        step = _step(output.with_name("metadata.json"))
+    for output in (folder / "joblib").glob("*/*/output.pkl"):
+        step = output.parent.parent.name
         entries[step] += 1
-        sizes[step] += output.stat().st_size
+        sizes[step] += _bytes([output])
     return entries, sizes
 
 
-def _step(metadata: Path) -> str:
-    try:
-        arguments = json.loads(metadata.read_text(encoding="utf-8"))["input_args"]
-        return str(arguments["step"]).strip("'")
-    except (OSError, ValueError, KeyError, TypeError):
-        return "unnamed"
-
-
-def _bytes(paths: list[Path]) -> int:
-    files = [q for p in paths for q in (p.rglob("*") if p.is_dir() else [p]) if q.is_file()]
-    return sum(q.stat().st_size for q in files)
+def _bytes(paths: Iterable[Path]) -> int:
+    """The bytes of files, and of those in folders; of what may not be looked at, none."""
+    total = 0
+    for path in paths:
+        with contextlib.suppress(OSError):
+            total += _bytes(path.iterdir()) if path.is_dir() else path.stat().st_size
+    return total

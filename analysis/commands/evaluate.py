@@ -52,7 +52,6 @@ def evaluate(
     chosen = _study(model, revision, task, of_data, examples, compute or Compute(batch_size="auto"))
     processes.quiet_libraries()
     memo = Memo(project.CACHE)
-    memo.prepare()
     with display(sys.stderr) as shown:
         progress.send_to(lambda what, done, total: shown.advanced(model, what, done, total))
         try:

@@ -27,7 +27,6 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
     chosen = _with_jobs(rehearsed(study.load(study_name), rehearse), jobs)
     placement.require_device(chosen.compute)
     memo = Memo(project.CACHE)
-    memo.prepare()
     before = needs.objects(memo.folder)
     folder = project.results_folder(study_name)
     results.require_writable(folder)

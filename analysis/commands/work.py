@@ -1,4 +1,4 @@
-"""What the commands on one model share: a cache that can be written, and progress on the screen."""
+"""What the commands on one model share: the cache, and progress on the screen."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,13 +10,9 @@ from analysis.memo import Memo
 
 @contextlib.contextmanager
 def at_work(model: str) -> Iterator[tuple[Memo, Display]]:
-    """The cache, and a display that shows this process's progress under the model's name.
-
-    Raises RunError if the cache cannot be written.
-    """
+    """The cache, and a display that shows this process's progress under the model's name."""
     processes.quiet_libraries()
     memo = Memo(project.CACHE)
-    memo.prepare()
     with shown_progress(model) as shown:
         yield memo, shown
 
