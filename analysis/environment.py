@@ -1,10 +1,12 @@
 """What a run ran on and with: versions, hardware, commit, seeds, timings."""
 
+import json
 import platform
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from analysis import machine
@@ -67,6 +69,24 @@ def describe(
             for step, tally in tallies.items()
         },
     }
+
+
+_TAKEN = ("finished", "seconds", "needs", "steps")  # by a run
+_OF = ("study", "study_text", "rehearsal", "hardware", "versions")
+
+
+def after(described: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The environment for the file at `path`: a run that computed nothing leaves the account of the
+    run before it, which took the time and the memory, if that was of the same study here."""
+    if any(step["computed"] for step in described["steps"].values()):
+        return described
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        same = before["steps"].keys() == described["steps"].keys()
+        same = same and all(before[key] == described[key] for key in _OF)
+        return {**described, **{key: before[key] for key in _TAKEN}} if same else described
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return described  # none, or none that can be read
 
 
 def _git(*arguments: str) -> str | None:

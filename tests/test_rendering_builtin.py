@@ -138,9 +138,9 @@ def test_dates():
         ("2026-03-13", "Do", "13th"),
         ("spring 2026", "iso", "spring 2026"),
     ):
-        assert dates.formatted(given, style, today, place="x:1") == wanted
+        assert dates.formatted(given, style, today, place=lambda key: "x:1") == wanted
     with pytest.raises(RequestError, match=r"^x:1: date-format 'QQ': 'QQ' is not offered"):
-        dates.formatted("today", "QQ", today, place="x:1")
+        dates.formatted("today", "QQ", today, place=lambda key: "x:1")
 
 
 def test_source_knows_its_lines(tmp_path):

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from analysis import results, rows
+from analysis import environment, results, rows
 from analysis.errors import RequestError, RunError
 from analysis.results import COLUMNS, KEYS, as_read, build, exist, number, read, write
 
@@ -104,12 +104,26 @@ def test_cells_keep_their_kind_beside_missing_ones(tmp_path):
     assert [number(x) for x in (0.0, -1.5, 5e-324, 1e308)] == [0.0, -1.5, 5e-324, 1e308]
 
 
+def test_a_run_that_computed_nothing_leaves_the_account_of_the_one_that_did(tmp_path):
+    first = {name: name for name in ("study", "study_text", "rehearsal", "hardware", "versions")}
+    first |= {"finished": "noon", "seconds": 600.0, "needs": {"memory_bytes": 5}, "commit": "a"}
+    first |= {"steps": {"prune": {"computed": 2}}}
+    second = first | {"finished": "later", "seconds": 1.0, "needs": {}, "commit": "b"}
+    looked = second | {"steps": {"prune": {"computed": 0}}}
+    path = tmp_path / "environment.json"
+    assert environment.after(looked, path) == looked
+    path.write_text(json.dumps(first))
+    assert environment.after(looked, path) == first | {"commit": "b"}
+    for other in (second, looked | {"study_text": "edited"}):
+        assert environment.after(other, path) == other
+
+
 def test_files_are_named_after_their_tables_readable_by_all_and_the_same_again(tmp_path):
-    environment = {"study": "tïny", "seeds": [0], "versions": {"torch": "2"}, "commit": None}
+    described = {"study": "tïny", "seeds": [0], "versions": {"torch": "2"}, "commit": None}
     for name in ("one", "two"):
-        write(a_result(), environment, tmp_path / name)
-    assert read(tmp_path / "one")[1] == environment
-    assert json.loads((tmp_path / "one/environment.json").read_text("utf-8")) == environment
+        write(a_result(), described, tmp_path / name)
+    assert read(tmp_path / "one")[1] == described
+    assert json.loads((tmp_path / "one/environment.json").read_text("utf-8")) == described
     files = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
     assert set(files) == {f"{table}.csv" for table in COLUMNS} | {"environment.json"}
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}

@@ -42,7 +42,8 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
         added = needs.bytes_of(needs.objects(memo.folder) - before)
         needed = runner.needs.described(added, seconds)
         described = environment.describe(chosen, runner.tallies, seconds, needed)
-        results.write(tables, described, folder)
+        kept = environment.after(described, folder / results.ENVIRONMENT)
+        results.write(tables, kept, folder)
         _summarise(shown, runner.tallies)
         for line in needs.described_lines(needed, chosen.compute.jobs):
             shown.say(line)

@@ -268,7 +268,7 @@ def _answered_on(data: Data) -> list[list[str]]:
 
 
 def _needs(found: dict[str, Any]) -> list[list[str]]:
-    """What the last run took; nothing of memory where it only remembered."""
+    """What the last run that computed anything took; nothing of memory where there was none."""
     held = {"memory": "Peak memory", "gpu": "Peak GPU memory"}
     peaks = [
         [title, f"{gigabytes(found[f'{kind}_bytes'])} in {escape(found[f'{kind}_step'])}"]
@@ -286,7 +286,7 @@ def versions(data: Data) -> Md:
 
 
 def steps(data: Data) -> Md:
-    """What the last run computed and remembered, and how long computing took."""
+    """What the last run that computed any computed and remembered, and how long that took."""
     body = [
         [
             escape(step),

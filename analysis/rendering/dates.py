@@ -2,6 +2,7 @@
 
 import datetime
 import re
+from collections.abc import Callable
 
 from analysis.errors import RequestError
 
@@ -30,27 +31,35 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _TOKEN = re.compile(r"\[([^\]]*)\]|[A-Za-z]+")
 
 
-def formatted(given: object, style: object, today: datetime.date, *, place: str) -> str:
+def formatted(
+    given: object, style: object, today: datetime.date, *, place: Callable[[str], str]
+) -> str:
     """The date as text: `given` is `today`, an ISO date, or text that is left alone.
 
-    RequestError at `place` for a style with tokens that are not offered.
+    RequestError for a day that there is none of, and for a style with tokens that are not offered,
+    at `place` of `date` or `date-format`.
     """
-    date = _date(given, today)
+    date = _date(given, today, place("date"))
     if date is None:
         return str(given)
     name = str(style or "long")
-    return _TOKEN.sub(lambda token: _piece(token, date, name, place), _STYLES.get(name, name))
+    return _TOKEN.sub(
+        lambda token: _piece(token, date, name, place("date-format")), _STYLES.get(name, name)
+    )
 
 
-def _date(given: object, today: datetime.date) -> datetime.date | None:
+def _date(given: object, today: datetime.date, place: str) -> datetime.date | None:
     if isinstance(given, datetime.date):
         return given
     if str(given) in ("today", "now", "last-modified"):
         return today
-    try:
-        return datetime.date.fromisoformat(str(given))
-    except ValueError:
+    digits = re.fullmatch(r"\s*(\d{4})-(\d{1,2})-(\d{1,2})\s*", str(given))
+    if digits is None:
         return None
+    try:
+        return datetime.date(*map(int, digits.groups()))
+    except ValueError:
+        raise RequestError(f"{place}: there is no day {given}: correct the date.") from None
 
 
 def _piece(token: re.Match[str], date: datetime.date, style: str, place: str) -> str:

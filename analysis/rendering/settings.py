@@ -208,7 +208,7 @@ def metadata(settings: Settings, today: datetime.date) -> dict[str, Any]:
         meta["keywords"] = [word.strip() for word in meta["keywords"].split(",")]
     if given.get("date") is not None:
         meta["date"] = dates.formatted(
-            given["date"], given.get("date-format"), today, place=settings.place("date-format")
+            given["date"], given.get("date-format"), today, place=settings.place
         )
     meta["by-author"] = authors(given)
     return meta
