@@ -9,7 +9,7 @@ import typer
 from typer._click.exceptions import ClickException
 
 from analysis import project, study
-from analysis.errors import AnalysisError, RequestError, unknown
+from analysis.errors import AnalysisError, RequestError, one_line, unknown
 
 _BACKENDS = ("loky",)
 _INTERRUPTED = 130  # what typer returns for Ctrl-C
@@ -73,12 +73,14 @@ def render_command(
     engine: Annotated[str, typer.Option(help="auto, quarto or builtin.")] = "auto",
 ) -> None:
     """Render report.qmd from the study's results, which are computed first if there are none."""
-    from analysis import paper, results
+    from analysis import paper, results, stale
     from analysis.rendering import render
 
-    study.load(study_name)
+    chosen, folder = study.load(study_name), project.results_folder(study_name)
     os.environ[study.VARIABLE] = study_name
-    results.require_writable(project.results_folder(study_name))
+    results.require_writable(folder)
+    for line in stale.lines(chosen, folder):
+        typer.echo(line, err=True)
     formats = tuple(part.strip() for part in to.split(",") if part.strip())
     if not formats:
         raise RequestError("--to names no format; allowed: html, pdf, or both by a comma")
@@ -195,6 +197,14 @@ def evaluate_command(
         str | None,
         typer.Option(metavar="FROM,TO", help="Of a file: what is translated.", show_default=False),
     ] = None,
+    quotes: Annotated[
+        bool | None,
+        typer.Option(help="Of CSV: whether cells may stand in quotes.", show_default=False),
+    ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(help="Of CSV: what stands between cells, as ';'.", show_default=False),
+    ] = None,
     revision: Annotated[
         str | None, typer.Option(help="Commit, tag or branch of a hub model.", show_default=False)
     ] = None,
@@ -213,7 +223,8 @@ def evaluate_command(
             "evaluate needs MODEL and --task; for example `evaluate tiny-bert --task sentiment`;"
             " --list-tasks lists the tasks"
         )
-    named: dict[str, object] = {"unit": unit} if unit is not None else {}
+    given = {"unit": unit, "quotes": quotes, "separator": separator}
+    named: dict[str, object] = {key: value for key, value in given.items() if value is not None}
     if languages is not None:
         named["languages"] = tuple(part.strip() for part in languages.split(","))
     evaluate.evaluate(model, revision, task, data, examples, named=named)
@@ -294,13 +305,13 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except ClickException as error:
-        if message := " ".join(error.format_message().split()):  # none where help was shown
+        if message := one_line(error.format_message()):  # none where help was shown
             print(f"error: {message.rstrip('.')}; `--help` shows what is allowed", file=sys.stderr)
         sys.exit(error.exit_code)
     except Exception as error:
         if debug:
             raise
-        line = " ".join(f"{type(error).__name__}: {error}".split())
+        line = one_line(f"{type(error).__name__}: {error}")
         print(
             f"error: unexpected {line}; `--debug` before the command shows where", file=sys.stderr
         )

@@ -77,6 +77,21 @@ def validation(data: Data, examples: int) -> Call:
     )
 
 
+def shared_examples(study: Study, task: str, test: Record, training: Record) -> Call:
+    """How many test examples of a user's own files are among the training examples too."""
+    return Call(
+        "analysis.steps.data:count_shared",
+        {
+            "task_name": task,
+            "settings": _asked(study, task),
+            "test": test["data"]["object"],
+            "training": training["data"]["object"],
+        },
+        code=(tasks.module_name(task),),
+        label=f"{task}: test examples among the training's",
+    )
+
+
 def _of_both(data: Data) -> dict[str, Any]:
     """The settings of training examples that are scored: as the test's, but a class has its number
     of training."""
@@ -115,6 +130,8 @@ def _of_files(study: Study, files: Files, part: str) -> dict[str, Any] | None:
         "format": files.format,
         "columns": dict(files.columns),
         "part": list(share) if share else None,
+        "quotes": files.quotes,
+        "separator": files.separator,
     }
 
 

@@ -29,7 +29,7 @@ from joblib.memory import CacheWarning
 
 from analysis import code, machine
 from analysis.cachefiles import clear, held, own_folder, unwritable
-from analysis.errors import RunError
+from analysis.errors import AnalysisError, RunError
 from analysis.objects import Objects
 
 Record = dict[str, Any]
@@ -179,12 +179,22 @@ class Memo:
             call.require_same_code()
             with _turn(call):
                 start = time.perf_counter()
-                made = _function(call)(self.objects, **call.arguments, **call.carried)
+                made = self._made(call)
                 record = json.loads(json.dumps(made))  # as it will be remembered
                 seconds = time.perf_counter() - start
             call.require_same_code()
             self.store(call, record, seconds)
             return Outcome(record, how, seconds)
+
+    def _made(self, call: Call) -> Record:
+        """What the step makes; its errors name a user's folders, not the cache's links to them."""
+        try:
+            return _function(call)(self.objects, **call.arguments, **call.carried)
+        except AnalysisError as error:
+            told = self.objects.by_origin(str(error))
+            if told == str(error):
+                raise
+            raise type(error)(told) from error
 
     def store(self, call: Call, record: Record, seconds: float) -> None:
         """Remember the record of a call. Raises MachineError if the disk refuses."""

@@ -114,7 +114,8 @@ def require(where: str, what: str, given: str, allowed: object) -> None:
 
 
 def require_unique(where: str, values: object) -> None:
-    listed = list(values)  # type: ignore[call-overload]
-    for value in listed:
-        if listed.count(value) > 1:
+    seen: set[object] = set()
+    for value in values:  # type: ignore[attr-defined]
+        if value in seen:
             raise ValueError(f"{where}: {value!r} stands twice; name it once")
+        seen.add(value)

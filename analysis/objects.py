@@ -116,6 +116,11 @@ class Objects:
                 self._note(digest)
         return self.path(digest)
 
+    def by_origin(self, text: str) -> str:
+        """The text with checkpoints that lie elsewhere called by their own folder, or hub id."""
+        where = re.compile(re.escape(str(self.root)) + r"/([0-9a-f]{2})/(\1[0-9a-f]{62})")
+        return where.sub(lambda found: _origin(Path(found[0])), text)
+
     def locate(self, reference: str) -> Path:
         """The path of an intact object, given its digest, or of a folder outside, by its path."""
         return self.open(reference) if _DIGEST.fullmatch(reference) else Path(reference)
@@ -161,6 +166,16 @@ class Objects:
 
     def _stamp_path(self, digest: str) -> Path:
         return self.path(digest).with_suffix(".stamp")
+
+
+def _origin(path: Path) -> str:
+    """Where the files lie that an object links to; the object itself if it holds its own."""
+    links = (p for p in path.iterdir() if p.is_symlink()) if path.is_dir() else iter(())
+    if (link := next(links, None)) is None:
+        return str(path)
+    folder = link.readlink().parent
+    repository = folder.parent.name  # of the hub's cache: models--org--name/blobs
+    return repository.split("--", 1)[1].replace("--", "/") if "--" in repository else str(folder)
 
 
 def _stamp(path: Path) -> list[list[str | int]]:

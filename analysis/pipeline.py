@@ -64,15 +64,18 @@ async def _data(study: Study, runner: Runs, task: str) -> Data:
     files = study.data.get(task)
     if more and files is not None and not study.rehearsal:
         _require_apart(task, files, test, more[0])
+        found = await runner.run(data_calls.shared_examples(study, task, test, more[0]))
+        test = test | {
+            "training_revision": more[0].get("revision"),
+            "also_trained_on": found["shared"],
+        }
     return Data(task, test, more[0] if more else None)
 
 
 def _require_apart(task: str, files: Files, test: Record, training: Record) -> None:
-    """Raise RequestError if a model would be trained on what it is tested on: two files of one
-    content, no parts of them told apart."""
-    if test.get("revision") is None or test["revision"] != training.get("revision"):
-        return
-    if files.parts_are_apart:
+    """Raise RequestError if a model would be trained on what it is tested on: the same rows, in
+    whatever order and files."""
+    if not test.get("content") or test["content"] != training.get("content"):
         return
     raise RequestError(
         f"data.{task}: test and train have the same content, {files.test} and {files.train}; name"

@@ -11,8 +11,8 @@ from analysis.errors import RequestError
 from analysis.memo import Memo
 from analysis.model_grid import is_tuned
 from analysis.models import naming
-from analysis.models.axes import config_of
 from analysis.models.checkpoint import open_checkpoint
+from analysis.models.config import config_of
 from analysis.models.heads import require_classes
 from analysis.models.outside import no_blocks
 from analysis.study import Model, Study
@@ -109,8 +109,8 @@ def _described(study: Study, task: str, memo: Memo) -> Task:
     from analysis.data.examples import classes_of
     from analysis.data.reading import read
 
-    rows, _ = read(where, (str(known.target),))
-    classes = classes_of(known, [row[str(known.target)] for row in rows])
+    table = read(where, (str(known.target),))
+    classes = classes_of(known, [row[str(known.target)] for row in table.rows], table.places)
     return replace(known, classes=classes)
 
 

@@ -29,7 +29,7 @@ _SCHEMA = {
         "task metric",
         "higher_is_better chance best split examples data_sha256 revision licence published"
         " published_source title metric_title unit log_scale measures sample source protocol"
-        " chance_from",
+        " chance_from training_revision also_trained_on",
     ),
     "published": ("model task metric", "value source"),
     "failures": ("step", "model task reason"),
@@ -77,7 +77,7 @@ _TEXT = {
     *("task", "metric", "split", "data_sha256", "licence", "published", "published_source"),
     *("title", "metric_title", "unit", "measures", "sample", "variant", "other", "by", "group"),
     *("kind", "method", "protocol", "settings", "status", "reason", "format", "operation"),
-    *("identifier", "training", "step", "protocol", "chance_from"),
+    *("identifier", "training", "step", "protocol", "chance_from", "training_revision"),
     *("kernel", "device", "samples_ms", "chosen", "part", "scope", "scale"),
 }
 

@@ -102,6 +102,8 @@ def task_rows(study: Study, examples: dict[str, Record]) -> Rows:
                     "sample": json.dumps(shown, ensure_ascii=False),
                     "protocol": protocol(task, metric),
                     "chance_from": chance_from(task),
+                    "training_revision": record.get("training_revision"),
+                    "also_trained_on": record.get("also_trained_on"),
                 }
             )
     return {"tasks": listed, "published": scores}

@@ -93,6 +93,9 @@ class Files(Section):
 
     test, train  paths: JSON lines, CSV, parquet or text (told by their ending, or by `format`)
     columns      field of the task -> the file's column, where they have other names
+    quotes       of CSV: whether cells may stand in quotes; by default in .csv, unless what is in
+                 them may be several rows, and not in .tsv
+    separator    of CSV: what stands between cells; by default a comma, in .tsv a tab
     test_part, train_part   which share of the lines, such as [0.8, 1.0]: for one file to serve both
     unit                    of a perplexity: what it is per
     languages               of a translation: from, to
@@ -103,6 +106,8 @@ class Files(Section):
     train: Line | None = None
     format: Form | None = None
     columns: dict[str, str] = Field(default_factory=dict)
+    quotes: Annotated[bool, Field(strict=True)] | None = None
+    separator: Literal[",", ";", "\t", "|"] | None = None
     test_part: tuple[Share, Share] | None = None
     train_part: tuple[Share, Share] | None = None
     unit: Literal["word", "character", "byte"] | None = None

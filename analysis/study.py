@@ -11,10 +11,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from analysis import grid, project
+from analysis import grid, project, study_text
 from analysis.errors import RequestError, unknown
 from analysis.sections import (
     Alternatives,
@@ -127,17 +126,6 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a key that stands twice: the last would silently win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"the key {_shown(key)} stands twice")
-        return super().construct_mapping(node, deep)
-
-
 _RESERVED = {
     "name": "is taken from the file itself",
     "text": "is taken from the file itself",
@@ -148,17 +136,8 @@ _RESERVED = {
 def load(name_or_path: str, folder: Path = FOLDER) -> Study:
     """The validated study. Raises RequestError, one line that names the key, if it is wrong."""
     path = find(name_or_path, folder)
-    try:
-        text = path.read_text(encoding="utf-8")
-        tree = yaml.load(text, _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"cannot read {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise RequestError(f"{path} is no YAML: {error}") from error
-    except RecursionError as error:
-        raise RequestError(f"{path} is nested too deeply for a study") from error
-    if not isinstance(tree, dict):
-        raise RequestError(f"{path}: a study is a mapping of keys such as title, models, methods")
+    text = study_text.read(path)
+    tree = study_text.parsed(path, text)
     if "{{<" in text:
         raise RequestError(f"{path}: {{{{< would be a command where the paper prints it; remove it")
     if path.stem == project.RESULTS:

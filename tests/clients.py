@@ -90,8 +90,8 @@ def calls(asked: Sequence[Sequence[Any]], before: str) -> list[dict[str, Any]]:
                 done = hub.download(*arguments)
                 results.append({"folder": str(done.folder), "commit": done.commit})
             elif function == "read":
-                rows, revision = reading.read(*arguments)
-                results.append({"rows": rows, "revision": revision})
+                table = reading.read(*arguments)
+                results.append({"rows": table.rows, "revision": table.revision})
             else:
                 results.append({"missing": getattr(missing, function)(*arguments)})
         except AnalysisError as error:

@@ -360,6 +360,7 @@ def _true_size(of, name, /, architecture, sparsities, threads, **_):
 RECORDS = {
     **dict.fromkeys(("make_examples", "make_validation", "read_test", "stand_in_test"), _examples),
     **dict.fromkeys(("read_training", "stand_in_training"), _examples),
+    "count_shared": lambda of, name, /, **_: {"shared": 0},
     **dict.fromkeys(("pretrain_builtin", "pretrain_scratch", "take_hub_model"), _base),
     **dict.fromkeys(("make_replica", "fine_tune", "fine_tune_checkpoint"), _base),
     **dict.fromkeys(("prune_checkpoint", "prune_calibrated"), _levels),

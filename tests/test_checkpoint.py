@@ -119,6 +119,14 @@ def test_a_folder_without_weights_is_refused_with_what_it_holds(tmp_path):
     save(tmp_path / "0_Transformer", tensors())
     refused(tmp_path, "holds no weights of its own", f"give {tmp_path / '0_Transformer'}")
     refused(tmp_path / "other.bin", "is no folder")
+    for name, says in (
+        ("adapter_config.json", "merge_and_unload()"),
+        ("model.sparse.safetensors", "decompress"),
+        ("model-00001-of-00002.sparse.safetensors", "decompress"),
+    ):
+        (folder := tmp_path / f"of {name}").mkdir()
+        (folder / name).write_bytes(b"{}")
+        refused(folder, says)
 
 
 @pytest.mark.parametrize("single", [SAFETENSORS, PICKLE])
@@ -129,6 +137,7 @@ def test_an_index_that_makes_no_sense_is_refused(tmp_path, single):
     for path in (tmp_path / "one", folder / "sub" / "one", folder / "one"):
         write({"a": torch.ones(2)}, path)
     write({"a": torch.ones(2), "b": torch.ones(2)}, folder / "two")
+    write({"c": torch.ones(2)}, folder / "three")
     for said, indices in WRONG["indices"].items():
         for text in indices:
             write_index(folder, single, text)

@@ -29,6 +29,13 @@ def test_labels_that_are_words_are_numbered_by_the_alphabet():
     assert found[0] == {"sentence": "s0", "label": 2, "label_word": "sport"}
 
 
+def test_a_number_among_words_is_one_word_however_it_is_written():
+    found = examples_of(TEXTS, labelled("1", "1.0", "+1", " x ", "10", "x"))
+    assert [example["label_word"] for example in found] == ["1", "1", "1", "x", "10", "x"]
+    classes = classes_of(TEXTS, [str(n) for n in range(12)] + ["10.0", "1e1"])
+    assert list(classes.values()) == list(range(12))
+
+
 def test_words_of_the_test_have_to_be_known_in_training():
     training, fewer, more, numbers = (
         words_of(classes_of(TEXTS, labels))
@@ -52,7 +59,8 @@ REFUSED = [
     (TEXTS, labelled(1, None), "row 2: label is None"),
     (TEXTS, labelled("yes", ""), "row 1: label is 'yes'"),
     *((TEXTS, labelled(label, 1), f"row 1: label is {label!r}")
-      for label in ("yes", 0.5, float("nan"), 2004)),
+      for label in ("yes", 0.5, float("nan"), 2004, "1e99", 10**30)),
+    (TEXTS, labelled("1" * 5000, "1"), "row 1: label is '1111"),
     (SST2, labelled("positive", "x"), r"words, such as 'positive'.*praises \(1\)"),
     (WRITTEN, pair("x", "y", 2), "label 2, but there are only 2"),
     (PAIRS, pair("x", None), "row 1: sentence2 is no text but None"),

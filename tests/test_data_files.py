@@ -1,6 +1,12 @@
 """Files of a user's own: every format, hostile content, and a line for what is wrong."""
 
+import bz2
+import csv
+import datetime
+import gzip
+import io
 import json
+import lzma
 import os
 import tempfile
 from hashlib import sha256
@@ -9,6 +15,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from clients import lines
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analysis.data.reading import read, stamp
 from analysis.errors import RequestError, RunError
@@ -23,14 +31,28 @@ HOSTILE = [
     ("a.csv", b"sentence,label\n", ("no rows",)), ("a.json", b"[]", ()),
     ("a.jsonl", lines(ROWS) + b'{"sentence": \n', ("line 3", "no JSON object")),
     ("a.jsonl", lines(ROWS) + b"[1]\n", ("line 3", "no JSON object")),
-    ("a.json", b'[{"sentence": "x",', ("cannot be read as json",)),
-    ("a.jsonl", b'{"sentence": "x", "sentence": "y", "label": 1}\n', ("sentence", "twice")),
-    ("a.jsonl", lines([ROWS[0], {"sentence": 3, "label": 0}]), ("'sentence'", "several types")),
+    ("a.json", b'[{"sentence": "x",', ("line 1", "no JSON")), ("a.json", b"[{}, 5]", ("row 2",)),
+    ("a.jsonl", b'{"label": 1, "sentence": "x", "sentence": "y"}\n', ("line 1", "twice")),
+    ("a.jsonl", lines(ROWS) + b"[" * 100_000 + b"]" * 100_000, ("line 3", "nested too deeply")),
+    ("a.jsonl", lines(ROWS) + b'{"sentence": "\\ud800", "label": 1}', ("line 3", "half of a")),
+    ("a.jsonl", lines(ROWS) + b'{"sentence": "x", "label": ' + b"1" * 5000, ("line 3", "digits")),
+    ("a.jsonl", lines(ROWS) + b'{"sentence": "x"} {"label": 1}', ("line 3", "Extra data")),
     ("a.csv", b"sentence,label,label\nx,1,2\n", ("two columns 'label'",)),
     ("a.csv", b"sentence,label\nx,1\ny,1,2\n", ("line 3", "3 cells under 2 names")),
     ("a.csv", b"sentence,label\nx\n", ("line 2", "1 cells")),
-    ("a.csv", "sentence,label\né,1\n".encode("latin-1"), ("not UTF-8",)),
+    ("a.csv", b"sentence;label\nx;1\n", ("line 1", "'sentence;label'", "`separator`")),
+    # quotes that may have swallowed rows
+    ("a.csv", b'sentence,label\nx,1\n"good, bad,1\nworse,0\n"fine" it is,1\n', ("line 3", "quote")),
+    ("a.csv", b'sentence,label\nx,1\n"good,1\nbad,0\n"\n', ("line 3", "like rows")),
+    ("a.csv", b'sentence,label\n"good,1\nbad,0\nso",0\n', ("line 2", "like rows", "quotes: true")),
+    ("a.csv", b'sentence,label\nx,1\n"never,0\ny,1\n', ("line 3", "never closed")),
+    ("a.csv", b"sentence,label\nx\ry,1\n", ("line 2", "carriage return")),
+    ("a.tsv", b'sentence\tlabel\n"two\nlines"\t1\n', ("line 2", "1 cells", "quotes: true")),
+    ("a.csv", "sentence,label\nx,1\né,1\n".encode("latin-1"), ("line 3", "not UTF-8", "0xe9")),
+    ("a.csv", CSV.decode().encode("utf-16"), ("line 1", "UTF-16")),
+    ("a.csv", b"sentence,label\nx\0,1\n", ("line 2", "a byte 0")),
     ("a.jsonl", b"\xff\xfe\x00", ("not UTF-8",)),
+    ("a.jsonl.gz", gzip.compress(lines(ROWS))[:-9], ("damaged",)),
     ("a.jsonl", lines(ROWS)[:-9] + b"\xc3", ("not UTF-8",)),
     ("a.parquet", b"PAR1 no parquet", ("cannot be read as parquet",)),
     ("a.dat", b"x", ("'.dat'", "`format`", "json, csv, parquet, text")),
@@ -50,12 +72,13 @@ def reads(tmp_path):
         path.write_bytes(content)
         before = set(os.listdir(tempfile.gettempdir()))
         try:
-            found, revision = read(source(path, **more), fields, choose)
+            table = read(source(path, **more), fields, choose)
         finally:
             new = set(os.listdir(tempfile.gettempdir())) - before
             assert not [name for name in new if name.startswith("analysis-data-")]
-        assert revision == sha256(content).hexdigest()[:12]
-        return found
+        assert table.revision == sha256(content).hexdigest()[:12]
+        assert len(table.places) == len(table.rows)
+        return table.rows
 
     return rows
 
@@ -85,17 +108,89 @@ def test_csv_has_words_in_all_cells_as_they_stand(reads):
     words = [row | {"label": str(row["label"])} for row in ROWS]
     for content in (CSV, BOM + CSV, CSV.replace(b"\n", b"\r\n")):
         assert reads("a.csv", content) == words, content
-    assert reads("a.tsv", 'sentence\tlabel\na, b\t1\n"é ""c"""\t0\n'.encode()) == words
+    quoted = 'sentence\tlabel\na, b\t1\n"é ""c"""\t0\n'.encode()
+    assert reads("a.tsv", quoted, quotes=True) == words
+    unquoted = [row["sentence"] for row in reads("a.tsv", quoted)]  # as GLUE's are written
+    assert unquoted == ["a, b", '"é ""c"""']
+    assert reads("a.csv", CSV.replace(b",", b";").replace(b"a;", b"a,"), separator=";") == words
+    swallowed = b'sentence,label\n"good,1\nbad",0\n'
+    assert reads("a.csv", swallowed, quotes=True)[0]["sentence"] == "good,1\nbad"
+    assert [row["label"] for row in reads("a.csv", swallowed, quotes=False)] == ["1", "0"]
+    assert [row["sentence"] for row in reads("a.csv", swallowed, quotes=False)] == ['"good', 'bad"']
     content = b"sentence,label\nNA,1\n007,0\n,1\nnull,1\n1e3,0\n"
     words = [row["sentence"] for row in reads("a.csv", content)]
     assert words == ["NA", "007", "", "null", "1e3"]
 
 
-def test_parquet(reads, tmp_path):
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "made")
-    content = (tmp_path / "made").read_bytes()
-    assert reads("a.parquet", content) == ROWS
-    assert reads("a", content, format="parquet") == ROWS
+def parquet(columns):
+    made = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), made)
+    return made.getvalue()
+
+
+def test_parquet_of_whatever_types(reads, refuses):
+    texts, labels = ([row[field] for row in ROWS] for field in FIELDS)
+    for kind in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()):
+        content = parquet({"sentence": pyarrow.array(texts, kind), "label": labels})
+        assert reads("a.parquet", content) == ROWS, kind
+    days = [datetime.date(2024, 2, 29)] * 2
+    coded = {"sentence": pyarrow.array(texts).dictionary_encode(), "label": labels, "day": days}
+    assert reads("a", parquet(coded), format="parquet") == ROWS
+    assert reads("a.parquet", parquet(coded), ("day",)) == [{"day": day} for day in days]
+    pairs = parquet({"pair": [{"en": "x", "de": None}, None]})
+    columns = {"source": "pair.en", "target": "pair.de"}
+    found = reads("a.parquet", pairs, ("source", "target"), columns=columns)
+    assert [*map(tuple, map(dict.values, found))] == [("x", None), (None, None)]
+    refuses("a.parquet", pairs, "'sentence'", "pair")
+
+
+def test_columns_that_nobody_asked_for_change_nothing(reads):
+    words = [row | {"label": str(row["label"])} for row in ROWS]
+    index = b',sentence,when,label,,\n0,"a, b",2024-02-30,1,,\n1,"\xc3\xa9 ""c""",x,0,"",\n'
+    assert reads("a.csv", index) == words
+    changing = [ROWS[0] | {"more": 1, "": None}, ROWS[1] | {"more": {"a": [float("nan")]}}]
+    assert reads("a.jsonl", lines(changing)) == ROWS
+    typed = [{"sentence": "x", "label": 1}, {"sentence": 3, "label": "1"}, {"label": None}]
+    assert reads("a.jsonl", lines(typed)) == [*typed[:2], {"sentence": None, "label": None}]
+
+
+def test_packed_files_are_read_as_what_is_in_them(reads):
+    for ending, pack in ((".gz", gzip.compress), (".bz2", bz2.compress), (".XZ", lzma.compress)):
+        assert reads(f"a.jsonl{ending}", pack(lines(ROWS))) == ROWS
+        assert [row["label"] for row in reads(f"a.csv{ending}", pack(CSV))] == ["1", "0"]
+
+
+HOSTILE_TEXT = st.text(st.sampled_from("a \",;\t\n\r'\\\u2028é\ufeff"), max_size=6)
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(st.lists(st.tuples(HOSTILE_TEXT, HOSTILE_TEXT), min_size=1, max_size=4), st.booleans())
+def test_rows_are_those_of_the_standard_library_or_refused_with_their_line(rows, sure):
+    written = io.StringIO()
+    csv.writer(written, quoting=csv.QUOTE_ALL).writerows([FIELDS, *rows])
+    as_json = [dict(zip(FIELDS, row, strict=True)) for row in rows]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("a.jsonl", lines(as_json)), ("a.csv", written.getvalue().encode())):
+            path = os.path.join(folder, name)
+            with open(path, "wb") as stream:
+                stream.write(text)
+            asked = source(path, quotes=True if sure else None)
+            if name == "a.csv" and not sure and any({*"\n,"} <= {*c} for row in rows for c in row):
+                with pytest.raises(RequestError, match=r"a\.csv, line \d+: the cell in quotes"):
+                    read(asked, FIELDS)
+            else:
+                assert read(asked, FIELDS).rows == as_json, name
+
+
+def test_a_digest_of_rows_does_not_know_their_order_line_ends_or_file(tmp_path):
+    contents = [lines(ROWS), lines(ROWS[::-1]), CSV, CSV.replace(b"\n", b"\r\n"), lines(ROWS * 2)]
+    found = []
+    for number, content in enumerate(contents):
+        path = tmp_path / f"{number}.{'csv' if content.startswith(b'sent') else 'jsonl'}"
+        path.write_bytes(content)
+        found.append(read(source(path), FIELDS, lambda _: [0]).content)
+    assert len(set(found[:4])) == 1
+    assert found[4] != found[0]
 
 
 def test_a_text_is_read_by_line_and_by_no_other_separator(reads):

@@ -1,5 +1,6 @@
 """A task's examples from files: what is stored of them, and when they are read again."""
 
+import csv
 import json
 import os
 import shutil
@@ -7,9 +8,10 @@ import shutil
 import pytest
 
 import studies
-from analysis import data_calls, study, tasks
+from analysis import data_calls, results, stale, study, tasks
 from analysis.errors import RequestError
 from analysis.memo import Memo
+from analysis.planning import walk
 from analysis.steps import data as step
 from analysis.steps.stored_examples import read_examples
 
@@ -124,6 +126,47 @@ def test_parts_of_one_file_share_nothing_and_leave_nothing_out(memo, data):
     assert (learnt + held, len(held)) == (ROWS, 6)
 
 
+def test_training_on_the_rows_of_the_test_in_whatever_order_and_file_is_refused(memo, data):
+    with (data / "train.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("sentence", "label"), *map(dict.values, ROWS[::-1])])
+    for train in ("train.jsonl", "train.csv"):
+        loaded = chosen(data, train=train, count=7)
+        of_test(memo, loaded), of_training(memo, loaded)
+        with pytest.raises(RequestError, match=f"have the same content, test.jsonl and {train}"):
+            walk.steps(loaded, memo)
+
+
+def test_how_many_of_the_test_are_trained_on_too_is_counted_whatever_the_white_space(memo, data):
+    seen = [row | {"sentence": row["sentence"].replace(" ", "\r\n")} for row in ROWS[:4]]
+    write(data / "train.jsonl", [{"sentence": f"x {n}", "label": n % 2} for n in range(5)] + seen)
+    loaded = chosen(data)
+    records = of_test(memo, loaded), of_training(memo, loaded)
+    call = data_calls.shared_examples(loaded, "sst2", *records)
+    assert memo.run(call).record == {"shared": 4}
+    walk.steps(loaded, memo)  # not refused
+
+
+def test_results_of_files_that_have_changed_are_called_so(memo, data, tmp_path):
+    loaded = chosen(data)
+    records = of_test(memo, loaded), of_training(memo, loaded)
+    revisions = {"revision": records[0]["revision"], "training_revision": records[1]["revision"]}
+    row = {"task": "sst2", "metric": "accuracy", **revisions}
+    about = {"rehearsal": False, "study_text": loaded.text, "finished": "2026-01-01T00:00:00+00:00"}
+    folder = tmp_path / "results"
+    assert stale.lines(loaded, folder) == []  # there are none
+    results.write(results.build({"tasks": [row]}), about, folder)
+    assert stale.lines(loaded, folder) == []
+    os.utime(data / "test.jsonl")
+    assert stale.lines(loaded, folder) == []
+    for path in (data / "train.jsonl", data / "test.jsonl"):
+        write(path, ROWS[:7])
+    for line, name in zip(stale.lines(loaded, folder), ("test.jsonl", "train.jsonl"), strict=True):
+        assert line.startswith(f"{data / name} has changed since the results were computed")
+    (data / "test.jsonl").unlink()
+    results.write(results.build({"tasks": [row]}), about | {"study_text": "other"}, folder)
+    assert stale.lines(loaded, folder)[0].startswith("the study mine has changed since")
+
+
 def test_stand_ins_are_stored_in_the_same_way(memo):
     asked = {"task_name": "mrpc", "settings": {}, "count": 6, "seed": 0}
     record = step.stand_in_training(memo.objects, **asked)
@@ -178,9 +221,9 @@ def test_a_hub_data_sets_key_has_its_commit():
 
 
 WRONG = [
-    ([{"sentence": "x", "label": -1}], ["row 1", "label", "hidden"]),
-    ([*ROWS, {"sentence": "", "label": 0}], ["row 31", "sentence is empty"]),
-    ([{"sentence": None, "label": 0}, *ROWS], ["row 1", "sentence"]),
+    ([{"sentence": "x", "label": -1}], ["test.jsonl, line 1", "label", "hidden"]),
+    ([*ROWS, {"sentence": "", "label": 0}], ["test.jsonl, line 31", "sentence is empty"]),
+    ([{"sentence": None, "label": 0}, *ROWS], ["test.jsonl, line 1", "sentence"]),
     ([{"text": "x", "label": 0}], ["sentence", "text"]),
     ([], ["test.jsonl", "empty"]),
 ]

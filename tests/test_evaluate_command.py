@@ -84,7 +84,7 @@ WRONG = [  # model, task, data, what else; what the line says
     ("tiny-bert", "headline", None, "", "tiny-bert|headline"),
     ("model", "mrpc", "pairs", "--revision main", "--revision main was given for model"),
     ("tiny-bert", "mrpc", "pairs", "--revision main", "--revision main was given for tiny-bert"),
-    ("model", "mrpc", "halved", "", "row 1|sentence2"),
+    ("model", "mrpc", "halved", "", "halved.jsonl, line 1|sentence2"),
 ]
 
 
@@ -96,6 +96,44 @@ def test_what_does_not_fit_is_one_line_with_exit_status_2(project):
         assert all(part in line for part in says.split("|")), line
     done = request("evaluate", "model", folder=project)
     assert (done.returncode, "--task" in one_line(done.stderr)) == (2, True), done.stderr
+
+
+def test_a_file_of_the_command_lies_where_it_is_given_whatever_folder_studies_have(project):
+    (project / "elsewhere").mkdir(exist_ok=True)
+    (project / "elsewhere" / "pairs.jsonl").write_text("no examples\n")
+    for folder in (project / "elsewhere", project / "nowhere"):
+        command = ("evaluate", "model", "--task", "mrpc", "--data", "pairs.jsonl")
+        done = request(*command, folder=project, SPARSITY_DATA=str(folder))
+        assert json.loads(done.stdout)["examples"] == COUNT
+
+
+BROKEN = [  # a file of a model, what becomes of it, what the line says of it
+    ("config.json", lambda text: text[:-9], "config.json is no JSON, line "),
+    ("config.json", lambda text: "[" * 100_000, "config.json is nested too deeply"),
+    ("config.json", lambda text: text.replace('den_size": 32', 'den_size": "x"'), "config.json"),
+    ("config.json", lambda text: '{"architectures": 5}', "config.json: 'architectures' is 5"),
+    ("tokenizer.json", lambda text: text.replace("model", "modem"), "tokenizer.json"),
+    ("tokenizer.json", lambda text: "5", "tokenizer.json is no JSON object"),
+    ("tokenizer_config.json", lambda text: "[]", "tokenizer_config.json is no JSON object"),
+    ("generation_config.json", lambda text: "{", "generation_config.json is no JSON, line 1"),
+]  # fmt: skip
+
+
+def test_a_broken_file_of_a_model_is_named_in_the_users_own_folder(project):
+    for name, change, says in BROKEN:
+        folder = project / "broken"
+        shutil.rmtree(folder, ignore_errors=True)
+        kind = "causal" if name.startswith("generation") else "classification"
+        of, task = ("openai-community/gpt2-xl", "perplexity") if kind == "causal" else (
+            "google-bert/bert-base-uncased", "mrpc")  # fmt: skip
+        shutil.copytree(families.folder(of, kind if kind == "classification" else None), folder)
+        (folder / name).write_text(change((folder / name).read_text()))
+        (project / "text.jsonl").write_text('{"text": "a b c"}\n')
+        done = asked(project, "broken", task, "text" if kind == "causal" else "pairs")
+        line = done.stderr.splitlines()[-1]  # behind the bars of what was opened before
+        assert line.startswith("error: ")
+        assert (done.returncode, says in line, str(folder) in line or "broken/" in line) == (
+            2, True, True), line  # fmt: skip
 
 
 def test_tasks_are_listed_one_a_line(tmp_path):

@@ -20,8 +20,10 @@ from analysis.models.encoding import (
     causal_rows,
     classification_batch,
     ends_of_text,
+    fit,
     padding_id,
     positions,
+    require_embedded,
     text_to_text_batch,
 )
 from analysis.models.languages import set_languages
@@ -39,10 +41,12 @@ def calibration_batches(
     training, or where there is none the text itself, as its classifiers do. Raises RequestError if
     there are no texts.
     """
+    fit(tokenizer, model)
     size = min(texts.tokens, positions(model, tokenizer) or texts.tokens)
     make = _packed if texts.packed else _by_text
     batches = []
     for batch in make(tokenizer, texts, size):
+        require_embedded(model, tokenizer, int(batch["input_ids"].max()))
         labels = batch.pop("labels", None)
         if model.config.is_encoder_decoder:
             wanted = _masked(batch) if labels is None else labels

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import transformers
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig
 from transformers.utils import logging
 
 from analysis.calibration.batches import calibration_batches, facts
@@ -18,10 +17,11 @@ from analysis.calibration.texts import (
     tasks_with_texts,
 )
 from analysis.errors import RequestError
-from analysis.models.encoding import Batch
+from analysis.models.classes import class_of
 from analysis.models.loading import open_model
+from analysis.models.opening import CONFIG, opening
 from analysis.models.tokenizing import open_tokenizer
-from analysis.models.trust import trusted, without_own_code
+from analysis.models.trust import trusted
 from analysis.pruning.calibrated import Calibration
 from analysis.sections import Calibration as Amount
 
@@ -34,35 +34,17 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
     """
     if trusted(folder)["trust_remote_code"]:
         raise RequestError(f"{folder} holds code of its own, which only runs of a study run")
-    try:
-        with without_own_code(folder):
-            config = AutoConfig.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-        tokenizer = open_tokenizer(folder)
-    except (OSError, ValueError, KeyError) as error:
-        line = " ".join(str(error).split())
-        raise RequestError(
-            f"{folder} cannot be run on calibration texts: {line}; it takes config.json and the"
-            " tokenizer's files beside the weights"
-        ) from error
+    with opening(folder, CONFIG):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer = open_tokenizer(folder)
     logging.disable_progress_bar()
     named = (config.architectures or ["AutoModel"])[0]
-    model_class = getattr(transformers, named, AutoModel)
+    model_class = class_of(named)
     read = _texts(texts, family, seed, classifies="Classification" in named)
-
-    def batches(model: PreTrainedModel) -> list[Batch]:
-        made = calibration_batches(model, tokenizer, read)
-        most = max(int(batch["input_ids"].max()) for batch in made)
-        if most >= model.get_input_embeddings().get_parameter("weight").shape[0]:
-            raise RequestError(
-                f"the tokenizer in {folder} knows more tokens than the model has embeddings for;"
-                " put the model's own tokenizer there"
-            )
-        return made
-
     return Calibration(
-        lambda: open_model(folder, model_class).eval(), batches, lambda made: facts(read, made)
+        lambda: open_model(folder, model_class).eval(),
+        lambda model: calibration_batches(model, tokenizer, read),
+        lambda made: facts(read, made),
     )
 
 

@@ -102,7 +102,8 @@ def _of_hub(task: Task, seed: int) -> Examples:
 
     assert task.hub is not None
     source = task.hub.source(task.hub.train or task.hub.split)
-    found = read_as(task, read(source, task.row_fields)[0])
+    table = read(source, task.row_fields)
+    found = read_as(task, table.rows, places=table.places)
     return lambda count: random.Random(seed).sample(found, min(count, len(found)))
 
 
@@ -116,8 +117,16 @@ def of_file(path: Path, form: str) -> Examples:
     try:
         # by new lines only: a text may hold the other characters that `splitlines` splits at
         lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"cannot read the calibration texts in {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RequestError(
+            f"cannot read the calibration texts in {path}, line {line}: this is not UTF-8 text;"
+            " convert the file"
+        ) from error
+    except OSError as error:
+        raise RequestError(
+            f"cannot read the calibration texts in {path}: {error.strerror or error}"
+        ) from error
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
     if not numbered:
         raise RequestError(f"{path} holds no calibration texts; write one in each line")
@@ -140,12 +149,14 @@ def _parsed(path: Path, number: int, line: str) -> Example:
         example = json.loads(line)
         if not isinstance(example, dict) or not any(map(example.get, ("text", "first", "source"))):
             raise ValueError("no object with text, first or source")
-    except ValueError as error:
+        texts = {key: str(value) for key, value in example.items() if value is not None}
+        "".join(texts.values()).encode()  # half a character is none
+    except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else error
         raise RequestError(
             f'{path}, line {number}: {reason}; write objects such as {{"text": "…"}}'
         ) from error
-    return {key: str(value) for key, value in example.items() if value is not None}
+    return texts
 
 
 def in_form(example: Example, form: str) -> Example:

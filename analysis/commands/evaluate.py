@@ -41,7 +41,7 @@ def evaluate(
 ) -> None:
     """Print the model's scores on the task's test examples, or on those in the file `data`.
 
-    named   `unit` and `languages` of these, as a study's `data` has them
+    named   `unit`, `languages`, `quotes` and `separator` of these, as a study's `data` has them
 
     A built-in model is fine-tuned for the task first, if that is what it is made for; any other is
     asked as it comes.
@@ -111,13 +111,21 @@ def _files(task: str, data: Path | None, named: dict[str, Any]) -> dict[str, Fil
         if named:
             raise RequestError(f"--{next(iter(named))} is of a file of examples; give it as --data")
         return {}
-    if not data.is_file():
+    if not _is_file(data):
         raise RequestError(f"--data {data}: no such file; give one with {benchmark.row_fields}")
     try:
-        return {task: Files(test=str(data), **named)}
+        # a study's data lie in its folder, this file where the command is given
+        return {task: Files(test=str(data.absolute()), **named)}
     except ValidationError as error:
         said = error.errors()[0]
         raise RequestError(f"--{said['loc'][0]}: {said['msg']}, got {said['input']!r}") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long for a file, a null
+        return False
 
 
 def _scores(chosen: Study, memo: Memo, shown: Display) -> dict[str, Any]:

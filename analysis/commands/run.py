@@ -11,6 +11,7 @@ from analysis.memo import Memo
 from analysis.preflight import require_all
 from analysis.rehearsal import Kind, rehearsed
 from analysis.runner import Runner, Tally, complete
+from analysis.variants import Row
 
 
 def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
@@ -45,6 +46,7 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
         kept = environment.after(described, folder / results.ENVIRONMENT)
         results.write(tables, kept, folder)
         _summarise(shown, runner.tallies)
+        _say_shared(shown, rows["tasks"])
         for line in needs.described_lines(needed, chosen.compute.jobs):
             shown.say(line)
         _say_failures(shown, runner.failures, len(tables["quality"]))
@@ -56,6 +58,16 @@ def _with_jobs(chosen: study.Study, jobs: int) -> study.Study:
     if not jobs:
         return chosen
     return chosen.model_copy(update={"compute": chosen.compute.model_copy(update={"jobs": jobs})})
+
+
+def _say_shared(shown: Display, listed: list[Row]) -> None:
+    """Of which tasks some test examples are among the training examples too."""
+    shared = {row["task"]: row for row in listed if row.get("also_trained_on")}
+    for task, row in shared.items():
+        shown.say(
+            f"{task}: {row['also_trained_on']:,} of {row['examples']:,} test examples are among the"
+            " training examples too, so scores may be too good"
+        )
 
 
 def _say_failures(shown: Display, failures: Mapping[str, str], scores: int) -> None:

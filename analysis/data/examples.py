@@ -3,6 +3,7 @@ number, and not as a wrong score."""
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from analysis.errors import RequestError
@@ -10,13 +11,17 @@ from analysis.scoring.scripts import unspaced_share
 from analysis.tasks import Example, Row, Task
 
 _MOST_LABELS = 1000  # more are no classes but numbers, such as years
+_MOST_DIGITS = 18
 _MOST_UNSPACED = 0.2  # of the letters
 _LONGEST_WORD = 100  # letters
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?([eE][+-]?[0-9]{1,2})?")
 
 
 def examples_of(
-    task: Task, rows: Sequence[Row], classes: Mapping[str, int] | None = None
+    task: Task,
+    rows: Sequence[Row],
+    classes: Mapping[str, int] | None = None,
+    places: Sequence[str] | None = None,
 ) -> list[Example]:
     """The task's examples.
 
@@ -24,36 +29,42 @@ def examples_of(
     as `label_word` (see `require_same_labels`).
 
     classes   of all rows, by `classes_of`, where these are some of them; by default their own
+    places    where each row stands, for messages; by default its number
 
     Raises RequestError for a row that lacks a field, a text that is empty or none, and a label
     that is missing, as in the hidden test parts of benchmarks, or none.
     """
     texts = [field for field in task.row_fields if field != task.target or not is_label(task)]
-    for number, row in enumerate(rows, 1):
+    places = places or _numbered("row", len(rows))
+    for place, row in zip(places, rows, strict=True):
         for field in texts:
             if not isinstance(row.get(field), str):
-                raise _wrong(task, number, f"{field} is no text but {_short(row.get(field))}")
+                raise _wrong(task, place, f"{field} is no text but {_short(row.get(field))}")
     if task.examples_of is None:
         found = [{field: row.get(field) for field in task.row_fields} for row in rows]
     else:
         found = task.examples_of(rows)
+        if len(found) != len(rows):  # articles of many lines
+            places = _numbered("example", len(found))
     if not found:
         raise RequestError(f"{task.title}: the data has no examples; give data that has some")
     if is_label(task):
         labels = [example.get(str(task.target)) for example in found]
-        known = classes_of(task, labels) if classes is None else classes
-        found = _with_labels(task, found, known)
-    for number, example in enumerate(found, 1):
+        known = classes_of(task, labels, places) if classes is None else classes
+        found = _with_labels(task, found, known, places)
+    for place, example in zip(places, found, strict=True):
         for field in (
             *task.inputs,
             *(() if is_label(task) or not task.target else (task.target,)),
         ):
             if not str(example[field]).strip():
-                raise _wrong(task, number, f"{field} is empty")
+                raise _wrong(task, place, f"{field} is empty")
     return found
 
 
-def classes_of(task: Task, labels: Sequence[Any]) -> Mapping[str, int]:
+def classes_of(
+    task: Task, labels: Sequence[Any], places: Sequence[str] | None = None
+) -> Mapping[str, int]:
     """The name and the number of each class of these labels, which are those of all rows.
 
     Numbers are their own names; true and false are 1 and 0. Words have the numbers that the task
@@ -62,17 +73,18 @@ def classes_of(task: Task, labels: Sequence[Any]) -> Mapping[str, int]:
     """
     if all(isinstance(label, bool) for label in labels):
         return {str(label): int(label) for label in sorted(set(labels))}
+    places = places or _numbered("row", len(labels))
     numbers = [_number(label) for label in labels]
     if any(number is None for number in numbers):
-        return _words(task, labels, numbers)
+        return _words(task, labels, numbers, places)
     if task.label_words and max(number or 0 for number in numbers) >= len(task.label_words):
         raise RequestError(
             f"{task.title}: label {max(number or 0 for number in numbers)}, but there are only"
             f" {len(task.label_words)}: {', '.join(task.label_words)}"
         )
-    for row, (label, found) in enumerate(zip(labels, numbers, strict=True), 1):
+    for place, label, found in zip(places, labels, numbers, strict=True):
         if found is None or not 0 <= found < _MOST_LABELS:
-            raise _no_label(task, row, label)
+            raise _no_label(task, place, label)
     return {str(number): number for number in sorted({number or 0 for number in numbers})}
 
 
@@ -116,26 +128,28 @@ def is_label(task: Task) -> bool:
 
 
 def _with_labels(
-    task: Task, examples: Sequence[Example], classes: Mapping[str, int]
+    task: Task, examples: Sequence[Example], classes: Mapping[str, int], places: Sequence[str]
 ) -> list[Example]:
     """The examples with whole numbers for labels."""
     target = str(task.target)
     labelled = []
-    for row, example in enumerate(examples, 1):
+    for place, example in zip(places, examples, strict=True):
         label = example.get(target)
-        word = _word(label)
-        number = classes.get(word, classes.get(str(_number(label))))
-        if number is None:
-            raise _no_label(task, row, label)
-        spelt = {"label_word": word} if word in classes and word != str(number) else {}
-        labelled.append(example | {target: number} | spelt)
+        name = next((n for n in (_word(label), str(_number(label))) if n in classes), None)
+        if name is None:
+            raise _no_label(task, place, label)
+        spelt = {} if name == str(classes[name]) else {"label_word": name}
+        labelled.append(example | {target: classes[name]} | spelt)
     return labelled
 
 
 def _number(label: Any) -> int | None:
     """A label as a whole number: 1, 1.0, true, "1", "+1" and "1e0" are the same."""
     if isinstance(label, str):
-        label = float(label) if _WHOLE.fullmatch(label.strip()) else None
+        label = Decimal(label) if _WHOLE.fullmatch(label := label.strip()) else None
+    if isinstance(label, Decimal) and label.is_finite():
+        # what has more digits is no class, nor can it be printed
+        return int(label) if label.adjusted() < _MOST_DIGITS else _MOST_LABELS
     if isinstance(label, (bool, int)) or (isinstance(label, float) and label.is_integer()):
         return int(label)
     return None
@@ -148,13 +162,20 @@ def _word(label: Any) -> str:
     return label.strip() if isinstance(label, str) else ""
 
 
-def _words(task: Task, labels: Sequence[Any], numbers: Sequence[int | None]) -> dict[str, int]:
-    """The numbers of labels that are words. Raises RequestError if they are not all words, or the
-    task knows others."""
-    words = [_word(label) for label in labels]
+def _words(
+    task: Task, labels: Sequence[Any], numbers: Sequence[int | None], places: Sequence[str]
+) -> dict[str, int]:
+    """The numbers of labels that are words, among which a number however written is one word.
+
+    Raises RequestError if they are not all words, or the task knows others.
+    """
+    words = [
+        word if number is None or not word else str(number)
+        for word, number in zip(map(_word, labels), numbers, strict=True)
+    ]
     if not all(words):
         row = next(row for row, number in enumerate(numbers) if number is None)
-        raise _no_label(task, row + 1, labels[row])
+        raise _no_label(task, places[row], labels[row])
     meant = task.classes or {word: number for number, word in enumerate(task.label_words)}
     known = {word.casefold(): number for word, number in meant.items()}
     if meant and all(word.casefold() in known for word in words):
@@ -171,17 +192,21 @@ def _words(task: Task, labels: Sequence[Any], numbers: Sequence[int | None]) -> 
     return {word: number for number, word in enumerate(distinct)}
 
 
-def _no_label(task: Task, row: int, label: Any) -> RequestError:
+def _no_label(task: Task, place: str, label: Any) -> RequestError:
     return _wrong(
         task,
-        row,
+        place,
         f"{task.target} is {_short(label)}, and labels are numbers from 0; hidden test parts of"
         " benchmarks have none, choose a part with labels",
     )
 
 
-def _wrong(task: Task, number: int, what: str) -> RequestError:
-    return RequestError(f"{task.title}, row {number}: {what}")
+def _wrong(task: Task, place: str, what: str) -> RequestError:
+    return RequestError(f"{task.title}, {place}: {what}")
+
+
+def _numbered(what: str, count: int) -> list[str]:
+    return [f"{what} {number}" for number in range(1, count + 1)]
 
 
 def _short(value: Any) -> str:

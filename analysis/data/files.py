@@ -1,21 +1,25 @@
-"""A table of one file on this disk: JSON lines, CSV, parquet or text."""
+"""The rows of one file on this disk: JSON lines, CSV, parquet or text, as they stand.
 
+Of each row only the columns that are asked for, in the types that the file itself has: a cell of
+CSV or a line of text is that text, and nothing is guessed from other rows. What can be read in two
+ways is refused with its line.
+"""
+
+import bz2
 import codecs
-import csv
+import gzip
 import hashlib
-import json
-from collections import Counter
-from collections.abc import Iterator
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO, TextIO
 
-from analysis.data.quiet import quiet_datasets
+from analysis.data import delimited, records
 from analysis.errors import RequestError, RunError, unknown
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 ENDINGS = {
     "json": (".jsonl", ".json", ".ndjson"),
@@ -23,31 +27,110 @@ ENDINGS = {
     "parquet": (".parquet",),
     "text": (".txt", ".text"),
 }
+PACKED: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+Numbered = tuple[int, list[Any]]
 _DIGITS = 12  # of the digest, enough to tell two versions of a file apart
-_PIECE_BYTES = 1 << 20
-_LONGEST_CELL = 1 << 30
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-@contextmanager
-def opened_file(path: Path, form: str | None) -> Iterator[tuple["Dataset", str]]:
-    """The rows of a file, and the first 12 digits of its SHA-256.
+@dataclass(frozen=True)
+class File:
+    """A file, and how it is read.
 
-    form   "json", "csv", "parquet" or "text" (one row a line, empty ones too, with `text`);
-           None: as the file's ending says
-
-    Nothing is left in the cache of the library that reads it. Cells of CSV stay words, empty ones
-    too: "007" is not 7, and "null" not nothing. Raises RequestError for a file that cannot be read.
+    form       one of ENDINGS; None: as the file's ending says, before one of PACKED
+    quotes     of CSV: whether a cell may stand in quotes, which are none of it; None: in .csv,
+               where what is in them is one cell beyond doubt, and not in .tsv
+    separator  of CSV: what stands between cells; None: a tab in .tsv, else a comma
     """
-    form = file_form(path, form)
-    digest = _digest(path, form)
-    options = _csv_options(path) if form == "csv" else {}
-    if form == "text":
-        options = {"encoding": "utf-8-sig"}
-    with TemporaryDirectory(prefix="analysis-data-") as cache, quiet_datasets():
-        # under a name of our own: the library takes one with * or [ in it for a pattern
-        link = Path(cache) / f"data{path.suffix}"
-        link.symlink_to(path.absolute())
-        yield _built(path, form, link, Path(cache) / "built", options), digest[:_DIGITS]
+
+    path: Path
+    form: str | None = None
+    quotes: bool | None = None
+    separator: str | None = None
+
+    def rows(self, columns: Sequence[str]) -> Iterator[Numbered]:
+        """Each row's number, and its values of these columns.
+
+        Numbers are of lines of the file, of parquet and a JSON list of rows, from 1 (`unit`).
+        Raises RequestError for a file that cannot be read so, RunError if the disk fails.
+        """
+        form = file_form(self.path, self.form)
+        if form == "parquet":
+            with self._opened() as stream:
+                yield from records.parquet_rows(self.path, stream, columns)
+            return
+        self._require_text()
+        # lines of CSV and JSON end with \n, whatever stands before it
+        with self._opened() as stream, _decoded(stream, None if form == "text" else "\n") as lines:
+            if form == "text":
+                yield from _text_rows(self.path, lines, columns)
+            elif form == "json":
+                yield from records.json_rows(self.path, lines, columns, self._is_list())
+            else:
+                how = delimited.Dialect.of(self._name().suffix, self.quotes, self.separator)
+                yield from delimited.rows(self.path, lines, columns, how)
+
+    @property
+    def unit(self) -> str:
+        """What the rows' numbers count."""
+        form = file_form(self.path, self.form)
+        return "row" if form == "parquet" or (form == "json" and self._is_list()) else "line"
+
+    @property
+    def digest(self) -> str:
+        """The first 12 digits of the SHA-256 of the file as it lies there."""
+        try:
+            with self.path.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()[:_DIGITS]
+        except OSError as error:
+            raise _unread(self.path, error) from error
+
+    def _is_list(self) -> bool:
+        """Whether a JSON file is one list, and not an object a line."""
+        with self._opened() as stream:
+            begins = (line.removeprefix(codecs.BOM_UTF8).lstrip() for line in stream)
+            return next(filter(None, begins), b"").startswith(b"[")
+
+    def _name(self) -> Path:
+        """The file's name without the ending of what it is packed by."""
+        return _unpacked(self.path)
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """The bytes of the file, unpacked."""
+        unpack = PACKED.get(self.path.suffix.lower())
+        try:
+            with unpack(self.path) if unpack else self.path.open("rb") as stream:
+                yield stream
+        except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+            raise RequestError(
+                f"{self.path} is damaged ({error}); copy or pack it again"
+            ) from error
+        except OSError as error:
+            raise _unread(self.path, error) from error
+
+    def _require_text(self) -> None:
+        """Raise RequestError, naming the line, for what is no text, and for an empty file."""
+        blank = True
+        with self._opened() as stream:
+            for number, line in enumerate(stream, 1):
+                if number == 1 and line.startswith(_UTF16):
+                    raise self._not_utf8(number, "UTF-16")
+                try:
+                    text = line.decode()
+                except UnicodeDecodeError as error:
+                    raise self._not_utf8(number, f"byte {line[error.start]:#04x}") from error
+                if "\0" in text:
+                    raise self._not_utf8(number, "a byte 0")
+                blank = blank and not text.strip("\ufeff \t\r\n")
+        if blank:
+            raise RequestError(f"{self.path} is empty; give a file with examples")
+
+    def _not_utf8(self, line: int, what: str) -> RequestError:
+        return RequestError(
+            f"{self.path}, line {line}: this is not UTF-8 text ({what}); convert the file, as by"
+            " `iconv -f latin1 -t utf-8`, or give its `format`"
+        )
 
 
 def file_form(path: Path, form: str | None) -> str:
@@ -60,113 +143,37 @@ def file_form(path: Path, form: str | None) -> str:
         raise RequestError(f"{path} is not a file; name a file of {', '.join(ENDINGS)}")
     if form is not None:
         return form
+    ending = _unpacked(path).suffix
     for known, endings in ENDINGS.items():
-        if path.suffix.lower() in endings:
+        if ending.lower() in endings:
             return known
     raise RequestError(
-        f"{path}: what is in it does not follow from its ending {path.suffix!r}; give `format`,"
+        f"{path}: what is in it does not follow from its ending {ending!r}; give `format`,"
         f" one of {', '.join(ENDINGS)}"
     )
 
 
-def _built(path: Path, form: str, link: Path, cache: Path, options: dict[str, Any]) -> "Dataset":
-    import datasets
-    import pyarrow
+def _unpacked(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix.lower() in PACKED else path
 
+
+@contextmanager
+def _decoded(stream: BinaryIO, newline: str | None) -> Iterator[TextIO]:
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline=newline)
     try:
-        return datasets.load_dataset(
-            form, data_files=[str(link)], split="train", cache_dir=str(cache), **options
-        )
-    except (
-        datasets.exceptions.DatasetGenerationError,
-        pyarrow.ArrowException,
-        ValueError,
-        TypeError,
-        KeyError,
-    ) as error:
-        raise RequestError(_unreadable(path, form, error)) from error
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be read: {error.strerror or type(error).__name__}"
-        ) from error
+        yield text
+    finally:
+        text.detach()
 
 
-def _unreadable(path: Path, form: str, error: BaseException) -> str:
-    """What is wrong with a file, with the line where that can be found."""
-    if form == "json":  # a list of objects is read too, and has no such lines
-        line = _first_bad_line(path)
-        if line is not None:
-            return f"{path}, line {line}: this is no JSON object; write one a line"
-    if "corresponds to no data" in str(error):
-        return f"{path} has no rows; give a file with examples"
-    cause = error.__cause__ or error
-    said = " ".join(str(cause).split())[:200]
-    return f"{path} cannot be read as {form} ({said}); check the file, or give its `format`"
+def _text_rows(path: Path, lines: TextIO, columns: Sequence[str]) -> Iterator[Numbered]:
+    """One row a line, empty ones too, with `text`."""
+    for column in columns:
+        if column != "text":
+            raise RequestError(unknown(f"column of {path}:", column, ["text"]))
+    for number, line in enumerate(lines, 1):
+        yield number, [line.removesuffix("\n")] * len(columns)
 
 
-def _first_bad_line(path: Path) -> int | None:
-    with path.open(encoding="utf-8-sig") as lines:
-        if lines.read(1) == "[":
-            return None
-        lines.seek(0)
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    if not isinstance(json.loads(line), dict):
-                        return number
-                except ValueError:
-                    return number
-    return None
-
-
-def _digest(path: Path, form: str) -> str:
-    """The SHA-256 of a file, after checking that it is not empty, and text if it should be."""
-    digest, blank = hashlib.sha256(), True
-    decoder = None if form == "parquet" else codecs.getincrementaldecoder("utf-8")()
-    try:
-        with path.open("rb") as stream:
-            while piece := stream.read(_PIECE_BYTES):
-                digest.update(piece)
-                text = decoder.decode(piece) if decoder else "binary"
-                blank = blank and not text.strip("\ufeff \t\r\n")
-            if decoder:
-                decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{path} is not UTF-8; convert it, or give its `format`") from error
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from error
-    if blank:
-        raise RequestError(f"{path} is empty; give a file with examples")
-    return digest.hexdigest()
-
-
-def _csv_options(path: Path) -> dict[str, Any]:
-    """All columns as words, by the names in the first line.
-
-    Raises RequestError for a row of another length: the library would shift its cells.
-    """
-    import datasets
-
-    csv.field_size_limit(_LONGEST_CELL)  # by default a long article is an error
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        lines = csv.reader(stream, delimiter=separator)
-        try:
-            header = next(lines)
-            odd = next((len(row) for row in lines if row and len(row) != len(header)), None)
-        except csv.Error as error:
-            raise RequestError(f"{path}, line {lines.line_num}: {error}") from error
-        if odd is not None:
-            raise RequestError(
-                f"{path}, line {lines.line_num}: {odd} cells under {len(header)} names; quote cells"
-                " that have a comma or a tab"
-            )
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if twice:
-        raise RequestError(f"{path} has two columns {twice[0]!r}; rename one of them")
-    return {
-        "sep": separator,
-        "encoding": "utf-8-sig",
-        "keep_default_na": False,
-        "features": datasets.Features({name: datasets.Value("string") for name in header}),
-    }
+def _unread(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path} cannot be read: {error.strerror or error}; mend that, and run again")

@@ -6,10 +6,8 @@ smaller model's is not. Where a model is loaded, its modules tell (`calibration.
 mixtures the experts lie in one tensor [experts, in, out].
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from analysis.models import naming
@@ -23,18 +21,10 @@ EXPERTS_BY_INPUT = frozenset(
     ("aria", "aria_text", "gpt_oss", "llama4", "llama4_text", "openai_privacy_filter")
 )
 _EXPERTS = re.compile(r"(?:.*\.)?experts\.(?:gate_up|down)_proj")
+_DEPTH = 8  # of models in models
 _CONV1D_MATRIX = re.compile(
     r"(?:.*\.)?(?:attn|crossattention|mlp)\.(?:c_attn|q_attn|c_proj|c_fc)\.weight"
 )
-
-
-def config_of(folder: Path) -> dict[str, Any]:
-    """The parsed config.json of a folder; empty where there is none that can be read."""
-    try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def stored_by_input(
@@ -67,10 +57,10 @@ def _is_conv1d(name: str, shapes: Mapping[str, tuple[int, ...]], config: Mapping
     return len(fused) == 2 and fused[1] > fused[0]
 
 
-def _types(config: Mapping[str, Any]) -> Iterator[str]:
+def _types(config: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
     """The types of a model and of those in it."""
     if isinstance(kind := config.get("model_type"), str):
         yield kind
-    for inner in config.values():
+    for inner in config.values() if depth < _DEPTH else ():
         if isinstance(inner, Mapping):
-            yield from _types(inner)
+            yield from _types(inner, depth + 1)

@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from analysis.errors import RequestError
+from analysis.models.config import no_model
 from analysis.models.tensors import BY_NAME, DTYPES, Checkpoint, Dtype, Tensor
 
 SAFETENSORS = "model.safetensors"
@@ -35,6 +36,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise RequestError(f"{folder} is no folder; give the folder of a saved model")
     try:
+        if why := no_model(folder):
+            raise RequestError(why)
         found = _opened(folder)
         return replace(found, tensors=_without_wrappers(found.tensors))
     except OSError as error:
@@ -53,11 +56,11 @@ def _opened(folder: Path) -> Checkpoint:
             named = _index(index)
             paths = [folder / name for name in sorted(set(named.values()))]
             tensors = _together(folder, (tensor for path in paths for tensor in listed(path)))
-            if absent := sorted(named.keys() - tensors.keys()):
-                raise RequestError(
-                    f"{index} names {absent[0]}, which {named[absent[0]]} lacks; copy that file"
-                    " again"
-                )
+            for name, file in sorted(named.items()):
+                if name not in tensors or tensors[name].path.name != file:
+                    raise RequestError(
+                        f"{index} names {name}, which {file} lacks; copy that file again"
+                    )
             return Checkpoint(folder, tensors, tuple(paths))
     if shards := sorted(folder.glob(_SHARDS)):  # saved without an index
         found = _together(folder, (tensor for path in shards for tensor in _safetensors(path)))

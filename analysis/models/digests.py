@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from analysis import code, files, threads
-from analysis.models.axes import config_of
+from analysis.models.config import config_of
 from analysis.models.content import combined
 from analysis.models.tensors import Checkpoint, Reader, Tensor
 from analysis.progress import Meter

@@ -6,6 +6,7 @@ padded on the right and holds `input_ids` and `attention_mask`, int64 [rows, tok
 wherever nothing is to be predicted.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from analysis.errors import RequestError
 from analysis.models.languages import tagged
 
 Row = dict[str, list[int]]
@@ -21,6 +23,7 @@ Batch = dict[str, Tensor]
 # XLNet's are -1: as many as are given; LED reads more than it writes
 _POSITIONS = ("max_position_embeddings", "max_seq_len", "max_encoder_position_embeddings")
 _NO_LIMIT = 1 << 30  # tokenizers that know no limit have a far larger number
+_TYPES = "token_type_ids"
 IGNORED = -100  # the label that the losses of torch and transformers leave out
 
 
@@ -28,6 +31,29 @@ def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The token to pad with: GPT-2 has none of its own and is padded with the end of text."""
     known = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
     return next((token for token in known if token is not None), 0)
+
+
+def fit(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Have the tokenizer make no types of tokens for a model that takes none: BERT's own, which
+    DistilBERT and others came with, knows them."""
+    if _TYPES not in inspect.signature(model.forward).parameters:
+        names = tokenizer.model_input_names
+        tokenizer.model_input_names = [name for name in names if name != _TYPES]
+
+
+def vocabulary(model: Any) -> int:
+    """How many tokens the model knows."""
+    return int(model.get_input_embeddings().weight.shape[0])
+
+
+def require_embedded(model: Any, tokenizer: Any, token: int) -> None:
+    """Raise RequestError if the model has no embedding for a token that the tokenizer made."""
+    if token >= (known := vocabulary(model)):
+        raise RequestError(
+            f"the tokenizer makes the token {tokenizer.convert_ids_to_tokens(token)!r}, number"
+            f" {token}, and the model knows {known:,}, numbered from 0; give the tokenizer that it"
+            " was trained with"
+        )
 
 
 def set_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -97,10 +123,10 @@ def classification_rows(
         second = None
     encoded = tokenizer(first, second, truncation=True, max_length=max_tokens)
     names = ["input_ids"]
-    if "token_type_ids" in encoded and "token_type_ids" in tokenizer.model_input_names:
-        names.append("token_type_ids")
+    if _TYPES in encoded and _TYPES in tokenizer.model_input_names:
+        names.append(_TYPES)
     # GPT-2 makes no token at all of an empty text
-    blank = {"input_ids": [padding_id(tokenizer)], "token_type_ids": [0]}
+    blank = {"input_ids": [padding_id(tokenizer)], _TYPES: [0]}
     return [{name: encoded[name][i] or blank[name] for name in names} for i in range(len(first))]
 
 

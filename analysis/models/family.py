@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from analysis.errors import RequestError
 from analysis.models.catalogue import BUILTIN
+from analysis.models.config import config_of, no_model
 
 SHAPES = Path(__file__).parent / "shapes"
 Family = Literal["encoder-only", "decoder-only", "encoder-decoder"]
@@ -46,7 +47,7 @@ def described(model: str, revision: str | None = None) -> Described:
         return Described(model, cast(Family, BUILTIN[model].family), {}, {})
     folder = Path(model).expanduser()
     if folder.is_dir():
-        config = _read(folder / "config.json")
+        config = _config_of(folder)
         name = _name(folder.resolve().name)
         return Described(name, family_of(config), {"source": "local", "path": str(folder)}, config)
     config = _hub_config(model, revision)
@@ -76,7 +77,7 @@ def _hub_config(model: str, revision: str | None) -> dict[str, Any]:
     """Of models whose shapes are shipped it is known without asking."""
     shipped = SHAPES / f"{model.replace('/', '--')}.json"
     if shipped.is_file():
-        known = _read(shipped)
+        known = json.loads(shipped.read_text(encoding="utf-8"))
         decoder = {"is_encoder_decoder": known["family"] == "encoder-decoder"}
         return {**known["config"], **decoder}
     from analysis.models.hub import config_of
@@ -84,16 +85,13 @@ def _hub_config(model: str, revision: str | None) -> dict[str, Any]:
     return config_of(model, revision or "main")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RequestError(
-            f"{path} cannot be read ({error}); give the folder of a saved model"
-        ) from error
-    if not isinstance(found, dict):
-        raise RequestError(f"{path} is no configuration; give the folder of a saved model")
-    return found
+def _config_of(folder: Path) -> dict[str, Any]:
+    if found := config_of(folder):
+        return found
+    raise RequestError(
+        no_model(folder)
+        or f"{folder} holds no config.json that says anything; give the folder of a saved model"
+    )
 
 
 def _name(text: str) -> str:

@@ -1,6 +1,5 @@
 """A model built from its config, and its parameters set from a file's tensors."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,8 @@ from transformers import AutoConfig, GenerationConfig
 from analysis.arrays import Array
 from analysis.errors import RequestError, RunError
 from analysis.models import naming
+from analysis.models.config import config_of
+from analysis.models.opening import MODEL, opening
 from analysis.models.trust import trusted
 
 
@@ -20,8 +21,8 @@ def built(folder: Path, auto_class: Any) -> tuple[dict[str, Any], Any]:
 
     Raises RequestError if the config describes no model of that class.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = config_of(folder)
+    with opening(folder, MODEL):
         described = AutoConfig.from_pretrained(folder, local_files_only=True, **trusted(folder))
         make = getattr(auto_class, "from_config", None) or auto_class._from_config
         own_code = {"trust_remote_code": True} if trusted(folder)["trust_remote_code"] else {}
@@ -30,11 +31,6 @@ def built(folder: Path, auto_class: Any) -> tuple[dict[str, Any], Any]:
             model.generation_config = GenerationConfig.from_pretrained(
                 folder, local_files_only=True
             )
-    except Exception as error:  # whatever the values of a config run into
-        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
-        raise RequestError(
-            f"{folder / 'config.json'} describes no model to open as asked: {reason}"
-        ) from error
     return config, model
 
 

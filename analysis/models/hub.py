@@ -22,6 +22,7 @@ from analysis.hub.repository import (
     require_revision,
 )
 from analysis.models.checkpoint import PICKLE, SAFETENSORS
+from analysis.models.config import read_config
 
 if TYPE_CHECKING:
     from analysis.hub.repository import Info
@@ -91,10 +92,9 @@ def config_of(model: str, revision: str) -> dict[str, Any]:
             LOG.warning("%s; using %s from the cache, commit %s", error, model, folder.name)
             path = folder / "config.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RequestError(f"{model}: its config.json is no JSON; {_ELSEWHERE}") from error
-    return dict(found)
+        return read_config(path)
+    except RequestError as error:
+        raise RequestError(f"{model}: {error}; {_ELSEWHERE}") from error
 
 
 def cached(model: str, revision: str, code: bool = False) -> Download | None:

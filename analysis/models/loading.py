@@ -22,10 +22,12 @@ from analysis.arrays import Array, Mask
 from analysis.errors import RequestError, RunError, unknown
 from analysis.models import naming
 from analysis.models.checkpoint import WRAPPED
+from analysis.models.config import GENERATION, require_object
 from analysis.models.encoding import padding_configs
 from analysis.models.filling import built, fill, is_of_another_form, partner_in
+from analysis.models.opening import MODEL, opening
 from analysis.models.tokenizing import open_tokenizer
-from analysis.models.trust import trusted, without_own_code
+from analysis.models.trust import trusted
 from analysis.models.weights import FILE, read_weights
 from analysis.pruning import units
 from analysis.pruning.units import KEPT, Group
@@ -109,7 +111,9 @@ def open_model(folder: Path, auto_class: Any, dtype: torch.dtype = torch.float32
         return _load_alternative(folder, auto_class, *alternative).to(dtype)
     if (folder / KEPT).exists():
         return load_smaller(folder, auto_class).to(dtype)
-    with without_own_code(folder):
+    if (settings := folder / GENERATION).is_file():
+        require_object(settings)  # transformers would pass over it, and write otherwise
+    with opening(folder, MODEL):
         model, found = auto_class.from_pretrained(
             folder,
             dtype=dtype,

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis.arrays import Array
-from analysis.models.axes import config_of, stored_by_input
+from analysis.models.axes import stored_by_input
 from analysis.models.checkpoint import open_checkpoint
+from analysis.models.config import config_of
 from analysis.models.naming import Weight
 from analysis.models.parameters import Parameters, parameters
 from analysis.models.tensors import Checkpoint, Dtype, Reader

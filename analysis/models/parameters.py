@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.errors import RequestError
 from analysis.models import naming
-from analysis.models.axes import config_of
+from analysis.models.config import config_of
 from analysis.models.naming import Weight
 from analysis.models.tensors import Bytes, Checkpoint, Dtype, Reader, Tensor
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
 from analysis.errors import RequestError, unknown
 from analysis.files import replace_text, replaced_folder
+from analysis.models.classes import class_of
 from analysis.models.random_weights import write_random
 from analysis.models.replica_tokenizers import write_tokenizer
 from analysis.storage.writing import unwritable
@@ -165,7 +165,7 @@ def _ids(config: Mapping[str, Any], tokenizer: Any) -> dict[str, int]:
 def _empty(config: Mapping[str, Any], class_name: str) -> PreTrainedModel:
     """The model on the meta device, where it takes no memory."""
     described = AutoConfig.for_model(**config)
-    model_class = getattr(transformers, class_name)
+    model_class = class_of(class_name)
     make = getattr(model_class, "from_config", None) or model_class._from_config
     with torch.device("meta"):
         model: PreTrainedModel = make(described, dtype=torch.float32)

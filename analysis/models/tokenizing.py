@@ -5,7 +5,8 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from analysis.errors import RequestError
-from analysis.models.trust import trusted, without_own_code
+from analysis.models.opening import TOKENIZER, opening
+from analysis.models.trust import trusted
 
 
 def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -14,12 +15,13 @@ def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     Raises RequestError if there is none, for which transformers would make up one that knows no
     word, or if it needs code that may not run.
     """
-    with without_own_code(folder):
+    with opening(folder, TOKENIZER):
         found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, **trusted(folder)
         )
-    known = {*found.all_special_tokens, "▁"}
-    if all(token in known for token in found.get_vocab()):
+        known = {*found.all_special_tokens, "▁"}
+        is_empty = all(token in known for token in found.get_vocab())
+    if is_empty:
         raise RequestError(
             f"{folder} has no tokenizer, so texts cannot be run through its model; put the"
             " tokenizer's files (such as tokenizer.json) beside the weights"

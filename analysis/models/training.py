@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,9 +20,11 @@ from analysis.models.encoding import (
     causal_rows,
     classification_batch,
     ends_of_text,
+    fit,
     framed,
     masked_batch,
     positions,
+    require_embedded,
     set_padding,
     text_to_text_batch,
 )
@@ -153,17 +156,21 @@ def fine_tune(
         raise RequestError(unknown("form of task", form, forms))
     if not examples or (steps is None) == (epochs is None):
         raise RequestError("fine-tuning takes examples, and either steps or epochs.")
+    fit(tokenizer, model)
     max_tokens = min(max_tokens, positions(model, tokenizer) or max_tokens)
     if form == "causal":
         examples = in_windows(tokenizer, examples, max_tokens)
     if form == "classification":
+        _require_one_end(model, tokenizer, examples)
         examples = as_outputs(model.config, examples)
     if steps is None:
         steps = max(1, round((epochs or 0) * len(examples) / batch_size))
     set_padding(model, tokenizer)
 
     def make(chosen: list[Example]) -> Batch:
-        return forms[form](tokenizer, chosen, max_tokens)
+        batch = forms[form](tokenizer, chosen, max_tokens)
+        require_embedded(model, tokenizer, int(batch["input_ids"].max()))
+        return batch
 
     with torch.random.fork_rng():  # dropout draws from here, and leaves the caller's stream alone
         torch.manual_seed(seed)
@@ -178,6 +185,22 @@ def fine_tune(
             autocast=autocast,
             rows_at_once=rows_at_once,
         )
+
+
+def _require_one_end(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
+) -> None:
+    """Raise RequestError for a text with an end of text in it, where the model reads its answer at
+    the end: BART's and T5's classifiers want as many in each row of a batch."""
+    end = tokenizer.eos_token
+    if end is None or "eos_mask" not in inspect.getsource(type(model).forward):
+        return
+    for number, example in enumerate(examples, 1):
+        if any(end in str(example.get(key, "")) for key in ("first", "second")):
+            raise RequestError(
+                f"training example {number} has {end!r} in it, which is the end of a text to the"
+                " model's tokenizer; write it otherwise, or leave the example out"
+            )
 
 
 def in_windows(

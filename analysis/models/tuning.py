@@ -22,9 +22,10 @@ from analysis.errors import RequestError, RunError, unknown
 from analysis.models.checkpoint import WRAPPED, open_checkpoint
 from analysis.models.encoding import positions
 from analysis.models.memory import training_bytes_of
+from analysis.models.opening import CONFIG, MODEL, opening
 from analysis.models.tokenizing import open_tokenizer
 from analysis.models.training import Example, fine_tune
-from analysis.models.trust import trusted, without_own_code
+from analysis.models.trust import trusted
 
 WEIGHT_DECAY = 0.01
 _CLASSES = {
@@ -75,7 +76,7 @@ def tune(
         _check_labels(examples, labels)
     autocast = autocast_type(dtype)
     tokenizer = open_tokenizer(folder)
-    with without_own_code(folder):
+    with opening(folder, CONFIG):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, **trusted(folder))
     max_tokens = min(max_tokens, _longest_input(config, form, folder, tokenizer) or max_tokens)
     parameters = sum(math.prod(tensor.shape) for tensor in open_checkpoint(folder).tensors.values())
@@ -173,7 +174,7 @@ def _longest_input(
     config: Any, form: str, folder: Path, tokenizer: PreTrainedTokenizerBase
 ) -> int | None:
     """As `positions`, of a model that is not in memory yet."""
-    with torch.device("meta"):
+    with opening(folder, CONFIG), torch.device("meta"):
         model = _CLASSES[form].from_config(config, **trusted(folder))
     return positions(model, tokenizer)
 
@@ -196,7 +197,7 @@ def _opened(folder: Path, form: str, labels: Sequence[str], seed: int) -> PreTra
         names = dict(enumerate(labels))
         numbers = {name: label for label, name in names.items()}
         settings = {"id2label": names, "label2id": numbers, "ignore_mismatched_sizes": True}
-    with torch.random.fork_rng():
+    with opening(folder, MODEL), torch.random.fork_rng():
         torch.manual_seed(seed)  # the head's new weights
         model, found = _CLASSES[form].from_pretrained(
             folder,

@@ -65,7 +65,7 @@ def size(study: Study, model: Model, memo: Memo) -> Size:
 
 def _of_config(config: Mapping[str, Any], parameters: int) -> Size:
     found: dict[str, Any] = {
-        what: next((int(config[name]) for name in names if config.get(name)), None)
+        what: next((config[n] for n in names if config.get(n) and type(config[n]) is int), None)
         for what, names in _NAMES.items()
     }
     if found["layers"] and (config.get("decoder_layers") or config.get("is_encoder_decoder")):

@@ -126,6 +126,7 @@ _RECORDS: dict[str, Callable[[Call], Record]] = {
     "stand_in_test": _examples,
     "read_training": _training,
     "stand_in_training": _training,
+    "count_shared": lambda call: {"shared": 0},
     "pretrain_builtin": _checkpoint,
     "pretrain_scratch": _checkpoint,
     "take_hub_model": _checkpoint,

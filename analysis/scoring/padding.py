@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 from analysis.errors import RequestError
-from analysis.models.encoding import Batch, Row, padded, padding_configs, padding_id
+from analysis.models.encoding import (
+    Batch,
+    Row,
+    padded,
+    padding_configs,
+    padding_id,
+    require_embedded,
+    vocabulary,
+)
 from analysis.scoring.form import asking
 
 _TYPES = "token_type_ids"
@@ -133,18 +141,7 @@ def taken_by(model: Any, batch: Batch) -> Batch:
     return {name: tensor for name, tensor in batch.items() if name != _TYPES or name in known}
 
 
-def vocabulary(model: Any) -> int:
-    """How many tokens the model knows."""
-    return int(model.get_input_embeddings().weight.shape[0])
-
-
 def require_known(model: Any, tokenizer: Any, rows: Sequence[Row]) -> None:
     """Raise RequestError if the tokenizer makes a token that the model has no embedding for."""
-    known = vocabulary(model)
     for row in rows:
-        if (token := max(row["input_ids"], default=0)) >= known:
-            raise RequestError(
-                f"the tokenizer makes the token {tokenizer.convert_ids_to_tokens(token)!r}, number"
-                f" {token}, and the model knows {known:,}, numbered from 0; give the tokenizer that"
-                " it was trained with"
-            )
+        require_embedded(model, tokenizer, max(row["input_ids"], default=0))

@@ -14,12 +14,12 @@ from analysis.data.examples import (
     require_units,
     words_of,
 )
-from analysis.data.reading import read
+from analysis.data.reading import Table, read
 from analysis.errors import RunError
 from analysis.objects import Objects
 from analysis.scoring.scripts import tokenizers
 from analysis.steps.examples import described_examples
-from analysis.steps.stored_examples import drawn, drawn_places
+from analysis.steps.stored_examples import drawn, drawn_places, read_examples
 from analysis.tasks import Example, Task, references
 from analysis.tasks.stand_ins import stand_ins
 
@@ -40,17 +40,19 @@ def read_test(
     `source` and the `path` of its data are as `analysis.data.reading.read` takes them, and `stamp`
     is the key's. `settings` are the fields of the task that the study names for its data. The
     record also has the revision of the data, a commit of the hub or the beginning of the file's
-    digest; the numbers of its labels if those are words; and as its own `settings` also the fields
-    that the data decide.
+    digest; the `content` of all of a file's rows, drawn or not (see `reading.Table`); the numbers
+    of its labels if those are words; and as its own `settings` also the fields that the data
+    decide.
     """
     described = tasks.task(task_name, settings)
-    found, classes, revision = _read(described, source | {"path": path}, count, seed)
+    found, classes, table = _read(described, source | {"path": path}, count, seed)
     _require_unchanged(source | {"path": path}, stamp)
     require_units(described, found)
     decided = settings | _decided(described, found, classes)
     return described_examples(objects, tasks.task(task_name, decided), found) | {
         "settings": decided,
-        "revision": revision,
+        "revision": table.revision,
+        "content": table.content,
         "label_words": words_of(classes),
     }
 
@@ -69,9 +71,10 @@ def read_training(
     """Record of the training examples, all or `count`: as the task has them (`data`), and as
     models are trained on them (`training`); and how many labels they have, if any."""
     described = tasks.task(task_name, settings)
-    found, classes, revision = _read(described, source | {"path": path}, count, seed)
+    found, classes, table = _read(described, source | {"path": path}, count, seed)
     _require_unchanged(source | {"path": path}, stamp)
-    return _training_record(objects, described, found, classes, revision)
+    record = _training_record(objects, described, found, classes, table.revision)
+    return record | {"content": table.content}
 
 
 def _require_unchanged(source: Mapping[str, Any], stamp: list[Any]) -> None:
@@ -98,6 +101,28 @@ def _training_record(
         "revision": revision,
         "label_words": words_of(classes),
     }
+
+
+def count_shared(
+    objects: Objects, *, task_name: str, settings: dict[str, Any], test: str, training: str
+) -> dict[str, Any]:
+    """Record: how many of the test examples are `shared`, being among those of training too, but
+    for white space. Both are objects of examples as the task has them."""
+    described = tasks.task(task_name, settings)
+
+    def contents(digest: str) -> list[tuple[str, ...]]:
+        return [_content(described, example) for example in read_examples(objects, digest)]
+
+    known = set(contents(training))
+    return {"shared": sum(content in known for content in contents(test))}
+
+
+def _content(described: Task, example: Example) -> tuple[str, ...]:
+    """All that the task reads of an example; a label by its name, where it has one."""
+    texts = [str(example[field]) for field in described.inputs]
+    if described.target is not None:
+        texts.append(str(example.get("label_word", example[described.target])))
+    return tuple(" ".join(text.split()) for text in texts)
 
 
 def _decided(
@@ -133,20 +158,21 @@ def stand_in_training(
 
 def _read(
     described: Task, source: dict[str, Any], count: int | None, seed: int
-) -> tuple[list[Example], Mapping[str, int], str]:
-    """All examples or `count` of them, and the classes of all, whichever are drawn; rows that are
-    examples are drawn before they are read."""
+) -> tuple[list[Example], Mapping[str, int], Table]:
+    """All examples or `count` of them, the classes of all, whichever are drawn, and the rows; rows
+    that are examples are drawn before they are read."""
     if described.examples_of is not None or count is None:
-        rows, revision = read(source, described.row_fields)
-        found = examples_of(described, rows)
-        return drawn(found, count, seed), _classes(described, found), revision
+        table = read(source, described.row_fields)
+        found = examples_of(described, table.rows, places=table.places)
+        return drawn(found, count, seed), _classes(described, found), table
     classes = None
     if is_label(described):
-        rows, _ = read(source, (str(described.target),))
-        classes = classes_of(described, [row[str(described.target)] for row in rows])
+        table = read(source, (str(described.target),))
+        labels = [row[str(described.target)] for row in table.rows]
+        classes = classes_of(described, labels, table.places)
     choose = functools.partial(drawn_places, count=count, seed=seed)
-    rows, revision = read(source, described.row_fields, choose)
-    return examples_of(described, rows, classes), classes or {}, revision
+    table = read(source, described.row_fields, choose)
+    return examples_of(described, table.rows, classes, table.places), classes or {}, table
 
 
 def _classes(described: Task, found: Sequence[Example]) -> Mapping[str, int]:

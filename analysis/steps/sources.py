@@ -6,8 +6,9 @@ Files that lie elsewhere already are linked to, not copied: a checkpoint may hav
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import RequestError, RunError
+from analysis.errors import AnalysisError, RequestError, RunError
 from analysis.files import stamp
+from analysis.models.config import no_model
 from analysis.models.trust import NOTE, allow
 from analysis.objects import Objects
 from analysis.steps.checkpoints import checkpoint_record
@@ -70,7 +71,13 @@ def _linked(objects: Objects, folder: Path, trusted: str | None = None) -> dict[
             if path.is_file() and path.name != NOTE:  # code is allowed here, never from there
                 (links / path.name).symlink_to(path.resolve())
         if not (links / "config.json").exists():
-            raise RequestError(f"{folder} holds no config.json; give the folder of a saved model")
+            raise RequestError(
+                no_model(folder)
+                or f"{folder} holds no config.json; give the folder of a saved model"
+            )
         if trusted is not None:
             allow(links, trusted)
-        return checkpoint_record(objects, links, 0.0, {})
+        try:
+            return checkpoint_record(objects, links, 0.0, {})
+        except AnalysisError as error:  # in the words of who owns the folder
+            raise type(error)(str(error).replace(str(links), str(folder))) from error

@@ -1,0 +1,14 @@
+"""The class of transformers that a config names: a string that anybody may have written."""
+
+from typing import Any
+
+import transformers
+from transformers import AutoModel, PreTrainedModel
+from transformers.models.auto.auto_factory import _BaseAutoModelClass
+
+
+def class_of(name: object) -> Any:
+    """The model's class of that name, or AutoModel where the name is of nothing that is a model."""
+    found = getattr(transformers, name, None) if isinstance(name, str) else None
+    models = (PreTrainedModel, _BaseAutoModelClass)
+    return found if isinstance(found, type) and issubclass(found, models) else AutoModel

@@ -1,0 +1,100 @@
+"""A study file's text as YAML says it: plain values, or one line with what is wrong and where.
+
+YAML guesses more than a study means: a date is text here, and a key that stands twice an error.
+"""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.constructor import ConstructorError
+
+from analysis.errors import RequestError, short
+
+_MOST_BYTES = 1_000_000  # a study has a few thousand; what has more is another file
+_MERGE = "tag:yaml.org,2002:merge"
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that refuses a key that stands twice: the last would silently win."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """A value that its tag does not fit is an error with its place, as all others are."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+            raise ConstructorError(
+                None, None, f"no {node.tag.rpartition(':')[2]}: {error}", node.start_mark
+            ) from error
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge what `<<` names: one mapping; lists of them could grow beyond any memory."""
+        seen: set[Hashable] = set()
+        for key, value in node.value:
+            if key.tag == _MERGE and not isinstance(value, yaml.MappingNode):
+                raise ConstructorError(
+                    None, None, "`<<` takes one mapping, such as *name", value.start_mark
+                )
+            name = _MERGE if key.tag == _MERGE else self.construct_object(key, deep=True)
+            if not isinstance(name, Hashable):
+                raise ConstructorError(None, None, "a key is text", key.start_mark)
+            if name in seen:
+                said = "<<" if name == _MERGE else name
+                raise ConstructorError(
+                    None, None, f"the key {short(repr(said))} stands twice", key.start_mark
+                )
+            seen.add(name)
+        super().flatten_mapping(node)
+        # the mapping's own keys stand behind those that are merged, and win; it may be merged again
+        node.value = list(
+            {
+                self.construct_object(key, deep=True): (key, value) for key, value in node.value
+            }.values()
+        )
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, rule) for tag, rule in rules if tag != _TIMESTAMP]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read(path: Path) -> str:
+    """The text of a study file. Raises RequestError if it cannot be read."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise RequestError(f"{path} has more than a megabyte, which no study has; give a study")
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RequestError(
+            f"{path}, line {line}: this is not UTF-8 text; save the study as UTF-8"
+        ) from error
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def parsed(path: Path, text: str) -> dict[Any, Any]:
+    """What the YAML of a study says, by key. Raises RequestError, with the line, if it is none."""
+    try:
+        tree = yaml.load(text, _Loader)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise RequestError(
+            f"{path}, line {line}: the character {error.character!r} may not stand in YAML; remove"
+            " it"
+        ) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        said = ", ".join(part for part in (error.context, error.problem) if part)
+        raise RequestError(f"{where}: this is no YAML of a study: {said}; mend the line") from error
+    except yaml.YAMLError as error:
+        raise RequestError(f"{path} is no YAML: {error}") from error
+    except RecursionError as error:
+        raise RequestError(f"{path} is nested too deeply for a study") from error
+    if not isinstance(tree, dict):
+        raise RequestError(f"{path}: a study is a mapping of keys such as title, models, methods")
+    return tree
