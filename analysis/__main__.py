@@ -3,10 +3,15 @@
 import sys
 
 if __name__ == "__main__":
+    from analysis import stopping, streams
+
+    streams.open_closed()
+    stopping.heed()
     try:
         from analysis.cli import main
     except KeyboardInterrupt:
-        sys.exit(130)
+        stopping.say()
+        sys.exit(stopping.exit_status())
     except ModuleNotFoundError as error:
         sys.exit(
             f"error: this Python lacks {error.name}; run `make setup`, then use"

@@ -91,7 +91,7 @@ def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Cal
         carried=memory(study, place["device"]) | {"said": said},
         code=(tasks.module_name(task),),
         libraries=(*TORCH, *SCORES),
-        label=f"{variant.name}: evaluate",
+        label=f"{variant.name}: evaluate{'' if variant.task == task else f' for {task}'}",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer._click.exceptions import ClickException
 
-from analysis import project, study
+from analysis import project, stopping, streams, study
 from analysis.errors import AnalysisError, RequestError, one_line, unknown
 
 _BACKENDS = ("loky",)
@@ -63,6 +63,7 @@ def run_command(
 
     if backend not in _BACKENDS:
         raise RequestError(unknown("backend", backend, _BACKENDS))
+    os.environ[study.VARIABLE] = study_name
     run(study_name, jobs, "tiny" if tiny else "true" if rehearse else rehearsal.chosen())
 
 
@@ -296,26 +297,30 @@ def cache_status() -> None:
 
 def main() -> None:
     """Run the command line; failures are one line on stderr, exit status as in the design."""
-    debug = "--debug" in sys.argv[1:]
+    status, line = _outcome("--debug" in sys.argv[1:])
+    unwritten = streams.flush()
+    if stopping.exit_status() is not None or status == _INTERRUPTED:
+        stopping.say()
+        sys.exit(stopping.exit_status() or status)
+    if line or unwritten:
+        print(f"error: {line or unwritten}", file=sys.stderr)
+    sys.exit(status or (1 if unwritten else 0))
+
+
+def _outcome(debug: bool) -> tuple[int, str]:
+    """The exit status, and the line that says what failed."""
     try:
-        status = app(standalone_mode=False)
+        return app(standalone_mode=False) or 0, ""
     except AnalysisError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        return error.exit_status, str(error)
     except ClickException as error:
-        if message := one_line(error.format_message()):  # none where help was shown
-            print(f"error: {message.rstrip('.')}; `--help` shows what is allowed", file=sys.stderr)
-        sys.exit(error.exit_code)
+        message = one_line(error.format_message()).rstrip(".")  # none where help was shown
+        line = f"{message}; `--help` shows what is allowed" if message else ""
+        return error.exit_code, line
     except Exception as error:
         if debug:
             raise
         line = one_line(f"{type(error).__name__}: {error}")
-        print(
-            f"error: unexpected {line}; `--debug` before the command shows where", file=sys.stderr
-        )
-        sys.exit(1)
-    if status == _INTERRUPTED:
-        print("stopped; what is finished is kept, run again to go on", file=sys.stderr)
-    sys.exit(status or 0)
+        return 1, f"unexpected {line}; `--debug` before the command shows where"

@@ -1,7 +1,7 @@
 """What goes into the steps that make or read examples; see `calls`."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ def training_examples(study: Study, task: str) -> Call | None:
         return None
     if study.rehearsal:
         asked = _asked(study, task)
-        return _made("analysis.steps.data:stand_in_training", task, rehearsed_count(study), asked)
+        made = _made("analysis.steps.data:stand_in_training", task, rehearsed_count(study), asked)
+        return replace(made, label=f"{task}: training examples")
     return _read(study, task, "train", "read_training", _training_count(study, task))
 
 

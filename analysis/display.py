@@ -18,9 +18,18 @@ class Display(AbstractContextManager["Display"]):
     def __init__(self, stream: TextIO = sys.stdout):
         self._stream = stream
         self._said: dict[str, float] = {}
+        self._watched = True
 
     def say(self, line: str) -> None:
-        """Print one line now."""
+        """Print one line now; nothing any more once nobody reads (`… | head`): the work goes on."""
+        if not self._watched:
+            return
+        try:
+            self._print(line)
+        except OSError:
+            self._watched = False
+
+    def _print(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
 
     def advanced(self, label: str, what: str, done: int, total: int) -> None:
@@ -60,7 +69,7 @@ class BarDisplay(Display):
         self._bars: dict[str, TaskID] = {}
         self._progress.start()
 
-    def say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._progress.console.print(line, markup=False, highlight=False)
 
     def advanced(self, label: str, what: str, done: int, total: int) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import json
 import math
 import os
@@ -10,6 +11,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from analysis import processes
 
 
 def json_text(value: Any, indent: int | None = 2) -> str:
@@ -35,6 +38,32 @@ def stamp(folder: Path) -> list[Any]:
     ]
 
 
+@contextlib.contextmanager
+def passing_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
+    """An empty folder that is gone after the block; by default where temporary files lie."""
+    parent = parent or Path(tempfile.gettempdir())
+    sweep(parent, name)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=_passing(name)) as folder:
+        yield Path(folder)
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed processes of this host left here in the making: of all, or of a name."""
+    for found in folder.glob(f".{glob.escape(name)}*"):
+        if not processes.is_left(found.name):
+            continue
+        if found.is_dir() and not found.is_symlink():
+            shutil.rmtree(found, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                found.unlink()
+
+
+def _passing(name: str) -> str:
+    """How what is made under the name is called until it is whole, but for its last letters."""
+    return f".{name}-{processes.process_tag()}-"
+
+
 def replace_text(path: Path, text: str) -> None:
     """Write a text file in one piece."""
     with replaced_file(path) as stream:
@@ -44,7 +73,8 @@ def replace_text(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def replaced_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` when the block ends well."""
-    descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    sweep(path.parent, path.name)
+    descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=_passing(path.name))
     try:
         with open(descriptor, "wb") as stream:
             yield stream
@@ -62,7 +92,8 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     A reader never sees files of two writings. If the block or the disk fails, the old one stays.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    sweep(folder.parent, folder.name)
+    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_passing(folder.name)))
     try:
         yield new
         new.chmod(0o755)
@@ -79,8 +110,8 @@ def _replace(folder: Path, new: Path) -> None:
     parent = os.open(folder.parent, os.O_RDONLY)
     try:
         fcntl.flock(parent, fcntl.LOCK_EX)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-old-") as aside:
-            old = Path(aside) / folder.name
+        with passing_folder(f"{folder.name}-old", folder.parent) as aside:
+            old = aside / folder.name
             if folder.exists():
                 folder.rename(old)
             try:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from analysis import gpus
+from analysis import gpus, limits, locks, processes
 
 _LOCK = Path(tempfile.gettempdir()) / f"sparsification-machine-{os.getuid()}.lock"
 _SECONDS_BETWEEN_SAMPLES = 0.001
@@ -27,7 +27,7 @@ def identity() -> dict[str, str | int]:
     """What makes a timing comparable: processor, cores, architecture and accelerator."""
     return {
         "processor": _processor(),
-        "cores": os.cpu_count() or 1,
+        "cores": limits.cores(),
         "architecture": platform.machine(),
         "accelerator": ", ".join(gpu.name for gpu in gpus.usable()) or _NO_ACCELERATOR,
     }
@@ -60,32 +60,35 @@ def gpu_memory_bytes() -> int:
 
 
 def memory_bytes() -> int:
-    """Bytes of physical memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes of memory that this process may use."""
+    return limits.memory_bytes()
 
 
 @contextlib.contextmanager
-def _flock(kind: int, path: Path | None = None) -> Iterator[None]:
-    with (path or _LOCK).open("a") as stream:
-        fcntl.flock(stream, kind)
+def _flock(kind: int, what: str, path: Path | None = None) -> Iterator[None]:
+    lock = path or _LOCK
+    with lock.open("a") as stream:
+        with locks.awaited(lock, what):
+            fcntl.flock(stream, kind)
         try:
-            yield
+            with locks.holding(lock):
+                yield
         finally:
             fcntl.flock(stream, fcntl.LOCK_UN)
 
 
-def alone() -> contextlib.AbstractContextManager[None]:
-    """Held while timing: waits until no other step of this user runs on the machine."""
-    return _flock(fcntl.LOCK_EX)
+def alone(what: str = "a timing") -> contextlib.AbstractContextManager[None]:
+    """Held while `what` is timed: waits until no other step of this user runs on the machine."""
+    return _flock(fcntl.LOCK_EX, what)
 
 
-def beside_others() -> contextlib.AbstractContextManager[None]:
+def beside_others(what: str = "a step") -> contextlib.AbstractContextManager[None]:
     """Held by ordinary steps: they share the machine with each other, never with a timing."""
-    return _flock(fcntl.LOCK_SH)
+    return _flock(fcntl.LOCK_SH, what)
 
 
 @contextlib.contextmanager
-def alone_on_gpus() -> Iterator[None]:
+def alone_on_gpus(what: str = "a step on a GPU") -> Iterator[None]:
     """Held by steps on a GPU, which take as much of its memory as is free: they share the machine
     with others, and each GPU that they may use with none.
 
@@ -93,10 +96,10 @@ def alone_on_gpus() -> Iterator[None]:
     several runs one of its own.
     """
     with contextlib.ExitStack() as held:
-        held.enter_context(beside_others())
+        held.enter_context(beside_others(what))
         for address in sorted(gpu.address for gpu in gpus.usable()):
             own = _LOCK.with_name(f"{_LOCK.stem}-{address.replace(':', '.')}.lock")
-            held.enter_context(_flock(fcntl.LOCK_EX, own))
+            held.enter_context(_flock(fcntl.LOCK_EX, what, own))
         yield
 
 
@@ -114,7 +117,7 @@ def peak_of(
     """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_measure, args=(function, prepare, sender))
+    child = context.Process(target=_measure, args=(function, prepare, sender, os.getpid()))
     child.start()
     sender.close()
     try:
@@ -137,16 +140,16 @@ def peak_here(
     back may be used again, and then does not count.
     """
     give_back_freed_memory()
-    start = _anonymous_bytes()
+    start = anonymous_bytes()
     given = () if prepare is None else (prepare(),)
     give_back_freed_memory()
-    peak = _anonymous_bytes()
+    peak = anonymous_bytes()
     done = threading.Event()
 
     def sample() -> None:
         nonlocal peak
         while not done.is_set():
-            peak = max(peak, _anonymous_bytes())
+            peak = max(peak, anonymous_bytes())
             time.sleep(_SECONDS_BETWEEN_SAMPLES)
 
     sampler = threading.Thread(target=sample, daemon=True)
@@ -157,10 +160,13 @@ def peak_here(
         done.set()
         sampler.join()
     # memory that was used again can make a little one come out below what there was before
-    return result, max(0, max(peak, _anonymous_bytes()) - start)
+    return result, max(0, max(peak, anonymous_bytes()) - start)
 
 
-def _measure(function: Callable[..., Any], prepare: Callable[[], Any] | None, sender: Any) -> None:
+def _measure(
+    function: Callable[..., Any], prepare: Callable[[], Any] | None, sender: Any, parent: int
+) -> None:
+    processes.end_with(parent)
     gc.freeze()  # what was there before the fork is not gone through again
     error = None
     try:
@@ -191,7 +197,8 @@ def give_back_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _anonymous_bytes() -> int:
+def anonymous_bytes() -> int:
+    """What this process holds now, but for pages of files; 0 where the system does not tell."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("RssAnon"):
             return int(line.split()[1]) * 1024

@@ -27,7 +27,7 @@ import joblib
 from filelock import Timeout
 from joblib.memory import CacheWarning
 
-from analysis import code, machine
+from analysis import code, locks, machine
 from analysis.cachefiles import clear, held, own_folder, unwritable
 from analysis.errors import AnalysisError, RunError
 from analysis.objects import Objects
@@ -110,6 +110,7 @@ class Memo:
 
     joblib/STEP/DIGEST   an entry: its name is the digest of its key, its text has that digest too
     locks/DIGEST         held while the entry is made, and gone afterwards
+    holders/DIGEST…      by which run, for those who wait
     objects/             what records name by its content (see `Objects`)
 
     A look (`lookup`, `has_entry`) changes nothing, whatever it finds. joblib writes the entries,
@@ -127,7 +128,7 @@ class Memo:
         Raises MachineError if it cannot be written to.
         """
         try:
-            for name in ("joblib", "locks", "objects"):
+            for name in ("joblib", "locks", "holders", "objects"):
                 own_folder(self.folder, name)
             self.objects.sweep()
             for lock in (self.folder / "locks").iterdir():
@@ -135,6 +136,7 @@ class Memo:
                     for half in self.folder.glob(f"joblib/*/{lock.name}/*.*-*"):
                         clear(half)
                     clear(lock)
+            locks.sweep(self.folder / "holders")
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
@@ -222,8 +224,12 @@ class Memo:
 
     @contextlib.contextmanager
     def _alone_on(self, call: Call) -> Iterator[None]:
-        lock = self.folder / "locks" / _sha256(call.key)
-        with held(lock):
+        name = _sha256(call.key)
+        lock, known = (self.folder / part / name for part in ("locks", "holders"))
+        with contextlib.ExitStack() as until_made:
+            with locks.awaited(known, call.label or call.step):
+                until_made.enter_context(held(lock))
+            until_made.enter_context(locks.holding(known))
             try:
                 yield
             finally:
@@ -232,9 +238,10 @@ class Memo:
 
 def _turn(call: Call) -> contextlib.AbstractContextManager[None]:
     """Held while the call is computed: what may run beside it."""
+    what = call.label or call.step
     if call.timing:
-        return machine.alone()
-    return machine.alone_on_gpus() if call.on_gpu else machine.beside_others()
+        return machine.alone(what)
+    return machine.alone_on_gpus(what) if call.on_gpu else machine.beside_others(what)
 
 
 def _sha256(text: str) -> str:

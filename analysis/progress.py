@@ -1,5 +1,6 @@
 """How far a long step has come: steps say it here, whoever runs them chooses where it is shown."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -9,6 +10,7 @@ Item = TypeVar("Item")
 Sink = Callable[[str, int, int], None]  # (what, done, total)
 
 _sink: Sink | None = None
+_say: Callable[[str], None] | None = None
 _SECONDS_BETWEEN_REPORTS = 0.2
 
 
@@ -16,6 +18,20 @@ def send_to(sink: Sink | None) -> None:
     """Send this process's progress to `sink`; None keeps it quiet (the default)."""
     global _sink
     _sink = sink
+
+
+def say_to(say: Callable[[str], None] | None) -> None:
+    """Have the lines of this process's steps said so; None prints them on stderr (the default)."""
+    global _say
+    _say = say
+
+
+def say(line: str) -> None:
+    """Tell whoever watches, in one line."""
+    if _say is None:
+        print(line, file=sys.stderr, flush=True)
+    else:
+        _say(line)
 
 
 class Meter:

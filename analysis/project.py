@@ -8,6 +8,7 @@ OUTPUT = Path("_output")
 RESULTS = "results"
 STUDIES = Path("studies")
 DEFAULT_STUDY = "tiny"
+STUDY_VARIABLE = "SPARSITY_STUDY"
 
 
 def output_folder(study: str) -> Path:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,9 @@ def require_writable(folder: Path) -> None:
     """Raise RunError if results could not be written to the folder: known before hours of work."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        Path(tempfile.mkdtemp(dir=folder.parent, prefix=".results-")).rmdir()
+        files.sweep(folder.parent)
+        with files.passing_folder(folder.name, folder.parent):
+            pass
     except OSError as error:
         raise _unwritable(folder, error) from error
 

@@ -5,33 +5,18 @@ The main process looks results up and imports none of what computes them.
 
 import asyncio
 import contextlib
-import gc
-import multiprocessing
-import os
-import queue
-import sys
-import threading
-import warnings
 from collections.abc import Coroutine
-from concurrent.futures import Executor, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from joblib.externals.loky import get_reusable_executor, process_executor
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-from safetensors import SafetensorError
-
-from analysis import machine, processes, progress
+from analysis import stopping
 from analysis.display import Display
 from analysis.errors import AnalysisError, MachineError, RunError
 from analysis.memo import Call, Memo, Outcome, Record
-from analysis.needs import Gauge, Needs, Peak
+from analysis.needs import Needs
 from analysis.objects import DamagedError
-
-_memo: Memo | None = None
-_reports: Any = None
+from analysis.workers import Done, Room, Worker, WorkerDiedError
 
 
 @dataclass
@@ -72,17 +57,12 @@ class Runner:
     failures: dict[str, str] = field(default_factory=dict)
     needs: Needs = field(default_factory=Needs)
     _had: list[Call] = field(default_factory=list)
-    _executor: Any = None
-    _one_off: ProcessPoolExecutor | None = None
-    _reports: Any = None
-    _manager: Any = None
+    _workers: set[Worker] = field(default_factory=set)
+    _idle: list[Worker] = field(default_factory=list)
     _gpu: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        # multiprocessing's tracker counts what killed workers left: true, and no news to a user
-        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
-        # a worker that has grown beyond what it keeps on purpose is replaced, and joblib warns
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        self._room = Room(self.jobs)
 
     async def run(self, call: Call) -> Record:
         """The record of the call, remembered or computed: on a worker, or in a fresh process.
@@ -146,115 +126,77 @@ class Runner:
         self.display.say(f"damaged in the cache, computing again: {call.label}")
 
     async def _compute(self, call: Call) -> Outcome:
-        loop = asyncio.get_running_loop()
-        executor = self._fresh() if call.fresh else self._workers()
         try:
-            outcome, peak = await loop.run_in_executor(executor, _work, call)
-        except AnalysisError:
-            raise
-        except (BrokenProcessPool, TerminatedWorkerError) as error:
-            self._executor = self._one_off = None
-            # of several at work, each is told that a worker died, and not whose it was
-            kind = RunError if self.jobs == 1 else MachineError
-            raise kind(
-                f"a worker process died during {call.label!r}: most often too little memory; run"
-                " again (what is finished is kept) with fewer `compute: jobs`"
-            ) from error
-        except (OSError, SafetensorError) as error:
-            # what the system refuses has a number; a library's own complaint has none
-            kind = MachineError if getattr(error, "errno", None) else RunError
-            raise kind(f"{call.label}: {error}; run again when that is mended") from error
-        except Exception as error:
-            raise RunError(f"{call.label}: unexpected {type(error).__name__}: {error}") from error
+            async with self._room.beside_others():
+                outcome, peak = await self._on_a_worker(call)
+        except WorkerDiedError as error:
+            self.display.say(f"  {call.label}: {error}; once more, with nothing beside it")
+            outcome, peak = await self._once_more(call)
         self.needs.note(call.label, peak)
         return outcome
 
-    def _workers(self) -> Executor:
-        if self._executor is None:
-            self._executor = get_reusable_executor(
-                max_workers=self.jobs,
-                timeout=600,
-                initializer=_start_worker,
-                initargs=(self.memo.folder, self._report_queue()),
-            )
-        return self._executor
+    async def _on_a_worker(self, call: Call) -> Done:
+        worker = self._fresh() if call.fresh else self._free()
+        try:
+            return await worker.do(call)
+        finally:
+            if call.fresh or not worker.is_free:
+                self._end(worker)
+            else:
+                self._idle.append(worker)
 
-    def _fresh(self) -> Executor:
-        if self._one_off is None:
-            self._one_off = ProcessPoolExecutor(
-                1,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(self.memo.folder, self._report_queue()),
-                max_tasks_per_child=1,
-            )
-        return self._one_off
-
-    def _report_queue(self) -> Any:
-        if self._manager is None:
-            self._manager = multiprocessing.get_context("spawn").Manager()
-            self._reports = self._manager.Queue()
-            threading.Thread(target=self._listen, daemon=True).start()
-        return self._reports
-
-    def _listen(self) -> None:
-        while True:
+    async def _once_more(self, call: Call) -> Done:
+        """With the whole machine's memory. Raises RunError if its process dies again."""
+        async with self._room.alone():
+            self.close()
             try:
-                report = self._reports.get()
-            except (EOFError, OSError, queue.Empty):
-                return
-            if report is None:
-                return
-            self.display.advanced(*report)
+                return await self._on_a_worker(call)
+            except WorkerDiedError as error:
+                raise RunError(
+                    f"{call.label}: {error}; and so the time before. A smaller model, batch or"
+                    " `compute: memory_gb` may do, or a machine with more memory"
+                ) from error
+
+    def _free(self) -> Worker:
+        """A worker that has nothing to do, a new one if there is none."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_free:
+                return worker
+            self._end(worker)
+        return self._fresh()
+
+    def _fresh(self) -> Worker:
+        worker = Worker(self.memo.folder, self._said)
+        self._workers.add(worker)
+        return worker
+
+    def _said(self, what: str, *told: Any) -> None:
+        getattr(self.display, what)(*told)
+
+    def _end(self, worker: Worker) -> None:
+        self._workers.discard(worker)
+        worker.end()
 
     def close(self) -> None:
         """Stop the workers at once; what they had finished is remembered."""
-        threading.excepthook = lambda _: None  # the last words of killed workers' threads
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, kill_workers=True)
-        if self._one_off is not None:
-            self._one_off.shutdown(wait=False, cancel_futures=True)
-        if self._manager is not None:
-            self._reports.put(None)
-            self._manager.shutdown()
-        for child in multiprocessing.active_children():
-            child.terminate()  # loky forgets a worker that is just starting; exit would wait
+        self._idle.clear()
+        for worker in list(self._workers):
+            self._end(worker)
 
 
 def complete(runner: Runner, work: Coroutine[Any, Any, Any]) -> Any:
     """The work's result; the runner is closed whatever happens."""
+
+    async def heeding_signals() -> Any:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        with stopping.calling(lambda: loop.call_soon_threadsafe(task.cancel)):
+            return await work
+
     try:
-        return asyncio.run(work)
+        return asyncio.run(heeding_signals())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     finally:
         runner.close()
-
-
-def _start_worker(folder: Path, reports: Any) -> None:
-    global _memo, _reports
-    processes.quiet_libraries()
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # many at once would be drawn
-    # joblib takes growth by 300 MB for a leak; opened models and libraries are that growth, and a
-    # new worker imports them all again. It has no public setting.
-    process_executor._MAX_MEMORY_LEAK_SIZE = processes.GROWTH_BYTES
-    _memo, _reports = Memo(folder), reports
-
-
-def _work(call: Call) -> tuple[Outcome, Peak]:
-    """In the worker: compute the call, its progress going to the main process."""
-    assert _memo is not None
-    gauge = Gauge()
-    progress.send_to(lambda what, done, total: _reports.put((call.label, what, done, total)))
-    try:
-        return _memo.run(call), gauge.peak()
-    finally:
-        progress.send_to(None)
-        machine.give_back_freed_memory()
-        _give_back_gpu_memory()
-
-
-def _give_back_gpu_memory() -> None:
-    """What this process keeps for later, another step's process cannot have."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        gc.collect()
-        torch.cuda.empty_cache()

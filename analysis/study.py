@@ -34,7 +34,7 @@ from analysis.sections import (
     Tuning,
 )
 
-VARIABLE = "SPARSITY_STUDY"
+VARIABLE = project.STUDY_VARIABLE
 DEFAULT = project.DEFAULT_STUDY
 FOLDER = project.STUDIES
 

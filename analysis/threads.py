@@ -1,9 +1,10 @@
 """Work on all cores of this process, for code that lets other threads run while it computes."""
 
-import os
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from analysis import limits
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -13,7 +14,7 @@ _MOST = 8  # each holds a buffer
 
 def count() -> int:
     """How many threads work is given to: the cores that this process may use, 8 at most."""
-    return min(_MOST, len(os.sched_getaffinity(0)))
+    return min(_MOST, limits.cores())
 
 
 def each(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:

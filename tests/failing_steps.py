@@ -1,6 +1,11 @@
 """Steps that fail in the ways that steps do, for the tests of runs."""
 
 import os
+import signal
+import time
+from pathlib import Path
+
+from analysis import machine
 
 
 def works(objects, *, number):
@@ -17,9 +22,26 @@ def refuses(objects):
     raise RunError("the loss is NaN; lower the learning rate")
 
 
-def finds_no_room(objects):
-    raise OSError(28, "No space left on device")
+def misses(objects):
+    raise FileNotFoundError(2, "No such file or directory", "weights.bin")
 
 
 def dies(objects):
-    os._exit(9)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dies_once(objects, *, note):
+    if not Path(note).exists():
+        Path(note).touch()
+        dies(objects)
+    return {"lived": True}
+
+
+def never_ends(objects, *, note):
+    """The process of the step, and one that it measures, note their numbers."""
+    machine.peak_of(lambda: _rest(note))
+
+
+def _rest(note):
+    Path(note).write_text(f"{os.getppid()} {os.getpid()}", encoding="ascii")
+    time.sleep(600)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -49,17 +50,20 @@ def loaded(folder, tree, kind="tiny"):
     return rehearsal.rehearsed(study.load(str(to_folder(folder, tree))), kind)
 
 
+@dataclass
 class OnWorkers(runner.Runner):
     """A runner for many runs, whose workers also measure: a fresh process imports for seconds."""
 
-    def _fresh(self):
-        return self._workers()
+    loop: asyncio.Runner = field(default_factory=asyncio.Runner)
+
+    async def _outcome(self, call):
+        return await super()._outcome(replace(call, fresh=False))
 
 
 def run(chosen, worker):
     """The tables of a run by that runner; its failures are of this run alone."""
     worker.failures.clear()
-    return results.build(asyncio.run(pipeline.run_study(chosen, worker)))
+    return results.build(worker.loop.run(pipeline.run_study(chosen, worker)))
 
 
 @contextlib.contextmanager
@@ -77,3 +81,4 @@ def started(cache, stream):
             yield worker
         finally:
             worker.close()
+            worker.loop.close()

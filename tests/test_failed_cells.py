@@ -1,6 +1,7 @@
 """A step that fails costs what hangs on it and no more; a machine that fails ends the run."""
 
 import asyncio
+import dataclasses
 import io
 import re
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ import yaml
 from fake_records import answers
 
 import studies
-from analysis import pipeline, results, study
+from analysis import pipeline, results, study, workers
+from analysis.commands import run as command
 from analysis.display import Display
 from analysis.errors import MachineError, RequestError, RunError
 from analysis.memo import Call, Memo, Outcome
@@ -154,34 +156,79 @@ def attempt(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(studies.ROOT))
     monkeypatch.setenv("PYTHONPATH", str(studies.ROOT))
 
-    async def each(worker, asked):
+    async def each(worker, asked, beside):
+        if beside:
+            return await asyncio.gather(*map(worker.attempt, asked))
         return [await worker.attempt(one) for one in asked]
 
-    def attempt(*asked, jobs=1):
+    def attempt(*asked, jobs=1, beside=False):
         kept = Memo(tmp_path / "cache")
         kept.prepare()
         worker = Runner(kept, jobs, Display(io.StringIO()))
-        return complete(worker, each(worker, asked)), worker
+        return complete(worker, each(worker, asked, beside)), worker
 
     return attempt
 
 
 def test_a_worker_that_fails_or_dies_does_the_next_call_all_the_same(attempt):
     works = [call("works", number=number) for number in range(3)]
-    asked = [works[0], call("breaks"), call("refuses"), works[1], call("dies"), works[2]]
+    asked = [works[0], call("breaks"), call("refuses"), works[1], call("misses"), works[2]]
     found, worker = attempt(*asked)
     assert [found[i] for i in (0, 3, 5)] == [({"twice": 2 * n}, None) for n in range(3)]
-    broken, died = "breaks: unexpected ValueError: this cannot be divided", found[4][1]
+    broken, missed = "breaks: unexpected ValueError: this cannot be divided", found[4][1]
     assert found[1:3] == [(None, broken), (None, REASON)]
-    assert "a worker process died during 'dies': most often too little memory" in died
-    assert worker.failures == {"breaks": broken, "refuses": REASON, "dies": died}
-    assert (worker.tallies["works"].computed, "\n" in died) == (3, False)
+    assert "No such file" in missed
+    assert worker.failures == {"breaks": broken, "refuses": REASON, "misses": missed}
+    assert (worker.tallies["works"].computed, "\n" in missed) == (3, False)
     assert not worker.memo.has_entry(call("breaks"))  # the next run tries again
 
 
-@pytest.mark.parametrize("step", ["finds_no_room", "dies"])
-def test_a_machine_that_fails_ends_the_run(attempt, step):
-    """Of several workers nobody knows which one died, or what of."""
-    with pytest.raises(MachineError, match=step) as caught:
-        attempt(call(step), call("works", number=1), jobs=2)
-    assert "\n" not in str(caught.value)
+def test_one_of_several_workers_that_dies_costs_its_own_call_alone(attempt, tmp_path):
+    """Once it is tried again; the second time nothing runs beside it."""
+    fresh, once = (
+        dataclasses.replace(call("dies"), label=n, fresh=n == "fresh") for n in ("fresh", "dies")
+    )
+    luck = call("dies_once", note=str(tmp_path / "note"))
+    works = [call("works", number=number) for number in range(4)]
+    found, worker = attempt(works[0], fresh, works[1], once, luck, *works[2:], jobs=3, beside=True)
+    assert [record for record, _ in found if record] == [
+        {"twice": 0}, {"twice": 2}, {"lived": True}, {"twice": 4}, {"twice": 6}
+    ]  # fmt: skip
+    assert set(worker.failures) == {"fresh", "dies"}
+    for reason in worker.failures.values():
+        assert re.search("its process was ended by SIGKILL: most often too little memory", reason)
+
+
+def test_what_no_other_step_would_bear_is_of_the_machine_and_else_of_the_step(tmp_path):
+    own, other = tmp_path / "cache" / "objects" / "x", tmp_path / "weights.bin"
+    rust = "Error while serializing: I/O error: No space left on device (os error 28)"
+    for error, kind in [
+        (OSError(28, "No space left on device"), MachineError),
+        (OSError(30, "Read-only file system", str(other)), MachineError),
+        (RuntimeError(rust), MachineError),
+        (PermissionError(13, "Permission denied", str(own)), MachineError),
+        (PermissionError(13, "Permission denied", str(other)), RunError),
+        (FileNotFoundError(2, "No such file or directory", str(own)), RunError),
+        (OSError("not a valid JSON file"), RunError),
+        (MemoryError(), RunError),
+        (KeyError("a"), RunError),
+    ]:
+        line = workers.explained(call("step"), error, tmp_path / "cache")
+        assert type(line) is kind, error
+        assert str(line).startswith("step: "), error
+
+
+def test_what_the_first_method_loses_everywhere_fails_the_run(whole, monkeypatch):
+    """Some failed cells do not."""
+    chosen = study.Study(**rehearsals.cut("glue"), name="cut")
+
+    def require(tables):
+        flat = {name: table.reset_index() for name, table in tables.items()}
+        command._require_worth(chosen, flat, {"a step": REASON})
+
+    require(whole)
+    require(ran({"gpt2/.*: prune by magnitude$": None})[0])
+    with pytest.raises(RunError, match=f"magnitude, the study's first method, failed.*{REASON}"):
+        require(ran({": prune by magnitude$": None})[0])
+    with pytest.raises(RunError, match="nothing could be scored"):
+        require(ran({": evaluate$": None})[0])

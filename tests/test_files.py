@@ -1,12 +1,15 @@
 """Files and folders are replaced whole or stay as they were, and nothing is left beside them."""
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
-from analysis import files
+from analysis import files, processes
 
 FULL = OSError(28, "No space left on device")
 
@@ -106,3 +109,22 @@ def test_a_folder_that_refuses_is_left_as_it_was(read_only_folder):
         with pytest.raises(PermissionError):
             call(read_only_folder / "new")
     assert names(read_only_folder) == []
+
+
+def test_what_a_killed_process_left_is_swept_by_the_next_and_nothing_else(tmp_path):
+    kept = [".results-of-mine", "report.html", f".report.html-{processes.process_tag()}-a"]
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    tag = f"{processes.host()}-{ended.pid}"
+    left = [f".{name}-{tag}-x_1y" for name in ("results", "results-old", "rendering", "a.csv")]
+    for name in (*kept, left[-1]):
+        (tmp_path / name).touch()
+    for name in left[:-1]:
+        written(tmp_path / name, note="half")
+    replace_by(tmp_path / "results", whole="yes")
+    assert names(tmp_path) == sorted([*kept, *left[2:], "results"])  # of that name
+    files.sweep(tmp_path)
+    assert names(tmp_path) == sorted([*kept, "results"])
+    with files.passing_folder("rendering", tmp_path) as folder:
+        assert processes.tagged(folder.name) == os.getpid()
+    assert names(tmp_path) == sorted([*kept, "results"])

@@ -1,7 +1,7 @@
 """What a machine is, its lock, the memory that a call adds, and what a whole run took."""
 
-import asyncio
 import ctypes
+import dataclasses
 import io
 import json
 import multiprocessing
@@ -22,7 +22,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import studies
-from analysis import data_calls, gpus, machine, needs, processes, rows, study, tasks
+from analysis import (
+    data_calls,
+    gpus,
+    limits,
+    locks,
+    machine,
+    needs,
+    processes,
+    progress,
+    rows,
+    study,
+    tasks,
+)
 from analysis.errors import RequestError
 from analysis.machine import alone, alone_on_gpus, beside_others, peak_of
 from analysis.memo import Call
@@ -37,7 +49,7 @@ def test_the_identity_is_plain_and_the_same_each_time():
     assert (identity := machine.identity()) == machine.identity()
     assert identity.keys() == {"processor", "cores", "architecture", "accelerator"}
     assert all(isinstance(value, str | int) and value for value in identity.values())
-    assert identity["cores"] == os.cpu_count()
+    assert identity["cores"] == limits.cores() <= os.cpu_count()
     assert 2**28 < machine.memory_bytes() < 2**50
     here, there = processes.process_tag(), peak_of(processes.process_tag)[0]
     assert str(os.getpid()) in here != there
@@ -157,6 +169,97 @@ def test_the_driver_is_asked_which_gpus_torch_could_use(monkeypatch):
             assert gpus.usable.__wrapped__() == expected
 
 
+@pytest.fixture
+def said(monkeypatch):
+    """What is said while something waits, after a moment that is short here."""
+    lines = []
+    monkeypatch.setattr(locks, "_SECONDS_BEFORE_A_WORD", 0.1)
+    monkeypatch.setattr(locks, "_SECONDS_BETWEEN_LOOKS", 0.05)
+    progress.say_to(lines.append)
+    yield lines
+    progress.say_to(None)
+
+
+def hold_for_another(study, entered):
+    """In a process of its own: hold the machine for a run of another project."""
+    other = dataclasses.replace(locks.this_process(), pid=os.getpid(), study=study)
+    locks.hold_for(dataclasses.replace(other, command="python -m analysis run"))
+    hold_lock(beside_others, entered, 600)
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+def test_who_waits_says_for_whom_and_whether_that_one_is_stopped(tmp_path, said, monkeypatch):
+    monkeypatch.setattr(machine, "_LOCK", tmp_path / "lock")
+    others, fork = [], multiprocessing.get_context("fork")
+    for study_name in ("glue", "classic"):
+        entered = fork.Event()
+        others.append(fork.Process(target=hold_for_another, args=(study_name, entered)))
+        others[-1].start()
+        assert entered.wait(60)
+    entered = enters(lambda: alone("gpt2: latency"))
+    until(lambda: said)
+    for other, name in zip(others, ("glue", "classic"), strict=True):
+        assert f"process {other.pid} (python -m analysis run, study {name}, in " in said[0]
+    assert said[0].startswith("  gpt2: latency: waiting for ")
+    assert "stopped" not in said[0]
+    os.kill(others[0].pid, signal.SIGSTOP)
+    others[1].kill()
+    stopped = f"which is stopped: `fg` in its terminal, or `kill -CONT {others[0].pid}"
+    until(lambda: stopped in said[-1] and "classic" not in said[-1])
+    assert not entered.is_set()
+    others[0].kill()
+    assert entered.wait(60)
+    until(lambda: said[-1] == "  gpt2: latency: goes on")
+    lines = len(said)
+    with beside_others():
+        assert len(said) == lines  # who need not wait says nothing
+    for other in others:
+        other.join()
+    locks.sweep(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["lock"]
+
+
+CGROUPS = """
+0::/a/b
+4:memory:/docker/x
+5:cpu,cpuacct:/docker/x
+"""
+MOUNTS = """
+30 1 0:1 / /sys/fs/cgroup/unified\\040v2 rw - cgroup2 cgroup2 rw
+31 1 0:2 /docker/x /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+32 1 0:3 / /sys/fs/cgroup/cpu rw shared:1 - cgroup cgroup rw,cpu,cpuacct
+"""
+
+
+@pytest.mark.parametrize(("files", "memory", "cores"), [
+    ({}, None, None),
+    ({"unified v2/a/b/memory.max": "max\n", "unified v2/a/b/cpu.max": "max 100000"}, None, None),
+    ({"unified v2/a/b/memory.max": "8000", "unified v2/a/memory.max": "9000"}, 8000, None),
+    ({"unified v2/a/b/memory.max": "max", "unified v2/a/memory.max": "7000"}, 7000, None),
+    ({"unified v2/a/b/cpu.max": "150000 100000", "unified v2/a/cpu.max": "50000 100000"}, None, 1),
+    ({"memory/memory.limit_in_bytes": "9223372036854771712"}, None, None),
+    ({"memory/memory.limit_in_bytes": "6000"}, 6000, None),
+    ({"cpu/docker/x/cpu.cfs_quota_us": "100000", "cpu/docker/x/cpu.cfs_period_us": "100000"},
+     None, 1),
+    ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None, None),
+])  # fmt: skip
+def test_memory_and_cores_are_those_that_a_container_is_given(tmp_path, files, memory, cores):
+    listed = {f"sys/fs/cgroup/{name}": text for name, text in files.items()}
+    listed |= {"proc/self/cgroup": CGROUPS[1:], "proc/self/mountinfo": MOUNTS[1:]}
+    for name, text in listed.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    bare = tmp_path / "bare"  # a system without control groups
+    assert limits.memory_bytes(tmp_path) == (memory or limits.memory_bytes(bare))
+    assert limits.cores(tmp_path) == (cores or len(os.sched_getaffinity(0)))
+
+
 def gauged(megabytes):
     gauge = Gauge()
     kept(megabytes)
@@ -235,11 +338,11 @@ def test_objects_count_and_what_they_link_to_does_not(tmp_path):
 def test_a_runner_notes_the_step_that_held_most(tmp_path):
     call = Call("tests.steps_for_tests:double", {"x": 3}, {"log": str(tmp_path / "log")})
     with rehearsals.started(tmp_path / "cache", io.StringIO()) as worker:
-        asyncio.run(worker.run(call))
+        worker.loop.run(worker.run(call))
         assert worker.needs.memory_step == call.label
         assert worker.needs.memory.memory_bytes > MB
         worker.needs = Needs()
-        asyncio.run(worker.run(call))
+        worker.loop.run(worker.run(call))
         assert worker.needs == Needs()  # remembered
 
 

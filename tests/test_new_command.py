@@ -154,3 +154,14 @@ def test_models_that_make_no_study(here):
     refused(here, ["two models", "the same", "'tiny-bert'"], "mine", "tiny-bert", "tiny-bert")
     refused(here, ["two models", "'bert-base-uncased'"], "mine", BERT, "tiny-bert", BERT)
     refused(here, ["no such model"], "mine", "no such model")
+
+
+def test_a_project_that_cannot_be_written_is_said_and_left_as_it_was(public_folder, unprivileged):
+    (public_folder / "studies").mkdir(mode=0o777)
+    (public_folder / "studies").chmod(0o777)  # the study's file can be written, its profile not
+    public_folder.chmod(0o555)
+    with unprivileged():
+        done = request("new", "--model", "tiny-bert", "--", "mine", folder=public_folder)
+    assert done.returncode == 1
+    assert f"cannot write the study's files to {public_folder}" in one_line(done.stderr)
+    assert files(public_folder) == []

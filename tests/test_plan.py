@@ -1,6 +1,7 @@
 """A plan says which steps a run would take and what they need, and computes none of them."""
 
 import re
+from collections import Counter
 from unittest.mock import Mock
 
 import pytest
@@ -9,10 +10,10 @@ from mini import analysis
 from rehearsals import FIVE
 
 import studies
-from analysis import machine, study
+from analysis import machine, rehearsal, study
 from analysis.commands import plan as command
 from analysis.memo import Call, Memo
-from analysis.planning import learnt, models, walk
+from analysis.planning import counts, models, walk
 from analysis.planning.estimates import Setting, estimate
 
 GIGABYTE = 10**9
@@ -37,15 +38,20 @@ def is_empty(folder):
     return not any(p.name == "output.pkl" or "objects" in p.parts for p in folder.rglob("*"))
 
 
-def test_every_step_of_the_studies_can_be_foreseen(tmp_path):
-    for name in (*FIVE, "tiny"):
-        chosen = study.load(name, folder=studies.STUDIES)
+def test_every_step_of_the_studies_can_be_foreseen_and_told_apart_by_its_label(tmp_path):
+    """Failures are: of seeds, levels, parts of the data, rehearsed or not."""
+    every = [study.load(name, folder=studies.STUDIES) for name in (*FIVE, "tiny")]
+    every.append(rehearsal.rehearsed(study.load("glue", folder=studies.STUDIES), "tiny"))
+    for one in every:
+        chosen = one.model_copy(update={"seeds": (0, 1)})
         found = walk.steps(chosen, Memo(tmp_path / "cache"))
         labels = [step.call.label for step in found]
         assert len({step.call.key for step in found}) == len(found)
+        assert [label for label, count in Counter(labels).items() if count > 1] == [], one.name
         for model in chosen.models:
             for task in model.tasks:
-                scored = [v for v in labels if re.match(rf"{model.name}/.*: evaluate$", v)]
+                pattern = rf"{model.name}/.*: evaluate( for {task})?$"
+                scored = [v for v in labels if re.match(pattern, v)]
                 assert len(scored) > len(chosen.sparsities) * 3, (model.name, task)
     assert is_empty(tmp_path)
 
@@ -151,6 +157,7 @@ FORWARD = 2 * 1000 * 10  # seconds of an example's forward pass, at one operatio
 # step, its arguments; forward passes of an example that it takes, bytes that it leaves
 ESTIMATES = [
     ("evaluate_variant", {}, 6, 0),
+    ("measure_sensitivity", {"by": "layer", "sparsities": [0.5, 0.9]}, 6 * (1 + 2 * 2), 0),
     ("fine_tune_checkpoint", {"examples": 5, "epochs": 2}, 3 * 5 * 2, 4000),
     ("grow_sparse", {"training": "all", "sparsities": [0.1, 0.5]}, 3 * 6 * 2, 8000),
     ("prune_checkpoint", {"levels": [0.1, 0.5, 0.9]}, 0, 375),
@@ -174,8 +181,11 @@ def test_all_training_examples_are_counted_where_a_plan_can_know_them(tmp_path):
     data = {"text-classification": own, "mrpc": own | {"train": "train.parquet"}}
     tree = studies.of(hub, data=data, data_folder=str(tmp_path))
     chosen = study.Study(**tree, name="x")
-    found = [learnt.training_examples(chosen, task) for task in chosen.tasks]
+    (tmp_path / "test.jsonl").write_text(f"{'x' * 79}\n" * 7, encoding="utf-8")
+    found = [counts.counted(chosen, task, "train").examples for task in chosen.tasks]
     assert found == [67_349, None, 40]
+    found = [counts.counted(chosen, task, "test") for task in chosen.tasks]
+    assert found == [counts.Counted(872), counts.Counted(7, 20), counts.Counted(7, 20)]
     size, call = models.Size(1000), Call("x:fine_tune_checkpoint", {"epochs": 3, "examples": None})
     known, unknown = (Setting(size, "classification", 10, 872, 2.0, n) for n in (67_349, None))
     ratio = estimate(call, known).seconds / estimate(call, unknown).seconds
@@ -195,6 +205,8 @@ def test_estimates_follow_weights_tokens_and_examples():
         assert found.seconds == pytest.approx(passes * FORWARD, abs=1e-3), step
         assert found.disk_bytes == disk, step
         assert found.memory_bytes > 4000 or step == "something_quick", step
+    text = of("evaluate_variant", form="masked").seconds
+    assert text == pytest.approx(10 * 6 * FORWARD, rel=1e-3)  # once for each of ten tokens
     assert of("measure_sizes", formats=["dense", "auto"]).seconds > 0
     few, many = (of("recover", batch_size=size).memory_bytes - 16_000 for size in (4, 8))
     assert many == 2 * few > 0  # beside weights, gradients and two moments

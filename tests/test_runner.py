@@ -1,13 +1,19 @@
-"""Workers of a run: kept from beginning to end, although they grow by what they keep open."""
+"""Workers of a run: kept from beginning to end, although they grow by what they keep open; and
+ended with it, however it ends."""
 
 import asyncio
 import io
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import damage
+from mini import environment_for
 
+from analysis import processes, stopping
 from analysis.display import Display
 from analysis.memo import Call, Memo, Outcome
 from analysis.runner import Runner, complete
@@ -93,3 +99,63 @@ def test_one_step_at_a_time_is_given_to_the_gpu_and_others_go_on_beside_it(tmp_p
 
     complete(runner, all_of())
     assert most == {"cuda": 1, "cpu": 4}
+
+
+ENDS = {  # signal → exit status, and what is said
+    signal.SIGINT: (130, f"{stopping.LINE}\n"),
+    signal.SIGTERM: (143, f"{stopping.LINE}\n"),
+    signal.SIGKILL: (-9, ""),
+}
+
+
+def noted(folder):
+    """The processes that both steps are in, and those that they measure: once all are there."""
+    notes = [folder / "shared", folder / "own"]
+    found = [n for note in notes if note.exists() for n in note.read_text("ascii").split()]
+    return [int(n) for n in found] if len(found) == 4 else []
+
+
+def until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert found
+    return found
+
+
+# as where /dev/shm may not be written to: a run needs none of it, and so leaves nothing there
+NO_SEMAPHORES = """
+import _multiprocessing
+
+class Refused(_multiprocessing.SemLock):
+    def __new__(cls, *_, **__):
+        raise OSError(30, "Read-only file system")
+
+_multiprocessing.SemLock = Refused
+"""
+
+
+def begun(folder):
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(NO_SEMAPHORES, encoding="utf-8")
+    # these tests may have been begun in the background, where Ctrl-C is ignored
+    heeds = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    heeds |= {"start_new_session": True, "env": environment_for(TMPDIR=str(folder))}
+    heeds["env"]["PYTHONPATH"] = f"{folder}{os.pathsep}{ROOT}"
+    command = [sys.executable, str(ROOT / "tests" / "endless_run.py"), str(folder)]
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **heeds
+    )
+
+
+def test_a_run_that_is_stopped_or_killed_ends_with_all_its_processes_and_in_one_line(tmp_path):
+    runs = {number: begun(tmp_path / number.name) for number in ENDS}
+    for number, run in runs.items():
+        processes_of = until(lambda number=number: noted(tmp_path / number.name))
+        # as a terminal or `timeout` does: all that belong to the run are told; SIGKILL is for one
+        (os.kill if number == signal.SIGKILL else os.killpg)(run.pid, number)
+        start = time.monotonic()
+        _, said = run.communicate(timeout=60)
+        assert (run.returncode, said) == ENDS[number]
+        until(lambda alive=processes_of: not any(map(processes.is_running, alive)))
+        assert time.monotonic() - start < 5, number

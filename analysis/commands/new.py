@@ -1,5 +1,6 @@
 """Writes a study of some models that runs as it is: a commented file, and its Quarto profile."""
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from analysis import project, study, tasks
-from analysis.errors import RequestError
+from analysis.errors import RequestError, RunError
 from analysis.files import replace_text
 from analysis.models.catalogue import BUILTIN
 from analysis.models.family import described
@@ -48,8 +49,8 @@ def new(name: str, models: Sequence[str]) -> list[Path]:
 
     A model is a built-in name, the folder of a saved one, or a hub id.
 
-    Raises RequestError if the name is taken or no name, or a model is unknown; nothing is written
-    then.
+    Raises RequestError if the name is taken or no name, or a model is unknown, RunError if the
+    project's folder cannot be written to; nothing is written then.
     """
     if not _NAME.fullmatch(name) or name == project.RESULTS:
         raise RequestError(f"{name!r} is no name of a study; use letters, digits, '-', '_' and '.'")
@@ -65,15 +66,22 @@ def new(name: str, models: Sequence[str]) -> list[Path]:
             raise RequestError(f"{path} is there already; choose another name, or remove it")
     chosen = [_choice(model) for model in models]
     text = _text(name, _named_apart(chosen))
-    paths["study"].parent.mkdir(exist_ok=True)
-    replace_text(paths["study"], text)
     try:
+        paths["study"].parent.mkdir(exist_ok=True)
+        replace_text(paths["study"], text)
         study.load(str(paths["study"]))
-    except RequestError:
-        paths["study"].unlink()
-        raise
-    replace_text(paths["profile"], f"project: {{output-dir: _output/{name}}}\n")
-    replace_text(paths["environment"], f"{study.VARIABLE}={name}\n")
+        replace_text(paths["profile"], f"project: {{output-dir: _output/{name}}}\n")
+        replace_text(paths["environment"], f"{study.VARIABLE}={name}\n")
+    except (OSError, RequestError) as error:
+        for path in paths.values():
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        if isinstance(error, RequestError):
+            raise
+        raise RunError(
+            f"cannot write the study's files to {Path.cwd()}: {error.strerror}; give this user the"
+            " right to write there, or copy the project to a folder of your own"
+        ) from error
     return list(paths.values())
 
 

@@ -1,27 +1,31 @@
 """Says what a run of a study will need before it starts: memory, disk, downloads, steps, time."""
 
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
-from analysis import machine, project, study, tasks
+from analysis import limits, machine, project, study, tasks
 from analysis.errors import RequestError
 from analysis.memo import Memo
 from analysis.models.outside import outside_line
 from analysis.needs import duration, gigabytes
+from analysis.planning.counts import Counted, counted
 from analysis.planning.estimates import Estimate, Setting, estimate, measured_speed
-from analysis.planning.learnt import training_examples
 from analysis.planning.models import Size, size
 from analysis.planning.walk import Planned, steps
 from analysis.preflight import missing
 from analysis.rehearsal import Kind, rehearsed
 from analysis.study import Model, Study
 
+Counts = dict[tuple[str, str], Counted]  # by task and part
+_PARTS = ("test", "train")
 _EXAMPLES = 1000  # of a task whose size is known only with its data
 _TOKENS_OF_SHORT = 32  # of most examples of tasks whose limit is far above
+_BEAMS = 4  # of checkpoints that say themselves how many
 
 
 @dataclass
@@ -67,8 +71,9 @@ def _say(console: Console, lines: Iterable[str]) -> None:
 
 def parts_of(chosen: Study, memo: Memo) -> dict[str, Part]:
     """What is needed by model; steps that serve all of them stand under an empty name."""
-    speed = measured_speed()
-    learnt = {task: training_examples(chosen, task) for task in chosen.tasks}
+    share = min(1.0, chosen.compute.threads / limits.cores())
+    speed = share * measured_speed()
+    counts = {(t, part): counted(chosen, t, part) for t in chosen.tasks for part in _PARTS}
     parts = {model.name: Part(size(chosen, model, memo)) for model in chosen.models}
     parts[""] = Part(Size(0))
     for step in steps(chosen, memo):
@@ -78,7 +83,7 @@ def parts_of(chosen: Study, memo: Memo) -> dict[str, Part]:
             part.remembered += 1
             continue
         part.to_compute += 1
-        setting = _setting(chosen, part.size, task, speed, learnt[task])
+        setting = _setting(chosen, part.size, task, step, speed, counts)
         taken = estimate(step.call, setting)
         part.seconds += taken.seconds
         part.disk_bytes += taken.disk_bytes
@@ -93,19 +98,29 @@ def _note_peak(part: Part, step: Planned, found: Estimate) -> None:
 
 def _about(chosen: Study, step: Planned) -> tuple[Model | None, str]:
     """The model and the task that a step is on: its label begins with them."""
-    words = step.call.label.replace(": fine-tune for ", "/").split(": ")[0].split("/")
+    about, _, what = step.call.label.partition(": ")
+    words = [*about.split("/"), what.rpartition(" for ")[2]]
     model = next((model for model in chosen.models if model.name == words[0]), None)
     task = next((word for word in words[1:] if word in chosen.tasks), "")
     return model, task or (model.tasks[0] if model else chosen.tasks[0])
 
 
-def _setting(chosen: Study, known: Size, task: str, speed: float, learnt: int | None) -> Setting:
-    described = tasks.task(task)
-    tokens = min(described.max_tokens, known.positions)
+def _setting(
+    chosen: Study, known: Size, task: str, step: Planned, speed: float, counts: Counts
+) -> Setting:
+    described, test = tasks.task(task), counts[task, "test"]
+    tokens = min(described.max_tokens, known.positions, test.tokens or described.max_tokens)
     if described.form == "classification":
         tokens = min(tokens, _TOKENS_OF_SHORT)
-    examples = chosen.examples.get(task, _EXAMPLES)
-    return Setting(known, described.form, tokens, examples, speed, learnt)
+    examples = min(
+        chosen.examples.get(task) or test.examples or _EXAMPLES, test.examples or sys.maxsize
+    )
+    if chosen.sensitivity is not None and step.call.step == "measure_sensitivity":
+        examples = chosen.sensitivity.examples
+    writes = described.form == "text-to-text"
+    written = described.max_new_tokens * (described.beams or _BEAMS) if writes else 0
+    learnt = counts[task, "train"].examples
+    return Setting(known, described.form, tokens, examples, speed, learnt, written)
 
 
 def _table(chosen: Study, parts: dict[str, Part]) -> Table:

@@ -18,11 +18,12 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
     """Run the study of that name or path and write its results, `jobs` steps side by side.
 
     With 0 jobs the study says how many. A rehearsal runs it on random replicas (see `rehearsal`).
-    A step that fails is a row of the results that says so; others go on.
+    A step that fails is a row of the results that says so; others go on, and the last line says
+    how many failed.
 
     Raises RequestError before anything is computed if the study is wrong or what it needs cannot
-    be had, RunError if the machine fails or nothing can be scored; what had been computed by then
-    is kept.
+    be had, RunError if the machine fails; or, with the tables written, if nothing can be scored or
+    the study's first method failed on every model. What had been computed by then is kept.
     """
     start = time.perf_counter()
     chosen = _with_jobs(rehearsed(study.load(study_name), rehearse), jobs)
@@ -49,8 +50,15 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
         _say_shared(shown, rows["tasks"])
         for line in needs.described_lines(needed, chosen.compute.jobs):
             shown.say(line)
-        _say_failures(shown, runner.failures, len(tables["quality"]))
+        for label, reason in runner.failures.items():
+            shown.say(f"failed: {label}: {reason}")
         shown.say(f"results in {folder} after {time.perf_counter() - start:.1f} s")
+        if runner.failures:
+            _require_worth(chosen, tables, runner.failures)
+            shown.say(
+                f"{len(runner.failures)} steps failed: listed above and in"
+                f" {folder / 'failures.csv'}; all others are there. Run again to try them again"
+            )
 
 
 def _with_jobs(chosen: study.Study, jobs: int) -> study.Study:
@@ -70,17 +78,21 @@ def _say_shared(shown: Display, listed: list[Row]) -> None:
         )
 
 
-def _say_failures(shown: Display, failures: Mapping[str, str], scores: int) -> None:
-    """What failed. Raises RunError if there is not one score."""
-    for label, reason in failures.items():
-        shown.say(f"failed: {label}: {reason}")
-    if failures and not scores:
+def _require_worth(
+    chosen: study.Study, tables: results.Tables, failures: Mapping[str, str]
+) -> None:
+    """Raise RunError if the failures left nothing to speak of: not one score, or of the study's
+    first method, which leads figures and claims, not one variant."""
+    first = next(iter(failures.values()))
+    if not len(tables["quality"]):
+        raise RunError(f"nothing could be scored; the first of {len(failures)} failures: {first}")
+    variants, method = tables["variants"], chosen.methods[0]
+    leading = variants[variants["method"] == method]
+    if (leading["status"] == "failed").all():
         raise RunError(
-            f"nothing could be scored; the first of {len(failures)} failures:"
-            f" {next(iter(failures.values()))}"
+            f"{method}, the study's first method, failed on every model; the tables are written"
+            f" all the same. The first of {len(failures)} failures: {first}"
         )
-    if failures:
-        shown.say(f"{len(failures)} steps failed, as the paper shows; run again to try them again")
 
 
 def _summarise(shown: Display, tallies: Mapping[str, Tally]) -> None:

@@ -23,6 +23,7 @@ _STATISTICS = 1e8
 _PACKED = 2e8
 _DRAWN = 1.5e8  # bytes a second of random weights
 _MASK = 1 / 8
+_KINDS = 6  # of matrices in a block
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Setting:
 
     size        of the model
     form, tokens   of the task, and of one of its examples
+    written     tokens that are written of one, over all beams
     examples    of the task, for steps that do not say how many
     speed       floating-point operations a second
     learnt      training examples of the task; None if that is not known
@@ -51,6 +53,7 @@ class Setting:
     examples: int
     speed: float
     learnt: int | None = None
+    written: int = 0
 
     @property
     def parameters(self) -> int:
@@ -79,6 +82,15 @@ def measured_speed() -> float:
 def _forward(setting: Setting, examples: float) -> float:
     tokens = examples * setting.tokens
     return 2 * setting.parameters * tokens / (_USED * setting.speed)
+
+
+def _answers(setting: Setting) -> float:
+    """Seconds to answer all examples: reading and writing; a masked model reads a text once for
+    each of its tokens."""
+    if setting.form == "masked":
+        return _forward(setting, setting.examples * setting.tokens)
+    read_and_written = replace(setting, tokens=setting.tokens + setting.written)
+    return _forward(read_and_written, setting.examples)
 
 
 def _kept(setting: Setting) -> float:
@@ -130,8 +142,15 @@ def _calibrated(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
 def _evaluation(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
     rows = arguments.get("batch_size")
     activations = BYTES * (rows if isinstance(rows, int) else 1) * setting.tokens * 1e4
-    seconds = _forward(setting, setting.examples) + _kept(setting) / _READ
+    seconds = _answers(setting) + _kept(setting) / _READ
     return Estimate(seconds, 1.1 * _kept(setting) + activations, 0.0)
+
+
+def _sensitivity(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
+    groups = setting.size.layers if arguments["by"] == "layer" else _KINDS
+    one = _evaluation(arguments, setting)
+    times = 1 + groups * len(arguments["sparsities"])
+    return replace(one, seconds=one.seconds * times)
 
 
 def _sizes(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
@@ -167,6 +186,7 @@ _ESTIMATES: dict[str, Callable[[Mapping[str, Any], Setting], Estimate]] = {
     "prune_calibrated": _calibrated,
     "shrink_checkpoint": _calibrated,
     "evaluate_variant": _evaluation,
+    "measure_sensitivity": _sensitivity,
     "measure_sizes": _sizes,
     "profile_weights": _profile,
     "histograms_of_masked": _profile,

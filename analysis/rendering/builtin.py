@@ -3,11 +3,11 @@
 import datetime
 import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from analysis import files
 from analysis.errors import RequestError, RunError, unknown
 from analysis.rendering import check, markdown, pdf, settings, source, subset, vanishing, webpage
 from analysis.rendering.execute import Executed, execute
@@ -45,11 +45,9 @@ def render(
     unexecuted = markdown.unexecuted(document, settings.metadata(first, _today()))
     vanishing.refuse_vanishing(unexecuted)
     output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".rendering-", dir=output) as folder:
+    with files.passing_folder("rendering", output) as folder:
         executed = execute(document, first, progress)
-        made = [
-            _write(name, document, executed, layers, Path(folder), progress) for name in formats
-        ]
+        made = [_write(name, document, executed, layers, folder, progress) for name in formats]
         _refuse_findings(made)
         return [_put(path, output / path.name) for path, _ in made]
 

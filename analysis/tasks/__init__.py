@@ -27,7 +27,8 @@ class HubData:
     split      the part that is the benchmark; `train` that for training and calibration
     columns    field of a row -> the data set's column, "translation.en" for a nested one; fields
                that are not named have the columns' own names
-    train_examples   how many `train` has, for plans; of articles, windows of a thousand tokens
+    examples, train_examples   how many `split` and `train` have, for plans; of articles, windows of
+               a thousand tokens
     """
 
     path: str
@@ -36,6 +37,7 @@ class HubData:
     split: str = "test"
     train: str | None = "train"
     columns: Mapping[str, str] = field(default_factory=dict)
+    examples: int | None = None
     train_examples: int | None = None
 
     def source(self, split: str) -> dict[str, Any]:

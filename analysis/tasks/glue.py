@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from analysis.tasks import Example, HubData, Row
 
 _COMMIT = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
-SST2 = HubData("nyu-mll/glue", "sst2", _COMMIT, split="validation", train_examples=67_349)
-MRPC = HubData("nyu-mll/glue", "mrpc", _COMMIT, split="validation", train_examples=3_668)
+SST2 = HubData(
+    "nyu-mll/glue", "sst2", _COMMIT, split="validation", examples=872, train_examples=67_349
+)
+MRPC = HubData(
+    "nyu-mll/glue", "mrpc", _COMMIT, split="validation", examples=408, train_examples=3_668
+)
 SST2_CLASSES = {"negative": 0, "positive": 1}  # the data set's own names
 MRPC_CLASSES = {"not_equivalent": 0, "equivalent": 1}
 SST2_LICENCE = "not stated; Stanford Sentiment Treebank, for research"

@@ -14,6 +14,7 @@ DATA = HubData(
     "Salesforce/wikitext",
     "wikitext-2-raw-v1",
     "b08601e04326c79dfdd32d625aee71d232d685c3",
+    examples=280,
     train_examples=2_400,
 )
 LICENCE = "CC BY-SA 3.0 and GFDL"

@@ -16,6 +16,7 @@ def newstest(target: str, pair: str, language: str) -> Task:
         "b199e406369ec1b7634206d3ded5ba45de2fe696",
         train="validation",
         columns={"source": "translation.en", "target": f"translation.{target}"},
+        examples=3_003,
         train_examples=3_000,
     )
     return Task(

@@ -10,6 +10,7 @@ HUB = HubData(
     "3.0.0",
     "96df5e686bee6baa90b8bee7c28b81fa3fa6223d",
     columns={"document": "article", "summary": "highlights"},
+    examples=11_490,
     train_examples=287_113,
 )
 TASK = Task(

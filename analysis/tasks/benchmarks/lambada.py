@@ -18,6 +18,7 @@ HUB = HubData(
     "default",
     "900124bf3b8235c6daf21033af9948b3f07346c4",
     train=None,
+    examples=5_153,
 )
 TASK = Task(
     title="LAMBADA",
