@@ -174,8 +174,8 @@ def _origin(path: Path) -> str:
     if (link := next(links, None)) is None:
         return str(path)
     folder = link.readlink().parent
-    repository = folder.parent.name  # of the hub's cache: models--org--name/blobs
-    return repository.split("--", 1)[1].replace("--", "/") if "--" in repository else str(folder)
+    of_hub = re.fullmatch(r"models--(.+)", folder.parent.name)  # models--org--name/blobs
+    return of_hub[1].replace("--", "/") if of_hub and folder.name == "blobs" else str(folder)
 
 
 def _stamp(path: Path) -> list[list[str | int]]:

@@ -3,6 +3,7 @@
 YAML guesses more than a study means: a date is text here, and a key that stands twice an error.
 """
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,13 @@ class _Loader(yaml.SafeLoader):
             raise ConstructorError(
                 None, None, f"no {node.tag.rpartition(':')[2]}: {error}", node.start_mark
             ) from error
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        """A text that no file could hold, by an escape such as "\\ud800", is an error too."""
+        found = super().construct_scalar(node)
+        if isinstance(found, str) and re.search("[\0\ud800-\udfff]", found):
+            raise ConstructorError(None, None, "this holds what is no text", node.start_mark)
+        return found
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Merge what `<<` names: one mapping; lists of them could grow beyond any memory."""

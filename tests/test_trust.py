@@ -6,9 +6,11 @@ from functools import partial
 
 import families
 import pytest
+from transformers import AutoModel
 
 from analysis.calibration.loaded import calibration_of
 from analysis.errors import RequestError
+from analysis.models.classes import class_of
 from analysis.models.loading import load_model
 from analysis.models.trust import NOTE, allow, trusted
 from analysis.models.tuning import tune
@@ -61,6 +63,13 @@ def test_a_folder_cannot_allow_its_own_code(hostile, tmp_path):
                 use()
             assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_class_that_a_config_names_is_a_model_or_none():
+    for name in ("pipeline", "AutoTokenizer", "logging", "BertConfig", "no such", "__name__", 5):
+        assert class_of(name) is AutoModel
+    for name in ("GPT2LMHeadModel", "AutoModelForCausalLM"):
+        assert class_of(name).__name__ == name
 
 
 def test_code_that_a_study_allowed_runs(hostile, tmp_path):

@@ -71,6 +71,30 @@ def test_every_form_is_learnt_and_the_folder_opens(tuned, tmp_path, family, what
     assert {(a.dtype.name, bool(np.isfinite(a).all())) for a in stored} == {("float32", True)}
 
 
+def test_a_tokenizer_that_knows_more_than_its_model_is_kept_to_it_or_refused(bases, tmp_path):
+    config = transformers.DistilBertConfig(
+        vocab_size=500, dim=32, n_layers=1, n_heads=2, hidden_dim=64, max_position_embeddings=48
+    )
+    transformers.DistilBertModel(config).save_pretrained(tmp_path / "distilled")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bases / "encoder-only")
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]  # as BERT's
+    tokenizer.save_pretrained(tmp_path / "distilled")
+    how = HOW | {"out": tmp_path / "out", "epochs": 0.2}
+    facts = tuning.tune(tmp_path / "distilled", "classification", EXAMPLES["pairs"], **how)
+    assert math.isfinite(facts["final_loss"])
+    tokenizer.add_tokens(["zebra"])
+    tokenizer.save_pretrained(tmp_path / "distilled")
+    examples = [{"first": "a zebra", "label": 0}, {"first": "one", "label": 1}]
+    with pytest.raises(RequestError, match=r"makes the token 'zebra', number 5.., and the model"):
+        tuning.tune(tmp_path / "distilled", "classification", examples, **how)
+
+
+def test_an_end_of_text_within_a_text_is_named_where_the_answer_is_read_at_the_end(tuned):
+    examples = [*EXAMPLES["classification"][:2], {"first": "a </s> b", "label": 1}]
+    with pytest.raises(RequestError, match="training example 3 has '</s>' in it"):
+        tuned("classification", "out", "encoder-decoder", examples=examples)
+
+
 def test_it_repeats_for_a_seed_whatever_was_drawn_before_and_a_head_can_be_new(tuned, tmp_path):
     one = tuned("classification", "one")
     torch.rand(7)

@@ -36,10 +36,10 @@ def calibration_of(folder: Path, family: str, texts: str, seed: int) -> Calibrat
         raise RequestError(f"{folder} holds code of its own, which only runs of a study run")
     with opening(folder, CONFIG):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        named = (config.architectures or ["AutoModel"])[0]
+        model_class = class_of(named)
     tokenizer = open_tokenizer(folder)
     logging.disable_progress_bar()
-    named = (config.architectures or ["AutoModel"])[0]
-    model_class = class_of(named)
     read = _texts(texts, family, seed, classifies="Classification" in named)
     return Calibration(
         lambda: open_model(folder, model_class).eval(),
