@@ -30,10 +30,10 @@ class _Loader(yaml.SafeLoader):
                 None, None, f"no {node.tag.rpartition(':')[2]}: {error}", node.start_mark
             ) from error
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: Any) -> Any:
         """A text that no file could hold, by an escape such as "\\ud800", is an error too."""
         found = super().construct_scalar(node)
-        if isinstance(found, str) and re.search("[\0\ud800-\udfff]", found):
+        if isinstance(found, str) and re.search("[\ud800-\udfff]", found):
             raise ConstructorError(None, None, "this holds what is no text", node.start_mark)
         return found
 
