@@ -156,12 +156,13 @@ def fine_tune(
         raise RequestError(unknown("form of task", form, forms))
     if not examples or (steps is None) == (epochs is None):
         raise RequestError("fine-tuning takes examples, and either steps or epochs.")
-    fit(tokenizer, model)
+    reader = getattr(model, "student", model)  # of a distillation the one that is trained
+    fit(tokenizer, reader)
     max_tokens = min(max_tokens, positions(model, tokenizer) or max_tokens)
     if form == "causal":
         examples = in_windows(tokenizer, examples, max_tokens)
     if form == "classification":
-        _require_one_end(model, tokenizer, examples)
+        _require_one_end(reader, tokenizer, examples)
         examples = as_outputs(model.config, examples)
     if steps is None:
         steps = max(1, round((epochs or 0) * len(examples) / batch_size))
@@ -169,7 +170,7 @@ def fine_tune(
 
     def make(chosen: list[Example]) -> Batch:
         batch = forms[form](tokenizer, chosen, max_tokens)
-        require_embedded(model, tokenizer, int(batch["input_ids"].max()))
+        require_embedded(reader, tokenizer, int(batch["input_ids"].max()))
         return batch
 
     with torch.random.fork_rng():  # dropout draws from here, and leaves the caller's stream alone
