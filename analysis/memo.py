@@ -30,7 +30,7 @@ from joblib.memory import CacheWarning
 from analysis import code, locks, machine
 from analysis.cachefiles import clear, held, own_folder, unwritable
 from analysis.errors import AnalysisError, RunError
-from analysis.objects import Objects
+from analysis.objects import DamagedError, Objects
 
 Record = dict[str, Any]
 
@@ -192,6 +192,8 @@ class Memo:
         """What the step makes; its errors name a user's folders, not the cache's links to them."""
         try:
             return _function(call)(self.objects, **call.arguments, **call.carried)
+        except DamagedError:  # that is of the cache
+            raise
         except AnalysisError as error:
             told = self.objects.by_origin(str(error))
             if told == str(error):

@@ -262,6 +262,22 @@ def test_a_missing_or_damaged_object_is_made_again(cache, log):
         assert cache.objects.open(digest).read_bytes() == b"content"
 
 
+def test_damage_of_files_that_an_object_links_to_is_the_objects(cache, tmp_path):
+    """A folder of the user's, changed without its size and time telling."""
+    file = tmp_path / "weights"
+    file.write_bytes(b"content")
+    with cache.objects.scratch() as scratch:
+        (scratch / "links").mkdir()
+        (scratch / "links" / "weights").symlink_to(file)
+        digest = cache.objects.adopt(scratch / "links")
+    state = file.stat()
+    file.write_bytes(b"CONTENT")
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(DamagedError) as caught:
+        Memo(cache.folder).run(Call("tests.test_runner:read", {"text": digest}))
+    assert caught.value.path == cache.objects.path(digest)
+
+
 def test_objects_are_found_wherever_a_record_names_them():
     record = {"a": [{"object": "1"}, {"b": {"object": "2"}}], "object": "3", "c": {"object": 4}}
     assert sorted(objects_in(record)) == ["1", "2", "3"]
