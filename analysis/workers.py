@@ -192,6 +192,11 @@ def explained(call: Call, error: Exception, cache: Path) -> AnalysisError:
         return error
     if isinstance(error, MemoryError):
         return RunError(f"{call.label}: not enough memory ({error or 'none was left'})")
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        return RunError(
+            f"{call.label}: not enough of the GPU's memory is free; take smaller batches, `compute:"
+            " device: cpu`, or end what else is on that GPU"
+        )
     if isinstance(error, OSError) or _NUMBERED.search(str(error)):
         kind = MachineError if _is_of_machine(error, cache) else RunError
         return kind(f"{call.label}: {error}; run again when that is mended")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import rehearsals
+import torch
 import yaml
 from fake_records import answers
 
@@ -211,11 +212,13 @@ def test_what_no_other_step_would_bear_is_of_the_machine_and_else_of_the_step(tm
         (FileNotFoundError(2, "No such file or directory", str(own)), RunError),
         (OSError("not a valid JSON file"), RunError),
         (MemoryError(), RunError),
+        (torch.OutOfMemoryError("CUDA out of memory."), RunError),
         (KeyError("a"), RunError),
     ]:
         line = workers.explained(call("step"), error, tmp_path / "cache")
         assert type(line) is kind, error
         assert str(line).startswith("step: "), error
+        assert ("unexpected" in str(line)) == isinstance(error, KeyError)
 
 
 def test_what_the_first_method_loses_everywhere_fails_the_run(whole, monkeypatch):
