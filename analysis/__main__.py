@@ -10,8 +10,7 @@ if __name__ == "__main__":
     try:
         from analysis.cli import main
     except KeyboardInterrupt:
-        stopping.say()
-        sys.exit(stopping.exit_status())
+        stopping.end()
     except ModuleNotFoundError as error:
         sys.exit(
             f"error: this Python lacks {error.name}; run `make setup`, then use"

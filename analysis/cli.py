@@ -12,7 +12,6 @@ from analysis import project, stopping, streams, study
 from analysis.errors import AnalysisError, RequestError, one_line, unknown
 
 _BACKENDS = ("loky",)
-_INTERRUPTED = 130  # what typer returns for Ctrl-C
 
 app = typer.Typer(
     help="The executable paper on sparsification: run its experiments, render its report.",
@@ -299,9 +298,8 @@ def main() -> None:
     """Run the command line; failures are one line on stderr, exit status as in the design."""
     status, line = _outcome("--debug" in sys.argv[1:])
     unwritten = streams.flush()
-    if stopping.exit_status() is not None or status == _INTERRUPTED:
-        stopping.say()
-        sys.exit(stopping.exit_status() or status)
+    if stopping.asked():
+        stopping.end()
     if line or unwritten:
         print(f"error: {line or unwritten}", file=sys.stderr)
     sys.exit(status or (1 if unwritten else 0))

@@ -108,9 +108,9 @@ def awaited(lock: Path, what: str) -> Iterator[None]:
         watcher.join()
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed holders of locks left in the folder."""
-    for note in folder.glob(f"*{_NOTE}*"):
+def sweep(folder: Path, begins: str = "") -> None:
+    """Remove what killed holders of locks, whose names begin so, left in the folder."""
+    for note in folder.glob(f"{begins}*{_NOTE}*"):
         if processes.is_left(note.name):
             note.unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from analysis import gpus, limits, locks, processes
+from analysis import files, gpus, limits, locks, processes
 
 _LOCK = Path(tempfile.gettempdir()) / f"sparsification-machine-{os.getuid()}.lock"
 _SECONDS_BETWEEN_SAMPLES = 0.001
@@ -62,6 +62,12 @@ def gpu_memory_bytes() -> int:
 def memory_bytes() -> int:
     """Bytes of memory that this process may use."""
     return limits.memory_bytes()
+
+
+def sweep() -> None:
+    """Remove what killed runs of this host left where temporary files lie."""
+    locks.sweep(_LOCK.parent, _LOCK.stem)
+    files.sweep(Path(tempfile.gettempdir()), "analysis")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LINE = "stopped; what is finished is kept, run again to go on"
@@ -29,9 +30,21 @@ def heed() -> None:
             signal.signal(number, _stop)
 
 
-def exit_status() -> int | None:
-    """The status of a process that was asked to end, as shells give it; else None."""
-    return None if _asked is None else 128 + _asked
+def asked() -> bool:
+    """Whether this process was asked to end."""
+    return _asked is not None
+
+
+def end() -> NoReturn:
+    """End as asked, in one line and with the exit status that shells have for it.
+
+    At once: the interpreter's own end may take for unhandled what was handled (it does if a
+    string was just executed, as where a dataclass is made), and would end by the signal.
+    """
+    say()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(128 + (_asked or signal.SIGINT))
 
 
 @contextlib.contextmanager
@@ -61,14 +74,9 @@ def _stop(number: int, _frame: FrameType | None) -> None:
         return
     _asked = number
     warnings.simplefilter("ignore")  # of what is left undone
-    late = threading.Timer(_SECONDS_TO_END, _end, (128 + number,))
+    late = threading.Timer(_SECONDS_TO_END, end)
     late.daemon = True
     late.start()
     if _interrupt is None:
         raise KeyboardInterrupt
     _interrupt()
-
-
-def _end(status: int) -> None:
-    say()
-    os._exit(status)

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Mapping
 
-from analysis import environment, needs, pipeline, placement, project, results, study
+from analysis import environment, machine, needs, pipeline, placement, project, results, study
 from analysis.display import Display, display
 from analysis.errors import RunError
 from analysis.memo import Memo
@@ -32,6 +32,7 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
     before = needs.objects(memo.folder)
     folder = project.results_folder(study_name)
     results.require_writable(folder)
+    machine.sweep()
     with display() as shown:
         shown.say(f"study {chosen.name}: {chosen.title}")
         if rehearse:

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from analysis.data.quiet import quiet_datasets
 from analysis.errors import RequestError, RunError, unknown
+from analysis.files import passing_folder
 from analysis.hub.errors import UnreachableError, one_line_errors, quiet_client
 from analysis.hub.repository import (
     Repository,
@@ -54,8 +54,8 @@ def opened_split(
     """
     require_revision(revision)
     repository = Repository(path, "dataset")
-    with quiet_client(), quiet_datasets(), TemporaryDirectory(prefix="analysis-data-") as scratch:
-        yield _found(repository, name, revision, split, Path(scratch))
+    with quiet_client(), quiet_datasets(), passing_folder("analysis-data") as scratch:
+        yield _found(repository, name, revision, split, scratch)
 
 
 def is_cached(repository: Repository, name: str | None, revision: str, split: str) -> bool:

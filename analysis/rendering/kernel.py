@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,8 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from analysis.files import passing_folder
 
 # As Quarto's own set-up: figures come as SVG, and in the document's size unless they ask for one.
 _SETUP = """
@@ -105,11 +106,11 @@ def running(project: Path, width: float, height: float) -> Iterator[Kernel]:
     manager = AsyncKernelManager(kernel_spec_manager=_ThisInterpreter())
     notebook = nbformat.v4.new_notebook()
     client = NotebookClient(notebook, km=manager, timeout=None, store_widget_state=False)
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+b") as log:
+    with passing_folder("analysis-kernel") as folder, (folder / "log").open("w+b") as log:
         client.reset_execution_trackers()
         with client.setup_kernel(
             cwd=str(project),
-            env=_environment(project, folder, width, height),
+            env=_environment(project, str(folder), width, height),
             stdout=log,
             stderr=subprocess.STDOUT,
         ):
