@@ -6,6 +6,7 @@ from pathlib import Path
 from analysis import tasks
 from analysis.errors import unknown
 from analysis.models.catalogue import BUILTIN, MAX_TOKENS
+from analysis.models.config import no_model
 from analysis.sections import Model, Shape
 
 # the keys that only one source takes, and whether it needs them
@@ -60,9 +61,9 @@ def _check_source(where: str, model: Model) -> None:
         _check_builtin(where, model)
     folder = Path(str(model.path)).expanduser()
     if model.source == "local" and not (folder / "config.json").exists():
-        raise ValueError(
-            f"{where}.path: {model.path} is no folder of a saved model, with a config.json in it"
-        )
+        why = no_model(folder) if folder.is_dir() else None
+        missing = f"{model.path} is no folder of a saved model, with a config.json in it"
+        raise ValueError(f"{where}.path: {why or missing}")
     if model.remote_code and not _COMMIT.fullmatch(model.revision):
         raise ValueError(
             f"{where}.remote_code: code from a repository runs at a pinned revision only; give the"

@@ -14,7 +14,7 @@ from analysis.errors import RequestError
 from analysis.memo import Memo, Record
 from analysis.model_grid import is_tuned
 from analysis.models.catalogue import BUILTIN
-from analysis.models.family import described
+from analysis.models.family import described, folder_of
 from analysis.scores import scored_interval
 from analysis.sections import Compute, Files, Model
 from analysis.sources import require_no_revision
@@ -85,7 +85,7 @@ def _study(
     """The smallest study that asks for it; its validation finds what does not fit."""
     if not files and tasks.task(task).generate is not None:
         examples = examples or _GENERATED
-    if model in BUILTIN or Path(model).expanduser().is_dir():
+    if model in BUILTIN or folder_of(model):
         require_no_revision(model, revision)
     found = described(model, revision)
     try:

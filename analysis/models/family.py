@@ -45,14 +45,22 @@ def described(model: str, revision: str | None = None) -> Described:
     """
     if model in BUILTIN:
         return Described(model, cast(Family, BUILTIN[model].family), {}, {})
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    if folder := folder_of(model):
         config = _config_of(folder)
         name = _name(folder.resolve().name)
         return Described(name, family_of(config), {"source": "local", "path": str(folder)}, config)
     config = _hub_config(model, revision)
     keys = {"source": "hub", "id": model, "revision": revision or "main"}
     return Described(_name(model.rpartition("/")[2]), family_of(config), keys, config)
+
+
+def folder_of(model: str) -> Path | None:
+    """The folder of that name, if there is one."""
+    try:
+        folder = Path(model).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a null
+        return None
 
 
 def family_of(config: dict[str, Any]) -> Family:
@@ -67,16 +75,24 @@ def family_of(config: dict[str, Any]) -> Family:
     return "encoder-only"
 
 
+def shape_file(model: str) -> Path | None:
+    """What is shipped of a published model's shape."""
+    shipped = SHAPES / f"{model.replace('/', '--')}.json"
+    try:
+        return shipped if shipped.is_file() else None
+    except OSError:  # a name too long for a file
+        return None
+
+
 def shape_sha256(model: str) -> str:
     """The digest of what is shipped of a published model's shape; empty if nothing is."""
-    shipped = SHAPES / f"{model.replace('/', '--')}.json"
-    return hashlib.sha256(shipped.read_bytes()).hexdigest() if shipped.is_file() else ""
+    shipped = shape_file(model)
+    return hashlib.sha256(shipped.read_bytes()).hexdigest() if shipped else ""
 
 
 def _hub_config(model: str, revision: str | None) -> dict[str, Any]:
     """Of models whose shapes are shipped it is known without asking."""
-    shipped = SHAPES / f"{model.replace('/', '--')}.json"
-    if shipped.is_file():
+    if shipped := shape_file(model):
         known = json.loads(shipped.read_text(encoding="utf-8"))
         decoder = {"is_encoder_decoder": known["family"] == "encoder-decoder"}
         return {**known["config"], **decoder}

@@ -9,7 +9,7 @@ from typing import Any
 from analysis import model_calls
 from analysis.memo import Memo
 from analysis.models.catalogue import MAX_TOKENS
-from analysis.models.family import SHAPES
+from analysis.models.family import shape_file
 from analysis.models.opened import opened
 from analysis.models.outside import default_outside
 from analysis.sections import Shape
@@ -53,8 +53,7 @@ def size(study: Study, model: Model, memo: Memo) -> Size:
         with opened(folder) as found:
             known = _of_config(found.config, sum(found.sizes.values()))
             return replace(known, outside=default_outside(found.named, found.shapes))
-    path = SHAPES / f"{str(model.id).replace('/', '--')}.json"
-    if path.is_file():
+    if path := shape_file(str(model.id)):
         known = json.loads(path.read_text(encoding="utf-8"))
         return _of_config(known["config"], int(known["counted"]["parameters"]))
     remembered = memo.lookup(model_calls.base(study, model, study.seeds[0], {}))
