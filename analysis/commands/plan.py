@@ -24,7 +24,9 @@ from analysis.study import Model, Study
 Counts = dict[tuple[str, str], Counted]  # by task and part
 _PARTS = ("test", "train")
 _EXAMPLES = 1000  # of a task whose size is known only with its data
-_TOKENS_OF_SHORT = 32  # of most examples of tasks whose limit is far above
+# tokens of most examples of tasks whose limit is far above: of a sentence, of a short passage
+_SHORT = {"classification": 32, "masked": 32, "cloze": 100}
+_OF_TRANSLATION = 40
 _BEAMS = 4  # of checkpoints that say themselves how many
 
 
@@ -110,15 +112,16 @@ def _setting(
 ) -> Setting:
     described, test = tasks.task(task), counts[task, "test"]
     tokens = min(described.max_tokens, known.positions, test.tokens or described.max_tokens)
-    if described.form == "classification":
-        tokens = min(tokens, _TOKENS_OF_SHORT)
+    short = _OF_TRANSLATION if described.languages is not None else _SHORT.get(described.form)
+    tokens = min(tokens, short or tokens)
     examples = min(
         chosen.examples.get(task) or test.examples or _EXAMPLES, test.examples or sys.maxsize
     )
     if chosen.sensitivity is not None and step.call.step == "measure_sensitivity":
         examples = chosen.sensitivity.examples
     writes = described.form == "text-to-text"
-    written = described.max_new_tokens * (described.beams or _BEAMS) if writes else 0
+    longest = min(described.max_new_tokens, short or described.max_new_tokens)
+    written = longest * (described.beams or _BEAMS) if writes else 0
     learnt = counts[task, "train"].examples
     return Setting(known, described.form, tokens, examples, speed, learnt, written)
 
