@@ -27,7 +27,7 @@ import joblib
 from filelock import Timeout
 from joblib.memory import CacheWarning
 
-from analysis import code, locks, machine
+from analysis import code, files, locks, machine
 from analysis.cachefiles import clear, held, own_folder, unwritable
 from analysis.errors import AnalysisError, RunError
 from analysis.objects import DamagedError, Objects
@@ -137,6 +137,8 @@ class Memo:
                         clear(half)
                     clear(lock)
             locks.sweep(self.folder / "holders")
+            for beside in (self.folder, self.folder / "digests"):
+                files.sweep(beside)
         except OSError as error:
             raise unwritable(self.folder, error) from error
 

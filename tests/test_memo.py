@@ -24,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import code, machine, processes
+from analysis.commands import cache_status
 from analysis.errors import MachineError, RunError
 from analysis.memo import Call, Memo, objects_in
 from analysis.objects import DamagedError
@@ -226,6 +227,7 @@ def test_a_look_changes_nothing_whatever_is_damaged_and_a_run_mends_it(
             for one in calls:
                 assert copy.lookup(one) is None or copy.lookup(one).how == "remembered"
                 copy.has_entry(one)
+            cache_status.status(copy.folder)
             assert state(copy.folder) == before, (path, hurt)
             for _ in range(2):  # what only a reader of the object finds is mended by the next run
                 again = Memo(copy.folder)
@@ -335,11 +337,14 @@ def test_what_killed_runs_left_is_swept_by_the_next_that_computes(cache, log, tm
     lock = cache.folder / "locks" / output.parent.name
     making = cache.folder / f"objects/tmp/{processes.host()}-{nobody}-abc"
     making.mkdir(parents=True)
-    half.touch()
+    note = cache.folder / f".kernels.json-{processes.host()}-{nobody}-abc"
+    for left in (half, note):
+        left.touch()
     lock.touch()
     with FileLock(lock):  # of the living
         cache.prepare()
         assert (lock.exists(), half.exists(), making.exists()) == (True, True, False)
+        assert not note.exists()
     assert cache.run(call("double", log, x=1)).how == "remembered"
     assert half.exists()
     assert cache.run(call("double", log, x=2)).how == "computed"

@@ -50,11 +50,17 @@ def python(folder, code):
     return done.stdout
 
 
+def times(folder):
+    """All that lies there, and when it was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
 def test_second_run_computes_nothing_imports_nothing_heavy_and_gives_the_same_tables(finished):
     folder, _ = finished
-    before = tables(folder)
+    before, cache = tables(folder), times(folder / "cache")
     said = python(folder, "from analysis.commands.run import run; run('mini')")
     assert re.search(r"^all\s+0\s+\d+\s+0\.0$", said, re.M), said
+    assert times(folder / "cache") == cache
     for name, table in tables(folder).items():
         pd.testing.assert_frame_equal(table, before[name])
 
@@ -67,12 +73,12 @@ def test_the_paper_imports_nothing_heavy(finished):
 
 def test_cache_status_counts_the_steps_and_changes_nothing(finished):
     folder, _ = finished
-    before = sorted((p, p.stat().st_mtime_ns) for p in (folder / "cache").rglob("*"))
+    before = times(folder / "cache")
     done = analysis(folder, "cache", "status")
     assert done.returncode == 0
     for step in ("evaluate_variant", "prune_calibrated"):
         assert re.search(rf"{step}\D+{len(entries_of(folder, step))}\b", done.stdout), done.stdout
-    assert sorted((p, p.stat().st_mtime_ns) for p in (folder / "cache").rglob("*")) == before
+    assert times(folder / "cache") == before
 
 
 def test_a_plan_can_be_made_with_any_one_result_missing(finished, monkeypatch):
