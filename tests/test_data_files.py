@@ -52,7 +52,7 @@ HOSTILE = [
     ("a.csv", CSV.decode().encode("utf-16"), ("line 1", "UTF-16")),
     ("a.csv", b"sentence,label\nx\0,1\n", ("line 2", "a byte 0")),
     ("a.jsonl", b"\xff\xfe\x00", ("not UTF-8",)),
-    ("a.jsonl.gz", gzip.compress(lines(ROWS))[:-9], ("damaged",)),
+    ("a.jsonl.gz", gzip.compress(lines(ROWS), mtime=0)[:-9], ("damaged",)),
     ("a.jsonl", lines(ROWS)[:-9] + b"\xc3", ("not UTF-8",)),
     ("a.parquet", b"PAR1 no parquet", ("cannot be read as parquet",)),
     ("a.dat", b"x", ("'.dat'", "`format`", "json, csv, parquet, text")),
