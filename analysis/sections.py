@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Level = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+# a study's: its folder of tables is called so; what is printed of it is escaped
+FileName = Annotated[str, Field(pattern=r"^\w[^/\\\x00-\x1f\x7f]*$", max_length=80)]
 Line = Annotated[str, Field(min_length=1, max_length=300)]
 Tokens = Annotated[int, Field(ge=1, le=65_536, strict=True)]
 Code = Annotated[str, Field(pattern=r"^[A-Za-z]{2,}([_-][A-Za-z]+)*$", max_length=20)]

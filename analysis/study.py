@@ -21,12 +21,12 @@ from analysis.sections import (
     Calibration,
     Compute,
     Count,
+    FileName,
     Files,
     Generation,
     Level,
     Line,
     Model,
-    Name,
     Recovery,
     Runtime,
     Section,
@@ -45,7 +45,7 @@ class Study(Section):
     `models` are those that are enabled. With `rehearsal` they are random replicas of true shape.
     """
 
-    name: Name
+    name: FileName
     title: Line
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     data_folder: Line = "."

@@ -137,7 +137,8 @@ def test_what_leads_to_no_study_file_is_named_with_the_nearest(write, tmp_path):
     for path in ("nowhere/mine.yml", "mine.yaml", "no/such", str(tmp_path / "dir.yml")):
         assert path in refused(path)
     # what would be no name of a folder of tables
-    assert "name" in refused(write(tree(), name="my study!.yml"))
+    assert "name" in refused(write(tree(), name=".hidden.yml"))
+    assert study.load(str(write(tree(), name="my étude (2).yml"))).name == "my étude (2)"
     assert "may not be called 'results'" in refused(write(tree(), name="results.yml"))
 
 
