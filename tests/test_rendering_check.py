@@ -48,8 +48,8 @@ def test_faults_of_a_pdf_are_found_and_nothing_else(tmp_path):
     for code in FAULTS["not in a PDF"]:
         assert pdf_findings(tmp_path, code) == []
     # what is data is known from the page beside it
-    html_findings(tmp_path, "<p><span class='data'>TODO and nan</span></p>")
-    assert pdf_findings(tmp_path, "Text: TODO and nan.") == []
+    html_findings(tmp_path, "<p><span class='data'>TODO \U0001f600 nan</span></p>")
+    assert pdf_findings(tmp_path, r"Text: TODO \[U+1F600\] nan.") == []
     (tmp_path / "report.pdf").write_bytes(b"no pdf at all")
     assert "no readable PDF" in check.findings(tmp_path / "report.pdf")[0]
 

@@ -28,7 +28,7 @@ def pdf_findings(path: Path) -> Iterator[str]:
         yield f"the bibliography does not hold {found[1]}: add the entry, or correct the key."
     text = "\n".join(pages)
     for shown in _data_strings(path.with_suffix(".html")):
-        text = re.sub(r"\s*".join(map(re.escape, shown)), " ", text)
+        text = re.sub(r"\s*".join(map(_as_printed, shown)), " ", text)
     yield from check.leftovers(text)
 
 
@@ -60,6 +60,13 @@ def _prose(runs: Iterable[tuple[str, str]]) -> str:
     """The text but for what is set in a monospaced font: code."""
     kept = ("\n" if "Mono" in font and text.strip() else text for text, font in runs)
     return _INVISIBLE.sub("", "".join(kept))
+
+
+def _as_printed(character: str) -> str:
+    """A pattern for the character, or for its number if no font has it."""
+    own = re.escape(character)
+    named = r"\s*".join(map(re.escape, f"[U+{ord(character):04X}]"))
+    return own if character.isascii() else f"(?:{own}|{named})"
 
 
 def _data_strings(page: Path) -> list[str]:
