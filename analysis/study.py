@@ -138,8 +138,6 @@ def load(name_or_path: str, folder: Path = FOLDER) -> Study:
     path = find(name_or_path, folder)
     text = study_text.read(path)
     tree = study_text.parsed(path, text)
-    if "{{<" in text:
-        raise RequestError(f"{path}: {{{{< would be a command where the paper prints it; remove it")
     if path.stem == project.RESULTS:
         raise RequestError(
             f"{path}: a study may not be called {path.stem!r}, as its tables' folder"
