@@ -12,7 +12,7 @@ export SPARSITY_STUDY := $(STUDY)
 export SPARSITY_REHEARSE := $(or $(REHEARSE),$(SPARSITY_REHEARSE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test mutants bench check clean
+.PHONY: help setup report test mutants torture bench check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
@@ -28,6 +28,9 @@ test: setup $(VENV)/.builtin  ## run all tests, in two processes; the ten slowes
 
 mutants: setup $(VENV)/.builtin  ## which small mistakes in the code do the tests find? (40 minutes)
 	@$(PY) tests/mutants.py
+
+torture: setup $(VENV)/.builtin  ## kill runs, damage the cache, mutate inputs: is all of it borne? (30 minutes; QUICK=1: 3)
+	@$(PY) tests/torture.py $(if $(QUICK),--quick) $(ARGS)
 
 bench: setup  ## measure against peers: a table here and benchmarks/results.json
 	@$(PY) -m benchmarks

@@ -1,18 +1,21 @@
 """A study small enough for tests, and a cache in which its models already lie, barely trained."""
 
+import contextlib
 import functools
+import importlib
 import os
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from analysis import data_calls, model_calls, results, study, timing_calls, variants
 from analysis.data_calls import Data
-from analysis.memo import Memo, Record
+from analysis.memo import Call, Memo, Record
 from analysis.models.catalogue import BUILTIN
 from analysis.scoring.statistics import METRICS
 
@@ -61,74 +64,82 @@ compute: {jobs: 1, threads: 1}
 
 
 def make_project(folder: Path) -> Path:
-    """A project folder with the mini study, its barely trained models and a small replica in the
-    cache."""
+    """A project folder with the mini study, and in its cache what `short_steps` make: examples,
+    barely trained models, the timings of a replica."""
     (folder / "studies").mkdir(parents=True)
     (folder / "studies" / "mini.yml").write_text(STUDY, encoding="utf-8")
     chosen = study.load("mini", folder / "studies")
-    remember_examples(folder / "cache", chosen)
-    remember_models(folder / "cache", chosen)
-    remember_replica(folder / "cache", chosen)
+    with short_steps():
+        _remember(folder / "cache", chosen)
     return folder
 
 
-def remember_examples(cache: Path, chosen: study.Study) -> None:
-    """Store the examples under the keys of the real ones, with a chance that is worse than any
-    score: two steps of training do not beat the real one, and every comparison would be void."""
-    from analysis.steps.examples import make_examples, make_validation
-
-    def without_luck(record: Record) -> Record:
-        lowest = {m: -1.0 if METRICS[m].higher_is_better else 1e6 for m in record["chance"]}
-        return record | {"chance": lowest}
-
+def _remember(cache: Path, chosen: study.Study) -> None:
     memo = Memo(cache)
     memo.prepare()
+
+    def kept(call: Call) -> Record:
+        module, name = call.function.split(":")
+        step = getattr(importlib.import_module(module), name)
+        memo.store(call, record := step(memo.objects, **call.arguments), 1.0)
+        return record
+
     for task in chosen.tasks:
-        call = data_calls.test_examples(chosen, task)
-        test = without_luck(make_examples(memo.objects, **call.arguments))
-        memo.store(call, test, 1.0)
+        test = kept(data_calls.test_examples(chosen, task))
         if chosen.sensitivity is not None and task in chosen.sensitivity.tasks:
-            call = data_calls.validation(Data(task, test, None), chosen.sensitivity.examples)
-            record = make_validation(memo.objects, **call.arguments)
-            memo.store(call, without_luck(record), 1.0)
+            kept(data_calls.validation(Data(task, test, None), chosen.sensitivity.examples))
+    for model in chosen.models:
+        record = kept(model_calls.pretrain(model.name, 0, chosen.compute.threads))
+        base = variants.base_variant(chosen, model, 0, record)
+        for task in model.tasks:
+            if task not in BUILTIN[model.name].pretrained:
+                kept(model_calls.fine_tune(chosen, model, base, task, None))
+    kept(timing_calls.replica(chosen))
 
 
-def remember_models(cache: Path, chosen: study.Study) -> None:
-    """Store two-step trainings under the keys of the real ones."""
-    from analysis.models import builtin, training
-    from analysis.steps.checkpoints import fine_tune, pretrain_builtin
-
-    def two_steps(*arguments, steps, _train=training.train, **options):
-        return _train(*arguments, steps=min(steps, 2), **options)
-
-    memo = Memo(cache)
-    memo.prepare()
-    with patch.object(builtin, "train", two_steps), patch.object(training, "train", two_steps):
-        for model in chosen.models:
-            call = model_calls.pretrain(model.name, 0, chosen.compute.threads)
-            record = pretrain_builtin(memo.objects, **call.arguments)
-            memo.store(call, record, 1.0)
-            base = variants.base_variant(chosen, model, 0, record)
-            for task in model.tasks:
-                if task not in BUILTIN[model.name].pretrained:
-                    call = model_calls.fine_tune(chosen, model, base, task, None)
-                    memo.store(call, fine_tune(memo.objects, **call.arguments), 1.0)
-
-
-def remember_replica(cache: Path, chosen: study.Study) -> None:
-    """Store the timings of a small model under the key of the one of true size."""
+@contextlib.contextmanager
+def short_steps() -> Iterator[None]:
+    """The steps that take long cut short: built-in models are trained two steps, the replica of
+    true size is small. Two steps do not beat chance, and every comparison would be void: examples
+    come with a chance that is worse than any score."""
     from transformers import BertConfig
 
-    from analysis.steps import replica
+    from analysis.models import builtin, training
+    from analysis.steps import checkpoints, examples, replica
+
+    def two_steps(*arguments: Any, steps: int, _train: Any = training.train, **options: Any) -> Any:
+        return _train(*arguments, steps=min(steps, 2), **options)
+
+    def cut(step: Callable[..., Record]) -> Callable[..., Record]:
+        def short(*given: Any, **arguments: Any) -> Record:
+            with (
+                patch.object(builtin, "train", two_steps),
+                patch.object(training, "train", two_steps),
+            ):
+                return step(*given, **arguments)
+
+        return short
+
+    def unlucky(step: Callable[..., Record]) -> Callable[..., Record]:
+        def made(*given: Any, **arguments: Any) -> Record:
+            record = step(*given, **arguments)
+            lowest = {m: -1.0 if METRICS[m].higher_is_better else 1e6 for m in record["chance"]}
+            return record | {"chance": lowest}
+
+        return made
 
     small = functools.partial(
         BertConfig, hidden_size=64, num_hidden_layers=1, num_attention_heads=2,
         intermediate_size=128, vocab_size=1000,
     )  # fmt: skip
-    memo, call = Memo(cache), timing_calls.replica(chosen)
-    memo.prepare()
-    with patch.dict(replica._CONFIGS, {"bert-base": small}):
-        memo.store(call, replica.measure_replica(memo.objects, **call.arguments), 1.0)
+    trained = {n: cut(getattr(checkpoints, n)) for n in ("pretrain_builtin", "fine_tune")}
+    drawn = {n: unlucky(getattr(examples, n)) for n in ("make_examples", "make_validation")}
+    with (
+        patch.multiple(checkpoints, **trained),
+        patch.multiple(examples, **drawn),
+        patch.dict(replica._CONFIGS, {"bert-base": small}),
+    ):
+        yield
 
 
 _SPECIAL = ["<pad>", "</s>", "<s>", "[SEP]", "<unk>"]
