@@ -115,6 +115,7 @@ BROKEN = [  # a file of a model, what becomes of it, what the line says of it
     ("tokenizer.json", lambda text: text.replace("model", "modem"), "tokenizer.json"),
     ("tokenizer.json", lambda text: "5", "tokenizer.json is no JSON object"),
     ("tokenizer_config.json", lambda text: "[]", "tokenizer_config.json is no JSON object"),
+    ("tokenizer_config.json", lambda text: '{"model_max_length": {}}', "length is {}, and counts"),
     ("generation_config.json", lambda text: "{", "generation_config.json is no JSON, line 1"),
 ]  # fmt: skip
 

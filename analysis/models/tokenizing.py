@@ -19,6 +19,9 @@ def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, **trusted(folder)
         )
+        longest = found.model_max_length
+        if not isinstance(longest, int | float) or not longest > 0:
+            raise ValueError(f"model_max_length is {longest!r}, and counts tokens")
         known = {*found.all_special_tokens, "▁"}
         is_empty = all(token in known for token in found.get_vocab())
     if is_empty:
