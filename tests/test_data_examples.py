@@ -57,7 +57,10 @@ def pair(one, other, label=1):
 REFUSED = [
     (TEXTS, labelled(1, -1), "row 2: label is -1.*hidden test parts"),
     (TEXTS, labelled(1, None), "row 2: label is None"),
-    (TEXTS, labelled("yes", ""), "row 1: label is 'yes'"),
+    (TEXTS, labelled("yes", ""), "row 2: label is ''"),
+    *((TEXTS, labelled("0", score), f"row 2: label is '{score}'") for score in ("3.8", "1,0")),
+    *((TEXTS, labelled("good", word), "row 2: .*is elsewhere written 'good'")
+      for word in ("Good", "\u200bgood", "ｇood")),
     *((TEXTS, labelled(label, 1), f"row 1: label is {label!r}")
       for label in ("yes", 0.5, float("nan"), 2004, "1e99", 10**30)),
     (TEXTS, labelled("1" * 5000, "1"), "row 1: label is '1111"),

@@ -10,8 +10,10 @@ from analysis.errors import RequestError, unknown
 SEPARATORS = (",", ";", "\t", "|")
 _LONGEST_CELL = 1 << 30
 _SAID = {  # of what the reader of the standard library complains
-    "expected after": "a quote is closed and text follows; write a quote within a cell twice",
-    "unexpected end": "a quote is opened here and never closed",
+    "expected after": "a quote is closed and text follows; write a quote within a cell twice, or"
+    " say `quotes: false` if quotes are text",
+    "unexpected end": "a quote is opened here and never closed; close it, or say `quotes: false` if"
+    " quotes are text",
     "new-line character": "a carriage return stands within a cell; end lines with \\n or \\r\\n",
 }
 
@@ -59,9 +61,7 @@ def rows(
             cells = next(reader, None)
         except csv.Error as error:
             what = next((said for part, said in _SAID.items() if part in str(error)), str(error))
-            raise _wrong(
-                path, line, f"{what}, or say `quotes: false` if quotes are text"
-            ) from error
+            raise _wrong(path, line, what) from error
         if cells is None:
             return
         if cells and header is None:
@@ -81,6 +81,10 @@ def _place(path: Path, header: Sequence[str], column: str, how: Dialect) -> int:
         raise RequestError(f"{path} has two columns {column!r}; rename one of them")
     if column in header:
         return header.index(column)
+    if header[0].startswith("sep="):
+        raise _wrong(
+            path, 1, "Excel's `sep=` line is no row; remove it, and say the same as `separator`"
+        )
     if len(header) == 1 and any(other in header[0] for other in SEPARATORS):
         raise _wrong(
             path,

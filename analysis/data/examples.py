@@ -1,7 +1,9 @@
 """Examples of a task from rows as they were read, each checked: a wrong row is found here, by its
 number, and not as a wrong score."""
 
+import functools
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -15,6 +17,7 @@ _MOST_DIGITS = 18
 _MOST_UNSPACED = 0.2  # of the letters
 _LONGEST_WORD = 100  # letters
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?([eE][+-]?[0-9]{1,2})?")
+_MEASURED = re.compile(r"[+-]?[0-9]*[.,][0-9]+([eE][+-]?[0-9]+)?")  # a score, such as 3.8 or 3,8
 
 
 def examples_of(
@@ -167,15 +170,19 @@ def _words(
 ) -> dict[str, int]:
     """The numbers of labels that are words, among which a number however written is one word.
 
-    Raises RequestError if they are not all words, or the task knows others.
+    Raises RequestError if they are not all words, or the task knows others, or two of them are one
+    word that is written in two ways.
     """
     words = [
         word if number is None or not word else str(number)
         for word, number in zip(map(_word, labels), numbers, strict=True)
     ]
-    if not all(words):
-        row = next(row for row, number in enumerate(numbers) if number is None)
-        raise _no_label(task, places[row], labels[row])
+    # what is neither a word nor a number, else a word among numbers
+    wrong = [row for row, word in enumerate(words) if not word and numbers[row] is None]
+    wrong += [row for row, number in enumerate(numbers) if number is None and not all(words)]
+    wrong += [row for row, word in enumerate(words) if _MEASURED.fullmatch(word)]
+    if wrong:
+        raise _no_label(task, places[wrong[0]], labels[wrong[0]])
     meant = task.classes or {word: number for number, word in enumerate(task.label_words)}
     known = {word.casefold(): number for word, number in meant.items()}
     if meant and all(word.casefold() in known for word in words):
@@ -189,7 +196,29 @@ def _words(
     distinct = sorted(set(words))
     if len(distinct) >= _MOST_LABELS:
         raise RequestError(f"{task.title}: {len(distinct)} different labels; these are no classes")
+    _require_told_apart(task, words, places)
     return {word: number for number, word in enumerate(distinct)}
+
+
+def _require_told_apart(task: Task, words: Sequence[str], places: Sequence[str]) -> None:
+    """Raise RequestError for a class whose name is written in two ways: "true" and "True", or with
+    characters that nobody sees."""
+    first: dict[str, str] = {}
+    for place, word in zip(places, words, strict=True):
+        other = first.setdefault(_as_seen(word), word)
+        if other != word:
+            raise _wrong(
+                task,
+                place,
+                f"label {word!a} is elsewhere written {other!a}; write one class in one"
+                " way, or call two classes by two names",
+            )
+
+
+@functools.cache
+def _as_seen(word: str) -> str:
+    shown = (c for c in unicodedata.normalize("NFKC", word) if unicodedata.category(c) != "Cf")
+    return " ".join("".join(shown).casefold().split())
 
 
 def _no_label(task: Task, place: str, label: Any) -> RequestError:

@@ -30,7 +30,12 @@ ENDINGS = {
 PACKED: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 Numbered = tuple[int, list[Any]]
 _DIGITS = 12  # of the digest, enough to tell two versions of a file apart
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_ENCODED = {b"\xff\xfe\0\0": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_NO_TEXT = {  # what files begin with that are no text, and what to do
+    b"PK\x03\x04": "packed, as .xlsx and .zip are; export its table as CSV, or unpack it",
+    b"\x1f\x8b": "packed by gzip; end its name in .gz",
+    b"PAR1": "parquet; give `format: parquet`",
+}
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,8 @@ class File:
         blank = True
         with self._opened() as stream:
             for number, line in enumerate(stream, 1):
-                if number == 1 and line.startswith(_UTF16):
-                    raise self._not_utf8(number, "UTF-16")
+                if number == 1:
+                    self._require_known_beginning(line)
                 try:
                     text = line.decode()
                 except UnicodeDecodeError as error:
@@ -126,10 +131,20 @@ class File:
         if blank:
             raise RequestError(f"{self.path} is empty; give a file with examples")
 
-    def _not_utf8(self, line: int, what: str) -> RequestError:
+    def _require_known_beginning(self, line: bytes) -> None:
+        """Raise RequestError for a first line of another encoding, or of what is no text."""
+        for begins, what in _NO_TEXT.items():
+            if line.startswith(begins):
+                raise RequestError(f"{self.path} is no text but {what}")
+        for begins, encoding in _ENCODED.items():
+            if line.startswith(begins):
+                raise self._not_utf8(1, encoding, encoding)
+
+    def _not_utf8(self, line: int, what: str, encoding: str = "ENCODING") -> RequestError:
+        which = "" if encoding in what else " with the one that it has, such as latin1 or gbk"
         return RequestError(
             f"{self.path}, line {line}: this is not UTF-8 text ({what}); convert the file, as by"
-            " `iconv -f latin1 -t utf-8`, or give its `format`"
+            f" `iconv -f {encoding} -t UTF-8`{which}, or give its `format`"
         )
 
 
