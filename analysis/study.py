@@ -174,7 +174,18 @@ def _first_line(error: ValidationError) -> str:
             f"{where}: got {_shown(first['input'])}; a sparsity is the fraction removed, above 0"
             " and below 1. For 50 %, write 0.5."
         )
-    return f"{where}: got {_shown(first['input'])}; {first['msg'][0].lower()}{first['msg'][1:]}"
+    said = _IN_YAML.get(first["type"], f"{first['msg'][0].lower()}{first['msg'][1:]}")
+    return f"{where}: got {_shown(first['input'])}; {said}"
+
+
+_IN_YAML = {  # what pydantic says by Python's names for it
+    "tuple_type": "write a list, such as [one, two]",
+    "dict_type": "write a mapping, such as {key: value}",
+    "model_type": "write a mapping, such as {key: value}",
+    "model_attributes_type": "write a mapping, such as {key: value}",
+    "string_type": "write text, in quotes if it looks like a number or is yes, no, on, off, null",
+    "too_short": "name at least one",
+}
 
 
 def _shown(value: object) -> str:

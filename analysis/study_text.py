@@ -1,6 +1,7 @@
 """A study file's text as YAML says it: plain values, or one line with what is wrong and where.
 
-YAML guesses more than a study means: a date is text here, and a key that stands twice an error.
+YAML guesses more than a study means: a date, 2:4 and 010 are text here, and a key that stands twice
+an error.
 """
 
 import re
@@ -14,12 +15,34 @@ from yaml.constructor import ConstructorError
 from analysis.errors import RequestError, short
 
 _MOST_BYTES = 1_000_000  # a study has a few thousand; what has more is another file
+_TEXT = "tag:yaml.org,2002:str"
+_OTHER_BASE = re.compile(
+    r"[-+]?(0[0-9_]+|[0-9_]+(:[0-5]?[0-9])+(\.[0-9_]*)?)"
+)  # 2:4 is 124, 010 is 8
+_HELP = {  # for what YAML complains of: what is mostly behind it
+    "character '\\t'": "indent with spaces, not with tabs",
+    "mapping values are not allowed": "put a colon and a space behind the key, here and on the line"
+    " before, indent as the lines around, and put a value that has a colon in quotes",
+    "but found '<scalar>'": "put a value that begins with a bracket or a quote in quotes, whole",
+    "<block end>": "indent all keys of a mapping, and all items of a list, alike",
+    "could not find expected ':'": "write `key: value`, an item as `- item`, a comment behind `#`",
+    "alias": "put a value that begins with * in quotes",
+    "cannot start any token": "put a value that begins with a sign in quotes",
+    "constructor for the tag '!": "put a value that begins with ! in quotes",
+    "expected ',' or": "close the bracket, and put a comma between values",
+}
 _MERGE = "tag:yaml.org,2002:merge"
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 class _Loader(yaml.SafeLoader):
     """A safe loader that refuses a key that stands twice: the last would silently win."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """A number to the base of 60 or 8 is text: nobody means one."""
+        if kind is yaml.ScalarNode and implicit[0] and _OTHER_BASE.fullmatch(value):
+            return _TEXT
+        return super().resolve(kind, value, implicit)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """A value that its tag does not fit is an error with its place, as all others are."""
@@ -98,7 +121,8 @@ def parsed(path: Path, text: str) -> dict[Any, Any]:
         mark = error.problem_mark or error.context_mark
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
         said = ", ".join(part for part in (error.context, error.problem) if part)
-        raise RequestError(f"{where}: this is no YAML of a study: {said}; mend the line") from error
+        advice = next((told for part, told in _HELP.items() if part in said), "mend the line")
+        raise RequestError(f"{where}: this is no YAML of a study: {said}; {advice}") from error
     except yaml.YAMLError as error:
         raise RequestError(f"{path} is no YAML: {error}") from error
     except RecursionError as error:

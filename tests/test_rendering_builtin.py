@@ -79,6 +79,14 @@ def read(project):
     return html.parse(str(page)).getroot(), text
 
 
+def test_symbols_of_formulas_and_marks_in_values_are_in_both_files(project):
+    body = "| a | b |\n|---|---|\n| `{python} '$p$|q\\n@r <s>'` | last |\n\n"
+    page, text = read(write(project, body + r"$A \odot B \cap C \otimes \text{sect 中}_{文}$"))
+    assert "$p$|q @r <s>" in page.text_content()
+    for words in ("$p$|q @r <s>", "last", "⊙", "∩", "⊗", "sect [U+4E2D]", "[U+6587]"):
+        assert words in text, words
+
+
 def spaced(text):
     return " ".join(text.replace("\xa0", " ").split())
 

@@ -14,7 +14,8 @@ from analysis.rendering.settings import Settings
 from analysis.rendering.source import INLINE, Chunk, Place, Prose, Source
 
 Progress = Callable[[str], None]
-_MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()>#+\-.!])")  # what Quarto escapes in plain strings
+# what Quarto escapes in plain strings, and what else Markdown or a table's row reads as its own
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()>#+\-.!|~^$@<])")
 
 
 @dataclass(frozen=True)
@@ -115,4 +116,4 @@ def _plain(place: Place, shown: str, text: str) -> str:
         string = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-    return _MARKDOWN_SPECIAL.sub(r"\\\1", string)
+    return _MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(string.splitlines()))

@@ -18,6 +18,7 @@ from analysis.rendering.markdown import Markdown
 _FILTERS = Path(__file__).parent / "pandoc"
 # auto-made identifiers and captions would say the words of headings and images twice
 _READ = ["--from", "markdown-auto_identifiers-implicit_figures", "--to", "json"]
+_FORMULA = re.compile(r"Could not convert TeX math (.*?), rendering as TeX:(.*)", re.DOTALL)
 _LINE = re.compile(r"(?:at )?\(?(?:chunk )?line (\d+),? column \d+\)?")
 
 
@@ -91,9 +92,23 @@ def _raise_problems(document: Markdown, lines: Sequence[str], status: int) -> No
         if line.startswith("problem "):
             found = json.loads(line.removeprefix("problem "))
             raise RequestError(f"{document.place_of(found['needle'])}: {found['message']}")
+    if formula := _FORMULA.search("\n".join(lines)):
+        raise _formula_problem(document, formula[1].strip(), formula[2])
     said = " ".join(line.strip() for line in lines if line.strip())
     if status or said:
         at = _LINE.search(said)
         place = document.place(int(at[1])) if at else document.source.path.name
         said = _LINE.sub("", said) if at else said  # a line of the text that was made
         raise RunError(f"{place}: pandoc: {said or f'exit status {status}'}")
+
+
+def _formula_problem(document: Markdown, formula: str, said: str) -> RequestError:
+    """The line of a formula that pandoc cannot read, and at which command it stopped."""
+    command = re.search(r"control sequence (\\\w+)", said)
+    what = f"{command[1]} is not known in formulas" if command else "this formula is not complete"
+    shown = " ".join(formula.split())
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return RequestError(
+        f"{document.place_of(formula.split(chr(10))[0].strip())}: {what}, ${shown}$: write it with"
+        " what TeX and amsmath have, each brace closed, lines within \\begin{aligned}."
+    )

@@ -184,6 +184,11 @@ def _is_chunk(name: str, index: int, fence: re.Match[str]) -> bool:
 def _chunk(name: str, lines: list[str], start: int, end: int) -> Chunk:
     place, body = Place(name, start + 1), lines[start + 1 : end]
     count = next((i for i, line in enumerate(body) if not line.startswith("#|")), len(body))
+    if body[count:] and re.match(r"\s*#\s+\|\s*[\w-]+:", body[count]):
+        raise RequestError(
+            f"{place.down(count + 1)}: {body[count].strip()!r} is a comment: options begin with"
+            " `#|`, without a space."
+        )
     options = _options(place, body[:count])
     code = "\n".join(body[count:]).strip("\n")
     blank = next((i for i, line in enumerate(body[count:]) if line.strip()), 0)

@@ -65,6 +65,11 @@ def _refuse_shortcodes(part: Prose) -> None:
             raise RequestError(
                 f"{part.place.down(offset)}: empty inline expression: give it one, or remove it."
             )
+        if found := re.search(r"(?<!`)`\{python\}[^`\s][^`]*`", _raw(part, offset)):
+            raise RequestError(
+                f"{part.place.down(offset)}: {found[0]} would be shown and not computed: leave a"
+                " space behind {python}."
+            )
 
 
 def _without_comments(front: Prose) -> Prose:

@@ -30,6 +30,7 @@ _MARKUP = re.compile(  # words that are no text: what they say is said otherwise
     | \[\^[^\]\s]*\]:?                        # a footnote's name
     | ^[ ]{0,3}\[[^\]\n]+\]:(?=\s)            # the name of a link's target
     | (?<=\])\[[^\]\n]*\]                     # its use
+    | (?<=\])\{\.(?:underline|ul|smallcaps)\}   # classes that pandoc has elements for
     | @\{?[\w:.#$%&+?<>~/-]+                  # citations and references, which are checked as such
     | ^[ \t]*[Tt]able:                        # a caption's mark
     | </?[A-Za-z][^>]*>                       # tags and addresses

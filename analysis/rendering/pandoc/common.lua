@@ -32,7 +32,8 @@ function M.read_image(source)
   local made = path:match '^made%-by%-chunks/(.+)$'
   local file = io.open(made and os.getenv 'RENDER_WORK' .. '/' .. made or path, 'rb')
   if not file then
-    M.problem(source, 'the image ' .. source .. ' is missing: put it there or correct its path.')
+    local name = path:find('%c') and source or path -- as the author wrote it
+    M.problem(name, 'the image ' .. name .. ' is missing: put it there or correct its path.')
     return nil
   end
   local content = file:read('a')

@@ -7,7 +7,19 @@ local common = require 'common'
 local raw = require 'raw'
 local structure = require 'structure'
 
+-- What numbers and names formulas in LaTeX would vanish from them.
+local function numbered(math)
+  for _, name in ipairs {'tag', 'label', 'ref', 'eqref', 'cite'} do
+    local found = math.text:match('\\' .. name .. '%f[%A]%s*%b{}')
+    if found then
+      common.problem(found, found .. ' in a formula would be in neither file: write {#eq-…} behind it to number it, '
+        .. '@eq-… to refer to it.')
+    end
+  end
+end
+
 function Pandoc(doc)
+  doc:walk {Math = numbered}
   doc = raw.translate(doc)
   raw.vanishing(doc)
   raw.page_only(structure.conditional(doc)) -- what is for the page alone is not in the PDF's document

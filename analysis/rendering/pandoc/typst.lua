@@ -99,10 +99,38 @@ local function image(element)
   return inline('#box(image(' .. table.concat(arguments, ', ') .. '))')
 end
 
+-- Symbols by the names that Typst has for them; pandoc still writes the former ones.
+local function symbols(code)
+  for _, sign in ipairs {'dot', 'times', 'minus'} do code = code:gsub('%f[%a]' .. sign .. '%.circle', sign .. '.o') end
+  return (code:gsub('%f[%w]sect%f[%W]', 'inter'))
+end
+
+-- Typst of a formula with those names, and what no font has named: as words, or within those there are.
+local function settable(code)
+  local made, part, within, escaped = {}, {}, false, false
+  local function finish()
+    local text = table.concat(part)
+    if not within then text = symbols(text) end
+    table.insert(made, (named(text):gsub('%[U%+%x+%]', within and '%0' or '"%0"')))
+    part = {}
+  end
+  for character in code:gmatch(utf8.charpattern) do
+    if character == '"' and not escaped then
+      finish()
+      table.insert(made, character)
+      within = not within
+    else
+      table.insert(part, character)
+    end
+    escaped = character == '\\' and not escaped
+  end
+  finish()
+  return table.concat(made)
+end
+
 -- Formulas say themselves in TeX to those who do not see them, as PDF/UA asks.
 local function formula(element)
-  element.text = named(element.text):gsub('%[(U%+%x+)%]', '\\text{[%1]}')
-  local typst = pandoc.write(pandoc.Pandoc {pandoc.Plain {element}}, 'typst'):gsub('%s+$', '')
+  local typst = settable((pandoc.write(pandoc.Pandoc {pandoc.Plain {element}}, 'typst'):gsub('%s+$', '')))
   local block = element.mathtype == 'DisplayMath' and 'block: true, ' or ''
   return inline('#math.equation(' .. block .. 'alt: ' .. quoted(element.text) .. ', ' .. typst .. ')')
 end
