@@ -57,6 +57,26 @@ def refused(project, kind=RequestError):
     return message
 
 
+@pytest.mark.parametrize(
+    ("book", "says"),
+    [
+        ("@book{a, title = {T} author = {K}}", "references.bib:1: the bibliography cannot be read"),
+        ("\n@book{a,\n title = {T,\n}\n", "references.bib:2: the bibliography cannot be read"),
+        ("@book{a, title={T}}\n@misc{ a,\n}", "references.bib:2: the entry 'a' stands on line 1"),
+        ("\n@book{a, title={\xe9}}", "references.bib:2: this is not UTF-8"),
+    ],
+)
+def test_a_bibliography_that_cannot_be_read_is_named_with_its_line(project, book, says):
+    (project / "references.bib").write_bytes(book.encode("latin-1"))
+    assert refused(write(project, "As [@a] says")).startswith(says)
+
+
+def test_what_the_front_matter_says_twice_or_of_nobody_is_refused(project):
+    twice = write(project, "x", "title: T\nsubtitle: x\ntitle: U")
+    assert refused(twice) == "report.qmd:4: not YAML (a key stands twice: title): remove one."
+    assert "an author has no name" in refused(write(project, "x", "title: T\nauthor: {nme: A}"))
+
+
 def require_refusals(project, name, kind=RequestError):
     for line, says, body in REFUSED[name]:
         message = refused(write(project, body), kind)

@@ -112,7 +112,8 @@ def _files(task: str, data: Path | None, named: dict[str, Any]) -> dict[str, Fil
             raise RequestError(f"--{next(iter(named))} is of a file of examples; give it as --data")
         return {}
     if not _is_file(data):
-        raise RequestError(f"--data {data}: no such file; give one with {benchmark.row_fields}")
+        fields = ", ".join(benchmark.row_fields)
+        raise RequestError(f"--data {data}: no such file; give one with the fields {fields}")
     try:
         # a study's data lie in its folder, this file where the command is given
         return {task: Files(test=str(data.absolute()), **named)}

@@ -35,11 +35,14 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _CELL_LINE = re.compile(r"(?:Cell In\[\d+\], line|File <ipython-input[^>]*>:) ?(\d+)")
 
 
+_COMPILED = re.compile(r" \((<\w+>|[^\s()]+\.py), line \d+\)$")  # where Python keeps the code
+
+
 class ChunkError(Exception):
     """Code that raised: `line` counts from 1 within it, the message is Python's last line."""
 
     def __init__(self, name: str, value: str, line: int = 1):
-        text = _ANSI.sub("", value).strip()
+        text = _COMPILED.sub("", _ANSI.sub("", value).strip())
         super().__init__(f"{name}: {text}" if text else name)
         self.line = line
 

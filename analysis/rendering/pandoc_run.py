@@ -19,6 +19,7 @@ _FILTERS = Path(__file__).parent / "pandoc"
 # auto-made identifiers and captions would say the words of headings and images twice
 _READ = ["--from", "markdown-auto_identifiers-implicit_figures", "--to", "json"]
 _FORMULA = re.compile(r"Could not convert TeX math (.*?), rendering as TeX:(.*)", re.DOTALL)
+_BIBLIOGRAPHY = re.compile(r"Error reading bibliography file (.*?):\s")
 _LINE = re.compile(r"(?:at )?\(?(?:chunk )?line (\d+),? column \d+\)?")
 
 
@@ -94,6 +95,8 @@ def _raise_problems(document: Markdown, lines: Sequence[str], status: int) -> No
             raise RequestError(f"{document.place_of(found['needle'])}: {found['message']}")
     if formula := _FORMULA.search("\n".join(lines)):
         raise _formula_problem(document, formula[1].strip(), formula[2])
+    if status and (bibliography := _BIBLIOGRAPHY.search("\n".join(lines))):
+        raise _bibliography_problem(Path(bibliography[1]))
     said = " ".join(line.strip() for line in lines if line.strip())
     if status or said:
         at = _LINE.search(said)
@@ -112,3 +115,27 @@ def _formula_problem(document: Markdown, formula: str, said: str) -> RequestErro
         f"{document.place_of(formula.split(chr(10))[0].strip())}: {what}, ${shown}$: write it with"
         " what TeX and amsmath have, each brace closed, lines within \\begin{aligned}."
     )
+
+
+def _bibliography_problem(path: Path) -> RequestError:
+    """The line of a bibliography that pandoc cannot read: it names that when it reads it alone."""
+    command = [pandoc_path(), "--from", "bibtex", "--to", "csljson", str(path)]
+    said = subprocess.run(command, text=True, encoding="utf-8", capture_output=True).stderr
+    named = re.search(r"line (\d+)", said)
+    line = _unclosed_entry(path.read_text(encoding="utf-8-sig")) or (int(named[1]) if named else 1)
+    return RequestError(
+        f"{path.name}:{line}: the bibliography cannot be read on from here: close each brace, and"
+        " end each field with a comma."
+    )
+
+
+def _unclosed_entry(text: str) -> int | None:
+    """The line of the first entry whose braces are not closed before the next, or the end."""
+    start, depth = None, 0
+    for number, line in enumerate([*text.split("\n"), "@"], 1):
+        if line.lstrip().startswith("@"):
+            if depth > 0:
+                return start
+            start, depth = number, 0
+        depth += line.count("{") - line.count("}")
+    return None

@@ -45,6 +45,10 @@ _TYPST = _BOTH | _words(
 _EXECUTE = _words("echo warning message include eval output daemon cache freeze enabled")
 _FORMATS = {"html": _HTML, "typst": _TYPST}
 _META = ("title", "subtitle", "abstract", "abstract-title", "keywords", "description", "lang")
+_ENTRY = re.compile(  # of BibTeX, with its key
+    r"^[ \t]*@(?!(?:comment|string|preamble)\b)\w+\s*\{\s*([^\s,{}]+)\s*,",
+    re.MULTILINE | re.IGNORECASE,
+)
 _ONLY = {  # keys with one value that this renderer can honour
     ("html", "html-math-method"): "mathml",
     ("html", "embed-resources"): True,
@@ -211,6 +215,10 @@ def metadata(settings: Settings, today: datetime.date) -> dict[str, Any]:
             given["date"], given.get("date-format"), today, place=settings.place
         )
     meta["by-author"] = authors(given)
+    if not all(author["name"] for author in meta["by-author"]):
+        raise RequestError(
+            f"{settings.place('author')}: an author has no name: give it as `name:`."
+        )
     return meta
 
 
@@ -225,10 +233,32 @@ def citation_files(settings: Settings) -> dict[str, Any]:
                 raise RequestError(
                     f"{settings.place(key)}: {key} {path.name} is missing: create it or correct it."
                 )
+            if path.suffix.lower() == ".bib":
+                _refuse_twin_entries(path)
         if paths:
             named = [for_pandoc(path) for path in paths]
             options[key] = named if key == "bibliography" else named[0]
     return options
+
+
+def _refuse_twin_entries(path: Path) -> None:
+    """RequestError for a key that two entries have, of which one would be cited for the other."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RequestError(
+            f"{Place(path.name, line)}: this is not UTF-8: save it as UTF-8."
+        ) from None
+    seen: dict[str, int] = {}
+    for entry in _ENTRY.finditer(text):
+        line = text.count("\n", 0, entry.start(1)) + 1
+        if (first := seen.setdefault(entry[1], line)) != line:
+            raise RequestError(
+                f"{Place(path.name, line)}: the entry {entry[1]!r} stands on line {first} already:"
+                " remove one, or rename it."
+            )
 
 
 def for_pandoc(path: Path) -> str:

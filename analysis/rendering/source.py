@@ -209,6 +209,9 @@ def _options(place: Place, lines: list[str]) -> dict[str, Any]:
     return options
 
 
+_TWICE = "a key stands twice"
+
+
 class _Located(yaml.SafeLoader):
     """Says where a value stands that looks like a date or a number and is none."""
 
@@ -217,6 +220,16 @@ class _Located(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except ValueError as error:
             raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from None
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A key that stands twice is an error: the last would silently win."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                said = f"{_TWICE}: {key.value}"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def settings_of(text: str, place: Place, what: str) -> dict[str, Any]:
@@ -227,9 +240,12 @@ def settings_of(text: str, place: Place, what: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         at = place.down(min(mark.line if mark else 0, text.rstrip().count("\n")))
         problem = str(getattr(error, "problem", None) or "unreadable")[:100]
-        raise RequestError(
-            f"{at}: not YAML ({problem}): quote values that hold a colon, or are no date or number."
-        ) from None
+        advice = (
+            "remove one"
+            if problem.startswith(_TWICE)
+            else "quote values that hold a colon, or are no date or number"
+        )
+        raise RequestError(f"{at}: not YAML ({problem}): {advice}.") from None
     except RecursionError:
         raise RequestError(f"{place}: not YAML that can be read: nested too deep.") from None
     if not isinstance(content, dict):

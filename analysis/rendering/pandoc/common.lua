@@ -38,6 +38,11 @@ function M.read_image(source)
   end
   local content = file:read('a')
   file:close()
+  if not content or content == '' then
+    M.problem(path:find('%c') and source or path, 'the image ' .. path .. ' is ' .. (content and 'empty' or 'a folder')
+      .. ': name a file that holds an image.')
+    return nil
+  end
   return content
 end
 
