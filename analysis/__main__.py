@@ -1,8 +1,11 @@
 """python -m analysis"""
 
+import signal
 import sys
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback, until they are heeded
     from analysis import stopping, streams
 
     streams.open_closed()

@@ -16,7 +16,7 @@ from analysis.errors import AnalysisError, MachineError, RunError
 from analysis.memo import Call, Memo, Outcome, Record
 from analysis.needs import Needs
 from analysis.objects import DamagedError
-from analysis.workers import Done, Room, Worker, WorkerDiedError
+from analysis.workers import Done, LostError, Room, Worker
 
 
 @dataclass
@@ -129,7 +129,7 @@ class Runner:
         try:
             async with self._room.beside_others():
                 outcome, peak = await self._on_a_worker(call)
-        except WorkerDiedError as error:
+        except LostError as error:
             self.display.say(f"  {call.label}: {error}; once more, with nothing beside it")
             outcome, peak = await self._once_more(call)
         self.needs.note(call.label, peak)
@@ -146,12 +146,12 @@ class Runner:
                 self._idle.append(worker)
 
     async def _once_more(self, call: Call) -> Done:
-        """With the whole machine's memory. Raises RunError if its process dies again."""
+        """With the whole machine's memory. Raises RunError if it is lost again."""
         async with self._room.alone():
             self.close()
             try:
                 return await self._on_a_worker(call)
-            except WorkerDiedError as error:
+            except LostError as error:
                 raise RunError(
                     f"{call.label}: {error}; and so the time before. A smaller model, batch or"
                     " `compute: memory_gb` may do, or a machine with more memory"

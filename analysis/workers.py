@@ -11,13 +11,14 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from analysis import locks, machine, processes, progress
-from analysis.errors import AnalysisError, MachineError, RunError
+from analysis.errors import AnalysisError, MachineError, RunError, one_line
 from analysis.memo import Call, Memo, Outcome
 from analysis.needs import Gauge, Peak
 
@@ -30,8 +31,9 @@ Done = tuple[Outcome, Peak]
 Said = Callable[..., None]  # the name of what a display does, and what with
 
 
-class WorkerDiedError(Exception):
-    """A process ended in the middle of a call; the message says how."""
+class LostError(Exception):
+    """A call came to no end of its own: its process was ended, or memory ran out; the message says
+    which. With nothing beside it, it may."""
 
 
 class Worker:
@@ -48,7 +50,8 @@ class Worker:
         given = (folder, locks.this_process(), theirs)
         self._process = context.Process(target=serve, args=given)
         try:
-            with processes.deaf_children():
+            # begun anew, the process that tracks resources would warn that it was killed
+            with warnings.catch_warnings(action="ignore"), processes.deaf_children():
                 self._process.start()
         except OSError as error:
             raise MachineError(f"cannot start another process: {error.strerror}") from error
@@ -62,7 +65,7 @@ class Worker:
     async def do(self, call: Call) -> Done:
         """What came of the call, and the most memory that it held.
 
-        Raises what the step raised, and WorkerDiedError if the process ended meanwhile.
+        Raises what the step raised, and LostError if the process ended or memory ran out.
         """
         heard, loop = asyncio.Event(), asyncio.get_running_loop()
         loop.add_reader(self._pipe.fileno(), heard.set)
@@ -96,7 +99,7 @@ class Worker:
         try:
             yield
         except (EOFError, OSError) as error:
-            raise WorkerDiedError(self._last_words()) from error
+            raise LostError(self._last_words()) from error
 
     def _last_words(self) -> str:
         self._process.join(timeout=5)
@@ -174,11 +177,13 @@ def serve(folder: Path, run: locks.Run, pipe: Connection) -> None:
         tell("ended", grown > processes.GROWTH_BYTES, done, failure)
 
 
-def _outcome(memo: Memo, call: Call) -> tuple[Done | None, AnalysisError | None]:
+def _outcome(memo: Memo, call: Call) -> tuple[Done | None, AnalysisError | LostError | None]:
     """What came of it; or the error, with a note of where it happened."""
     gauge = Gauge()
     try:
         return (memo.run(call), gauge.peak()), None
+    except MemoryError as error:  # one that measures and was killed ends so too
+        return None, LostError(f"not enough memory ({one_line(str(error)) or 'none was left'})")
     except Exception as error:
         failure = explained(call, error, memo.folder)
         failure.add_note(traceback.format_exc())  # for --debug
@@ -190,8 +195,6 @@ def explained(call: Call, error: Exception, cache: Path) -> AnalysisError:
     better: a full disk, a cache that cannot be written."""
     if isinstance(error, AnalysisError):
         return error
-    if isinstance(error, MemoryError):
-        return RunError(f"{call.label}: not enough memory ({error or 'none was left'})")
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return RunError(
             f"{call.label}: not enough of the GPU's memory is free; take smaller batches, `compute:"

@@ -37,6 +37,10 @@ def dies_once(objects, *, note):
     return {"lived": True}
 
 
+def measured_dies_once(objects, *, note):
+    return machine.peak_of(lambda: dies_once(objects, note=note))[0]
+
+
 def never_ends(objects, *, note):
     """The process of the step, and one that it measures, note their numbers."""
     machine.peak_of(lambda: _rest(note))

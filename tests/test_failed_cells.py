@@ -190,10 +190,12 @@ def test_one_of_several_workers_that_dies_costs_its_own_call_alone(attempt, tmp_
         dataclasses.replace(call("dies"), label=n, fresh=n == "fresh") for n in ("fresh", "dies")
     )
     luck = call("dies_once", note=str(tmp_path / "note"))
+    measured = call("measured_dies_once", note=str(tmp_path / "measured"))
     works = [call("works", number=number) for number in range(4)]
-    found, worker = attempt(works[0], fresh, works[1], once, luck, *works[2:], jobs=3, beside=True)
+    asked = [works[0], fresh, works[1], once, luck, measured, *works[2:]]
+    found, worker = attempt(*asked, jobs=3, beside=True)
     assert [record for record, _ in found if record] == [
-        {"twice": 0}, {"twice": 2}, {"lived": True}, {"twice": 4}, {"twice": 6}
+        {"twice": 0}, {"twice": 2}, {"lived": True}, {"lived": True}, {"twice": 4}, {"twice": 6}
     ]  # fmt: skip
     assert set(worker.failures) == {"fresh", "dies"}
     for reason in worker.failures.values():
@@ -211,7 +213,6 @@ def test_what_no_other_step_would_bear_is_of_the_machine_and_else_of_the_step(tm
         (PermissionError(13, "Permission denied", str(other)), RunError),
         (FileNotFoundError(2, "No such file or directory", str(own)), RunError),
         (OSError("not a valid JSON file"), RunError),
-        (MemoryError(), RunError),
         (torch.OutOfMemoryError("CUDA out of memory."), RunError),
         (KeyError("a"), RunError),
     ]:
