@@ -99,6 +99,18 @@ def read(project):
     return html.parse(str(page)).getroot(), text
 
 
+def test_values_that_are_no_text_or_show_nothing_in_words_are_refused_or_shown(project):
+    half = refused(write(project, "a\n`{python} chr(0xd800)`"))
+    assert "report.qmd:6: a value holds '\\ud800', half of a character" in half
+    figure = "```{python}\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]);\n```"
+    assert "fig-alt" in refused(write(project, figure), RunError)
+    note = '::: {.callout-note title="A | $x$"}\n`{python} ("*p*|q",)`\n:::'
+    page, text = read(write(project, note, 'title: T\nnocite: "@*"'))
+    assert "*p*|q" in page.text_content()
+    assert "*p*|q" in text
+    assert "1984" in text
+
+
 def test_symbols_of_formulas_and_marks_in_values_are_in_both_files(project):
     body = "| a | b |\n|---|---|\n| `{python} '$p$|q\\n@r <s>'` | last |\n\n"
     page, text = read(write(project, body + r"$A \odot B \cap C \otimes \text{sect 中}_{文}$"))

@@ -17,6 +17,8 @@ Progress = Callable[[str], None]
 # what Quarto escapes in plain strings, and what else Markdown or a table's row reads as its own
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()>#+\-.!|~^$@<])")
 
+_NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?")  # which may stand in a formula
+
 
 @dataclass(frozen=True)
 class Executed:
@@ -107,13 +109,13 @@ def _value(place: Place, expression: str, result: dict[str, Any]) -> str:
 
 
 def _plain(place: Place, shown: str, text: str) -> str:
-    """A value without Markdown of its own: strings escaped as Quarto does, the rest by repr."""
+    """A value without Markdown of its own: numbers as they are, strings and reprs as words."""
     if re.match(r"(np|numpy)\.\w+\(", text):
         raise RequestError(f"{place}: {shown} gives {text}: make it a str first, with its digits.")
-    if text[:1] not in "'\"":
+    if _NUMBER.fullmatch(text):
         return text
-    try:
-        string = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+    string = text
+    if text[:1] in "'\"":
+        with contextlib.suppress(ValueError, SyntaxError):
+            string = str(ast.literal_eval(text))
     return _MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(string.splitlines()))

@@ -14,6 +14,7 @@ import yaml
 
 from analysis.errors import RequestError, RunError
 from analysis.rendering.markdown import Markdown
+from analysis.rendering.source import Prose
 
 _FILTERS = Path(__file__).parent / "pandoc"
 # auto-made identifiers and captions would say the words of headings and images twice
@@ -66,6 +67,7 @@ def convert(
 
 def _pandoc(arguments: Sequence[str], document: Markdown, environment: Mapping[str, str]) -> str:
     """What pandoc makes of the document; its complaints are raised."""
+    _refuse_half_characters(document)
     utf8 = {} if sys.platform == "darwin" else {"LC_ALL": "C.UTF-8"}  # paths hold any character
     done = subprocess.run(
         [pandoc_path(), *arguments],
@@ -78,6 +80,16 @@ def _pandoc(arguments: Sequence[str], document: Markdown, environment: Mapping[s
     )
     _raise_problems(document, done.stderr.split("\n"), done.returncode)
     return done.stdout
+
+
+def _refuse_half_characters(document: Markdown) -> None:
+    for part, text in document.parts:
+        if half := re.search("[\ud800-\udfff]", text):
+            offset = text.count("\n", 0, half.start()) if isinstance(part, Prose) else 0
+            raise RequestError(
+                f"{part.place.down(offset)}: a value holds {half[0]!a}, half of a character,"
+                " which no file can show: write its text whole."
+            )
 
 
 def pandoc_path() -> str:

@@ -200,6 +200,11 @@ def _near(complaint: Any) -> str:
 
 def _said(complaint: Any) -> str:
     """Typst's message, its hints, and the line of its source it points to."""
+    if "missing alt text" in str(complaint.message):
+        return (
+            "an image has no description: add `#| fig-alt: …` to its chunk,"
+            ' or {fig-alt="…"} behind it'
+        )
     near = _near(complaint)
     parts = [complaint.message, *complaint.hints, *([f"near: {near[:120]}"] if near else [])]
     return "; ".join(parts)

@@ -98,8 +98,21 @@ def _check_line(at: Place, line: str) -> None:
         raise RequestError(f"{at}: raw {found[1]} would be in neither file: html and typst are.")
     for braces in re.findall(r"\{([^{}]*)\}", line):
         _check_attributes(at, braces, is_heading=line.lstrip().startswith("#"))
+    if (given := re.match(r"\s*:{3,}\s*\{(.*)\}\s*:*$", line)) and (
+        rest := _no_attribute(given[1])
+    ):
+        raise RequestError(
+            f'{at}: {rest!r} is no attribute: write .class, #label or key="value", in quotes.'
+        )
     if (fence := re.match(r"\s*:{3,}\s*([\w-]+)\s*:*$", line)) and _refused_class(fence[1]):
         raise RequestError(f"{at}: {_not_offered(fence[1])}")
+
+
+def _no_attribute(braces: str) -> str:
+    """What in `{…}` is no attribute: with it, pandoc takes the whole line for text."""
+    quoted = r"(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"']+)"
+    rest = re.sub(rf"(?<!\S)(?:[.#=][^\s\"'=]+|-|[\w:-]+={quoted})(?!\S)", " ", braces).split()
+    return rest[0] if rest else ""
 
 
 def _check_attributes(at: Place, braces: str, *, is_heading: bool) -> None:

@@ -125,7 +125,7 @@ function M.resolve(doc, index)
         inlines:extend(citation.suffix)
       else
         known = known or known_citations(doc)
-        if not known[citation.id] then
+        if citation.id ~= '*' and not known[citation.id] then -- nocite's word for all
           common.problem(citation.id, '@' .. citation.id .. ' is not in the bibliography: add the entry, or correct the key.')
         end
       end

@@ -162,7 +162,7 @@ end
 local function callout(div, kind)
   local name, content = common.callout_parts(div, kind)
   local head = pandoc.Inlines {inline('#callout(kind: "' .. kind .. '", title: [')}
-  head:extend(name)
+  head:extend(pandoc.Inlines(name):walk {Math = formula}) -- of an attribute: it was none when formulas were set
   head:insert(inline '])[')
   local blocks = pandoc.Blocks {pandoc.Plain(head)}
   blocks:extend(content)
