@@ -24,6 +24,7 @@ def test_rows_become_examples_with_labels_that_are_whole_numbers_however_they_ar
 
 
 def test_labels_that_are_words_are_numbered_by_the_alphabet():
+    assert classes_of(TEXTS, ("a", "A")) == {"A": 0, "a": 1}  # letters, and no word in two ways
     found = examples_of(TEXTS, labelled("sport", "arts", "sport", "news"))
     assert [example["label"] for example in found] == [2, 0, 2, 1]
     assert found[0] == {"sentence": "s0", "label": 2, "label_word": "sport"}

@@ -217,8 +217,10 @@ def _require_told_apart(task: Task, words: Sequence[str], places: Sequence[str])
 
 @functools.cache
 def _as_seen(word: str) -> str:
+    """The word without what nobody sees, and its case: but "A" and "a" are two letters."""
     shown = (c for c in unicodedata.normalize("NFKC", word) if unicodedata.category(c) != "Cf")
-    return " ".join("".join(shown).casefold().split())
+    text = " ".join("".join(shown).split())
+    return text if len(text) == 1 else text.casefold()
 
 
 def _no_label(task: Task, place: str, label: Any) -> RequestError:
