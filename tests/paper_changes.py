@@ -156,7 +156,8 @@ def verdict(data, name):
 
 def plain(shown):
     """As a reader sees it, with ordinary blanks."""
-    seen = html.unescape(str(shown)).replace("\u00a0", " ").replace("\u202f", " ")
+    unmarked = re.sub(r"\[([^\[\]]*)\]\{\.data\}", r"\1", str(shown))  # as data, no leftovers
+    seen = html.unescape(unmarked).replace("\u00a0", " ").replace("\u202f", " ")
     return seen.replace("\u2060", "").replace("\u200b", "")
 
 

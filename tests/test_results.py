@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import random
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -136,7 +137,7 @@ def test_a_disk_that_refuses_leaves_the_old_results_and_new_ones_take_their_plac
     folder, calls = tmp_path / "results", []
     write(a_result("old"), {"title": "old"}, folder)
     tables, files = [(pd.DataFrame, "to_csv", at) for at in (1, 9)], [(Path, "write_text", 1)]
-    files += [(results.tempfile, "mkdtemp", 1), (Path, "rename", 1), (Path, "rename", 2)]
+    files += [(tempfile, "mkdtemp", 1), (Path, "rename", 1), (Path, "rename", 2)]
     for owner, name, at in tables + files:
         calls.clear()
         works = getattr(owner, name)

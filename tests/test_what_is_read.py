@@ -156,7 +156,8 @@ def data_of(folder, **named):
     lines = [json.dumps(row) + "\n" for row in rows]
     (folder / "test.jsonl").write_text("".join(lines), encoding="utf-8")
     shutil.copy(folder / "test.jsonl", folder / "copy.jsonl")
-    (folder / "train.jsonl").write_text("".join(reversed(lines)), encoding="utf-8")
+    others = "".join(line.replace("sentence ", "another ") for line in lines)
+    (folder / "train.jsonl").write_text(others, encoding="utf-8")
     own = {"name": "m", "family": "encoder-only", "source": "hub", "id": "o/m"}
     models = [own | {"tasks": ["sst2"], "fine_tune": ["sst2"]}]
     where = {"data_folder": str(folder), "data": {"sst2": {"test": "test.jsonl"} | named}}
