@@ -110,6 +110,7 @@ def running(project: Path, width: float, height: float) -> Iterator[Kernel]:
     notebook = nbformat.v4.new_notebook()
     client = NotebookClient(notebook, km=manager, timeout=None, store_widget_state=False)
     with passing_folder("analysis-kernel") as folder, (folder / "log").open("w+b") as log:
+        manager.connection_file = str(folder / "connection.json")  # else one that a kill leaves
         client.reset_execution_trackers()
         with client.setup_kernel(
             cwd=str(project),
