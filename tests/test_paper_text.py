@@ -87,7 +87,7 @@ def test_what_is_long_breaks_or_is_cut_and_what_is_nothing_is_missing():
     for limit in (1, 5, 20):  # before escaping
         assert plain(text.escape("*" * 100, limit=limit)) == "*" * (limit - 1) + "…"
     assert plain(text.escape("12345", limit=5)) == "12345"
-    assert [plain(text.escape(other)) for other in (None, 0.5)] == ["[None]{.data}", "0.5"]
+    assert [text.escape(other) for other in (None, 0.5)] == ["[None]{.data}", "0&#46;5"]
 
 
 def test_an_empty_cell_is_a_dash_in_every_format():
