@@ -311,7 +311,8 @@ def fake_quarto(project, monkeypatch):
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
 
     def write(script):
-        program.write_text(f"#!/bin/sh\n{script}\n")
+        version = '[ "$1" = --version ] && echo 1.10.19 && exit'
+        program.write_text(f"#!/bin/sh\n{version}\n{script}\n")
         program.chmod(0o755)
 
     return write
