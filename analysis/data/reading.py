@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.data.files import File
 from analysis.data.hub import opened_split
-from analysis.errors import RequestError, unknown
+from analysis.data.records import column_at
+from analysis.errors import RequestError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -167,13 +168,7 @@ def _located(table: "Dataset", column: str, source: Source) -> tuple[str, ...]:
         way: tuple[str, ...] = (column,)
     else:
         way = tuple(column.split("."))
-    inside: Any = table.features
-    for depth, name in enumerate(way):
-        if not isinstance(inside, Mapping) or name not in inside:
-            where = f"{'.'.join(way[:depth])} of " if depth else ""
-            there = list(inside) if isinstance(inside, Mapping) else []
-            raise RequestError(unknown(f"column of {where}{named(source)}:", name, there))
-        inside = inside[name]
+    inside = column_at(table.features, way, named(source))
     if type(inside).__name__ == "Json":
         raise RequestError(
             f"{named(source)}: column {column!r} has values of several types; give them one"

@@ -102,13 +102,19 @@ class _Columns:
         for name, way in self._ways:
             if name not in self._missing or not self._first:
                 continue
-            inside: Any = self._first
-            for depth, part in enumerate(way):
-                if not isinstance(inside, Mapping) or part not in inside:
-                    where = f"{'.'.join(way[:depth])} of " if depth else ""
-                    there = list(inside) if isinstance(inside, Mapping) else []
-                    raise RequestError(unknown(f"column of {where}{self._path}:", part, there))
-                inside = inside[part]
+            column_at(self._first, way, str(self._path))
+
+
+def column_at(inside: Any, way: Sequence[str], where: str) -> Any:
+    """What lies at the end of a way of names, each within the one before. Raises RequestError,
+    with the names that there are, for the first that is not there."""
+    for depth, name in enumerate(way):
+        if not isinstance(inside, Mapping) or name not in inside:
+            above = f"{'.'.join(way[:depth])} of " if depth else ""
+            there = list(inside) if isinstance(inside, Mapping) else []
+            raise RequestError(unknown(f"column of {above}{where}:", name, there))
+        inside = inside[name]
+    return inside
 
 
 def _within(row: Row, way: Sequence[str]) -> Any:
