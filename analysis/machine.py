@@ -59,6 +59,7 @@ def gpu_memory_bytes() -> int:
     return min((gpu.memory_bytes for gpu in gpus.usable()), default=0)
 
 
+@functools.cache  # asked for every tensor that is read, and told in a dozen files
 def memory_bytes() -> int:
     """Bytes of memory that this process may use."""
     return limits.memory_bytes()

@@ -1,5 +1,6 @@
 """Work on all cores of this process, for code that lets other threads run while it computes."""
 
+import functools
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -12,6 +13,7 @@ Result = TypeVar("Result")
 _MOST = 8  # each holds a buffer
 
 
+@functools.cache  # asked for every tensor, and the kernel tells it in a dozen files
 def count() -> int:
     """How many threads work is given to: the cores that this process may use, 8 at most."""
     return min(_MOST, limits.cores())

@@ -10,7 +10,8 @@ from analysis import threads
 from analysis.models.tensors import Bytes
 from analysis.storage.bound import tensor_bytes
 from analysis.storage.dtypes import Spec
-from analysis.storage.layouts import require_format
+from analysis.storage.formats import ZSTD
+from analysis.storage.layouts import encoded, require_format
 from analysis.storage.writing import described, header
 
 PLAIN = "dense"  # of `counted`: the safetensors file that others are compared with
@@ -68,10 +69,13 @@ def counted(
 
 
 def _counted(name: str, spec: Spec, raw: Bytes, formats: Sequence[str]) -> _Tensor:
-    made = {}
-    for format in formats:
-        file = described(name, spec, raw, format)
-        made[format] = file.entries, file.row
+    made, alike = {}, {}
+    for format, content in encoded(name, spec, raw, formats).items():
+        kind = content.layout, format.endswith(ZSTD)
+        if kind not in alike:
+            file = described(name, spec, content, format)
+            alike[kind] = file.entries, file.row
+        made[format] = alike[kind]
     return _Tensor(spec, tensor_bytes(spec, raw), made)
 
 

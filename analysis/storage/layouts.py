@@ -15,7 +15,7 @@ Tensors of truth values need no `values`. Every format is a rule that gives each
   `bitmask`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,16 +81,29 @@ def _part(dtype: str, size: int) -> Spec:
     return Spec(dtype, (size,), bytes_of(dtype, (size,)) or 0)
 
 
-def encoded(name: str, spec: Spec, raw: Bytes, format: str) -> Encoded:
-    """The tensor in the layout that the format gives it; its name takes room in the header."""
+def encoded(name: str, spec: Spec, raw: Bytes, formats: Sequence[str]) -> dict[str, Encoded]:
+    """The tensor in the layout that each format gives it; its name takes room in the header.
+
+    What several formats lay out alike is made once.
+    """
     if not spec.item_bytes:
-        return Encoded("dense", spec.size, {"dense": raw})
+        return dict.fromkeys(formats, Encoded("dense", spec.size, {"dense": raw}))
     numbers = numbers_of(spec, raw)
-    counts = _counts(spec, numbers)
+    counts, is_plain = _counts(spec, numbers), _is_plain(spec, numbers)
+    layouts = {
+        format: _layout(spec, sum(counts), format.removesuffix(ZSTD), len(name))
+        if is_plain
+        else "dense"
+        for format in formats
+    }
+    made = {layout: _encoded(spec, numbers, counts, layout) for layout in {*layouts.values()}}
+    return {format: made[layout] for format, layout in layouts.items()}
+
+
+def _encoded(spec: Spec, numbers: Numbers, counts: Sequence[int], layout: str) -> Encoded:
     nonzeros = sum(counts)
-    layout = _layout(spec, nonzeros, format.removesuffix(ZSTD), len(name))
-    if layout == "dense" or not _is_plain(spec, numbers):
-        return Encoded("dense", nonzeros, {"dense": raw})
+    if layout == "dense":
+        return Encoded("dense", nonzeros, {"dense": numbers.view(np.uint8)})
     if layout == "bitmask" and not spec.value_bytes:
         made: dict[str, Numbers] = {"bits": bitmask.packed_truths(numbers)}
     elif layout == "bitmask":

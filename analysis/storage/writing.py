@@ -19,7 +19,7 @@ from analysis.models.tensors import Bytes
 from analysis.storage import container, zstd
 from analysis.storage.dtypes import BITS, Spec, from_array
 from analysis.storage.formats import ZSTD
-from analysis.storage.layouts import encoded, parts_of, require_format
+from analysis.storage.layouts import Encoded, encoded, parts_of, require_format
 
 _IN_MEMORY = 1 << 25  # bytes of parts that wait in memory for the header, which comes before them
 _BLOCK = 1 << 22
@@ -87,7 +87,8 @@ class Writer:
             raise ValueError(f"{name} is written twice")
         if raw.size != spec.bytes:
             raise ValueError(f"{name} has {raw.size} bytes in place of {spec.bytes}")
-        made = described(name, spec, raw, self._format)
+        laid_out = encoded(name, spec, raw, [self._format])[self._format]
+        made = described(name, spec, laid_out, self._format)
         self._entries |= made.entries
         self._tensors[name] = made.row
         for content in made.contents:
@@ -134,9 +135,8 @@ class Described:
     nonzeros: int
 
 
-def described(name: str, spec: Spec, raw: Bytes, format: str) -> Described:
-    """A tensor of contiguous bytes as a file of that format has it."""
-    made = encoded(name, spec, raw, format)
+def described(name: str, spec: Spec, made: Encoded, format: str) -> Described:
+    """A tensor, in its layout, as a file of that format has it."""
     wanted = parts_of(spec, made.layout, made.nonzeros)
     stored = {part: _stored(content, format) for part, content in made.parts.items()}
     entries = {

@@ -1,5 +1,7 @@
 """Parts compressed by zstd, and back within bounds that a forged file cannot stretch."""
 
+import threading
+
 import numpy as np
 import zstandard
 
@@ -11,11 +13,21 @@ _FRAME = 1 << 17  # what a frame of few bytes may hold
 _WINDOW = 1 << 27  # the largest that level 3, and any but the `long` modes, asks for
 
 
+class _Own(threading.local):
+    """What each thread compresses with: to make it takes as long as to compress a small part."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+
+
+_own = _Own()
+
+
 def compressed(part: Bytes) -> Bytes | None:
     """The part compressed; None if it would not be shorter."""
     if not part.size:
         return None
-    made = zstandard.ZstdCompressor(level=_LEVEL).compress(part.data)
+    made = _own.compressor.compress(part.data)
     return np.frombuffer(made, np.uint8) if len(made) < part.size else None
 
 
