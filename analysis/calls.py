@@ -73,8 +73,7 @@ def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Ca
 
 def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Call:
     """A variant's scores on a task."""
-    on_cpu = variant.kind == "int8"  # has no kernels for another device, nor another type
-    place = placement.ON_CPU if on_cpu else placement.answering(study.compute)
+    place = placement.answering(study.compute, variant.kind)
     said = f"{_model(study, variant)} on {_data(study, task)}"
     return Call(
         "analysis.steps.evaluation:evaluate_variant",

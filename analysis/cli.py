@@ -205,6 +205,9 @@ def evaluate_command(
         str | None,
         typer.Option(help="Of CSV: what stands between cells, as ';'.", show_default=False),
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, a GPU where there is one, cpu or cuda.")
+    ] = "auto",
     revision: Annotated[
         str | None, typer.Option(help="Commit, tag or branch of a hub model.", show_default=False)
     ] = None,
@@ -227,7 +230,7 @@ def evaluate_command(
     named: dict[str, object] = {key: value for key, value in given.items() if value is not None}
     if languages is not None:
         named["languages"] = tuple(part.strip() for part in languages.split(","))
-    evaluate.evaluate(model, revision, task, data, examples, named=named)
+    evaluate.evaluate(model, revision, task, data, examples, device, named)
 
 
 @app.command("plan")

@@ -5,10 +5,10 @@ have given. The driver is asked, so that a run that finds everything remembered 
 """
 
 from analysis import machine
-from analysis.errors import RequestError
+from analysis.errors import RequestError, unknown
 from analysis.sections import Compute
 
-ON_CPU = {"device": "cpu", "dtype": "float32"}  # of models that compute nowhere else
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def device(compute: Compute) -> str:
@@ -18,9 +18,11 @@ def device(compute: Compute) -> str:
     return compute.device
 
 
-def answering(compute: Compute) -> dict[str, str]:
-    """The device and the type that models answer in: "auto" is float32 on the CPU, on a GPU
-    bfloat16 or, if that has it not, float16."""
+def answering(compute: Compute, kind: str) -> dict[str, str]:
+    """The device and the type that models of that kind answer in: "auto" is float32 on the CPU, on
+    a GPU bfloat16 or, if that has it not, float16."""
+    if kind == "int8":  # has no kernels for another device, nor another type
+        return {"device": "cpu", "dtype": "float32"}
     where = device(compute)
     if compute.dtype != "auto":
         return {"device": where, "dtype": compute.dtype}
@@ -44,10 +46,12 @@ def memory_bytes(compute: Compute, where: str) -> int:
     return machine.memory_bytes() // compute.jobs
 
 
-def require_device(compute: Compute) -> None:
-    """Raise RequestError if the device that is asked for is not here."""
-    if compute.device == "cuda" and not machine.has_accelerator():
+def require_device(asked: str, said: str) -> None:
+    """Raise RequestError if the device that is asked for, as `said`, is none or not here."""
+    if asked not in DEVICES:
+        raise RequestError(unknown("device", asked, DEVICES))
+    if asked == "cuda" and not machine.has_accelerator():
         raise RequestError(
-            "compute.device: cuda, but torch can use no GPU here (none, no driver for this torch,"
+            f"{said}, but torch can use no GPU here (none, no driver for this torch,"
             " or hidden by CUDA_VISIBLE_DEVICES); use auto or cpu"
         )

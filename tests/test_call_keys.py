@@ -28,7 +28,6 @@ from analysis.data_calls import Data
 from analysis.errors import RequestError
 from analysis.pruning_calls import prune, prune_allocated, recover, recover_without_masks
 from analysis.rehearsal import rehearsed
-from analysis.sections import Compute
 from analysis.study import Study
 from analysis.timing_calls import replica, timings
 from analysis.variants import Variant
@@ -225,10 +224,10 @@ def test_a_step_has_the_memory_of_its_gpu_or_its_share_of_the_machines(monkeypat
 
 def test_a_gpu_that_is_not_there_is_refused_in_one_line(monkeypatch):
     with pytest.raises(RequestError, match=r"^compute.device: cuda, but [^\n]*use auto or cpu$"):
-        placement.require_device(Compute(device="cuda"))
-    placement.require_device(Compute())
+        placement.require_device("cuda", "compute.device: cuda")
+    placement.require_device("auto", "")
     put_in(monkeypatch, "hopper")
-    placement.require_device(Compute(device="cuda"))
+    placement.require_device("cuda", "")
 
 
 def test_memory_that_may_be_taken_and_where_things_lie_are_carried(monkeypatch, tmp_path):

@@ -8,13 +8,16 @@ import families
 import pytest
 import sklearn.metrics
 import torch
+from accelerators import put_in
 from commandline import one_line, request
 from mini import analysis
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from analysis import display, language, tasks
 from analysis.commands import evaluate
+from analysis.objects import Objects
 from analysis.scoring.intervals import Interval
+from analysis.steps.quantised import quantise_checkpoint
 
 COUNT = 40
 FIELDS = ("sentence1", "sentence2", "label")
@@ -85,6 +88,8 @@ WRONG = [  # model, task, data, what else; what the line says
     ("model", "mrpc", "pairs", "--revision main", "--revision main was given for model"),
     ("tiny-bert", "mrpc", "pairs", "--revision main", "--revision main was given for tiny-bert"),
     ("model", "mrpc", "halved", "", "halved.jsonl, line 1|sentence2"),
+    ("model", "mrpc", "pairs", "--device gpu", "unknown device 'gpu'|Allowed: auto, cpu, cuda"),
+    ("model", "mrpc", "pairs", "--device cuda", "--device cuda, but torch can use no GPU here"),
 ]
 
 
@@ -135,6 +140,19 @@ def test_a_broken_file_of_a_model_is_named_in_the_users_own_folder(project):
         assert line.startswith("error: ")
         assert (done.returncode, says in line, str(folder) in line or "broken/" in line) == (
             2, True, True), line  # fmt: skip
+
+
+def test_a_model_in_eight_bits_answers_on_the_cpu_where_there_is_a_gpu(project, monkeypatch):
+    objects = Objects(project / "objects")
+    with objects.scratch() as scratch:
+        shutil.copytree(project / "model", scratch / "model")
+        digest = objects.adopt(scratch / "model")
+    record = quantise_checkpoint(objects, checkpoint=digest, weights_sha256="")
+    folder = str(objects.open(record["checkpoint"]["object"]))
+    put_in(monkeypatch, "hopper")
+    done = asked(project, folder, "mrpc", "pairs", "--examples", "4")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(done.stdout)[key] for key in ("device", "dtype")] == ["cpu", "float32"]
 
 
 def test_tasks_are_listed_one_a_line(tmp_path):

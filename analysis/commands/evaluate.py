@@ -2,12 +2,24 @@
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from analysis import calls, data_calls, files, model_calls, processes, progress, project, tasks
+from analysis import (
+    calls,
+    data_calls,
+    files,
+    model_calls,
+    placement,
+    processes,
+    progress,
+    project,
+    tasks,
+)
+from analysis.alternatives import read_alternative
 from analysis.data_calls import Data
 from analysis.display import Display, display
 from analysis.errors import RequestError
@@ -36,11 +48,12 @@ def evaluate(
     task: str,
     data: Path | None = None,
     examples: int | None = None,
-    compute: Compute | None = None,
+    device: str = "auto",
     named: dict[str, Any] | None = None,
 ) -> None:
     """Print the model's scores on the task's test examples, or on those in the file `data`.
 
+    device  one of placement.DEVICES; a model that an alternative left in eight bits has the CPU's
     named   `unit`, `languages`, `quotes` and `separator` of these, as a study's `data` has them
 
     A built-in model is fine-tuned for the task first, if that is what it is made for; any other is
@@ -48,8 +61,10 @@ def evaluate(
 
     Raises RequestError if there is no such model, task or file, or they do not fit each other.
     """
+    placement.require_device(device, f"--device {device}")
     of_data = _files(task, data, named or {})
-    chosen = _study(model, revision, task, of_data, examples, compute or Compute(batch_size="auto"))
+    compute = Compute.model_validate({"device": device, "batch_size": "auto"})
+    chosen = _study(model, revision, task, of_data, examples, compute)
     processes.quiet_libraries()
     memo = Memo(project.CACHE)
     with display(sys.stderr) as shown:
@@ -133,7 +148,7 @@ def _scores(chosen: Study, memo: Memo, shown: Display) -> dict[str, Any]:
     model, task = chosen.models[0], chosen.models[0].tasks[0]
     data = Data(task, memo.run(data_calls.test_examples(chosen, task)).record, None)
     record = memo.run(model_calls.base(chosen, model, 0, {})).record
-    asked = base_variant(chosen, model, 0, record)
+    asked = replace(base_variant(chosen, model, 0, record), kind=_kind(model))
     if is_tuned(model, task):
         shown.say(f"{model.name} is fine-tuned for {task} first")
         tuned = memo.run(model_calls.fine_tune(chosen, model, asked, task, None)).record
@@ -157,6 +172,12 @@ def _scores(chosen: Study, memo: Memo, shown: Display) -> dict[str, Any]:
         "tokens_per_word": answered["tokens_per_word"],
         "seconds": answered["evaluate_seconds"],
     }
+
+
+def _kind(model: Model) -> str:
+    """What a saved model is: of an alternative that a study made, its folder says which."""
+    facts = read_alternative(Path(model.path)) if model.path else None
+    return facts["kind"] if facts else "dense"
 
 
 def _metric(

@@ -27,7 +27,7 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
     """
     start = time.perf_counter()
     chosen = _with_jobs(rehearsed(study.load(study_name), rehearse), jobs)
-    placement.require_device(chosen.compute)
+    placement.require_device(chosen.compute.device, "compute.device: cuda")
     memo = Memo(project.CACHE)
     before = needs.objects(memo.folder)
     folder = project.results_folder(study_name)
