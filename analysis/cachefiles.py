@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from analysis.errors import MachineError
+from analysis.files import why_unwritable
 
 
 def clear(path: Path) -> None:
@@ -83,10 +84,5 @@ def held(path: Path, timeout: float = -1) -> Iterator[None]:
 
 def unwritable(folder: Path, error: Exception) -> MachineError:
     """The line on a cache folder that refuses to be written to."""
-    reason = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return MachineError(
-        f"cannot write to the cache folder {folder.resolve()}: {reason}; make room or give this"
-        " user the right to write there"
-    )
+    why = why_unwritable(folder, error)
+    return MachineError(f"cannot write to the cache folder {folder.absolute()}: {why}")

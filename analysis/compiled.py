@@ -1,9 +1,10 @@
 """Where numba keeps what it compiles: beside the code, in the user's folder, or in the cache.
 
 A container run as another user may write to neither of the first two. Where no folder is to be had,
-each process compiles anew.
+each process compiles anew; so it does what is kept damaged, or what a full disk does not take.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ def kept(make: Function, *given: Any, **options: Any) -> Callable[[Function], An
 
     def compiled(function: Function) -> Any:
         try:
-            return make(*given, cache=True, **options)(function)
+            return _bearing_damage(make(*given, cache=True, **options)(function))
         except RuntimeError:  # no folder of numba's own choice can be written to
             if not _config.CACHE_DIR and project.CACHE.is_dir():
                 _config.CACHE_DIR = str((project.CACHE / _IN_CACHE).resolve())
@@ -30,3 +31,24 @@ def kept(make: Function, *given: Any, **options: Any) -> Callable[[Function], An
             return make(*given, **options)(function)
 
     return compiled
+
+
+def _bearing_damage(dispatcher: Any) -> Any:
+    """numba's function, which takes what it cannot read as not kept, and goes on unkept."""
+    cache = dispatcher._cache
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_overload(*asked: Any) -> Any:
+        try:
+            return load(*asked)
+        except Exception:  # a damaged pickle raises whatever it runs into
+            with contextlib.suppress(OSError):
+                cache.flush()
+            return None
+
+    def save_overload(*made: Any) -> None:
+        with contextlib.suppress(Exception):
+            save(*made)
+
+    cache.load_overload, cache.save_overload = load_overload, save_overload
+    return dispatcher

@@ -1,6 +1,7 @@
 """Files and folders that are whole or not there: written beside their place, then moved into it."""
 
 import contextlib
+import errno
 import fcntl
 import glob
 import json
@@ -36,6 +37,31 @@ def stamp(folder: Path) -> list[Any]:
         if path.is_file()
         for found in [path.stat()]
     ]
+
+
+def why_unwritable(path: Path, error: Exception) -> str:
+    """Why the disk refused what was to be written to `path`, and how that is mended."""
+    named = getattr(error, "filename", None)
+    where = Path(named) if isinstance(named, str) else path
+    if in_the_way := _in_the_way(where.absolute(), getattr(error, "errno", None)):
+        return in_the_way
+    reason = getattr(error, "strerror", None) or str(error)
+    reason = f"{reason}: {named}" if isinstance(named, str) and where != path else reason
+    return f"{reason}; make room or give this user the right to write there"
+
+
+def _in_the_way(path: Path, number: int | None) -> str:
+    """What stands on the way to `path`, or there, in place of a folder; empty if nothing does."""
+    for place in (*reversed(path.parents), path):
+        if os.path.islink(place) and not os.path.exists(place):
+            return (
+                f"{place} is a link to {os.readlink(place)}, which is not there; make that folder,"
+                " or remove the link"
+            )
+        is_meant = place != path or number in (errno.EEXIST, errno.ENOTDIR)
+        if is_meant and os.path.exists(place) and not os.path.isdir(place):
+            return f"{place} is no folder; move it away"
+    return ""
 
 
 @contextlib.contextmanager

@@ -62,9 +62,15 @@ class Objects:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder for the making of an object; it is gone afterwards."""
+        """An empty folder for the making of an object; it is gone afterwards.
+
+        Raises MachineError if the store cannot be written to.
+        """
         prefix = f"{processes.process_tag()}-"
-        folder = Path(tempfile.mkdtemp(dir=own_folder(self.root, "tmp"), prefix=prefix))
+        try:
+            folder = Path(tempfile.mkdtemp(dir=own_folder(self.root, "tmp"), prefix=prefix))
+        except OSError as error:
+            raise unwritable(self.root.parent, error) from error
         try:
             yield folder
         finally:

@@ -116,10 +116,7 @@ def require_writable(folder: Path) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> RunError:
-    return RunError(
-        f"cannot write the results to {folder}: {error.strerror or error}; make room or give"
-        " this user the right to write there"
-    )
+    return RunError(f"cannot write the results to {folder}: {files.why_unwritable(folder, error)}")
 
 
 def write(tables: Tables, environment: Mapping[str, Any], folder: Path) -> None:

@@ -16,7 +16,11 @@ from analysis.errors import AnalysisError, MachineError, RunError
 from analysis.memo import Call, Memo, Outcome, Record
 from analysis.needs import Needs
 from analysis.objects import DamagedError
-from analysis.workers import Done, LostError, Room, Worker
+from analysis.workers import Done, LostError, Room, ShortOfMemoryError, Worker
+
+_LESS_MEMORY = (
+    ". A smaller model, batch or `compute: memory_gb` may do, or a machine with more memory"
+)
 
 
 @dataclass
@@ -152,10 +156,8 @@ class Runner:
             try:
                 return await self._on_a_worker(call)
             except LostError as error:
-                raise RunError(
-                    f"{call.label}: {error}; and so the time before. A smaller model, batch or"
-                    " `compute: memory_gb` may do, or a machine with more memory"
-                ) from error
+                advice = _LESS_MEMORY if isinstance(error, ShortOfMemoryError) else ""
+                raise RunError(f"{error}; and so the time before{advice}") from error
 
     def _free(self) -> Worker:
         """A worker that has nothing to do, a new one if there is none."""

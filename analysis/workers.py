@@ -13,6 +13,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from multiprocessing import spawn
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,24 @@ Said = Callable[..., None]  # the name of what a display does, and what with
 
 
 class LostError(Exception):
-    """A call came to no end of its own: its process was ended, or memory ran out; the message says
-    which. With nothing beside it, it may."""
+    """A call came to no end of its own: its process ended, as the message says. With nothing
+    beside it, it may."""
+
+
+class ShortOfMemoryError(LostError):
+    """What ended it was most likely that memory ran out."""
 
 
 class Worker:
     """A process of its own; what its steps say on the way goes to `said`.
 
-    Raises MachineError if the system has no room for it.
+    Raises MachineError if the system has no room for it, or (at its first call) if this Python
+    cannot be started again.
     """
 
     def __init__(self, folder: Path, said: Said):
         self._said = said
-        self._busy = self._spent = False
+        self._begun = self._busy = self._spent = False
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         given = (folder, locks.this_process(), theirs)
@@ -80,7 +86,10 @@ class Worker:
                     kind, *told = self._pipe.recv()
                 if kind == "ended":
                     break
-                self._said(kind, *told)
+                if kind == "begun":
+                    self._begun = True
+                else:
+                    self._said(kind, *told)
         finally:
             loop.remove_reader(self._pipe.fileno())
         self._busy, (self._spent, done, failure) = False, told
@@ -99,15 +108,24 @@ class Worker:
         try:
             yield
         except (EOFError, OSError) as error:
-            raise LostError(self._last_words()) from error
+            raise self._lost() from error
 
-    def _last_words(self) -> str:
+    def _lost(self) -> LostError | MachineError:
+        """Why the process is there no more."""
         self._process.join(timeout=5)
         status = self._process.exitcode
-        if status is None or status >= 0:
-            return f"its process ended (exit status {status})"
-        often = ": most often too little memory" if -status == signal.SIGKILL else ""
-        return f"its process was ended by {signal.Signals(-status).name}{often}"
+        if status is not None and status < 0:
+            by = f"its process was ended by {signal.Signals(-status).name}"
+            if -status == signal.SIGKILL:
+                return ShortOfMemoryError(f"{by}: most often too little memory")
+            return LostError(by)
+        if not self._begun:
+            python = os.fsdecode(spawn.get_executable())
+            return MachineError(
+                f"cannot start another process: {python} ended at once (exit status"
+                f" {status}); see that it can be executed and has all it had, as by `make setup`"
+            )
+        return LostError(f"its process ended (exit status {status})")
 
 
 class Room:
@@ -162,6 +180,7 @@ def serve(folder: Path, run: locks.Run, pipe: Connection) -> None:
         with turn, contextlib.suppress(OSError):
             pipe.send(message)
 
+    tell("begun")
     memo, start = Memo(folder), machine.anonymous_bytes()
     progress.say_to(lambda line: tell("say", line))
     while True:
@@ -183,7 +202,9 @@ def _outcome(memo: Memo, call: Call) -> tuple[Done | None, AnalysisError | LostE
     try:
         return (memo.run(call), gauge.peak()), None
     except MemoryError as error:  # one that measures and was killed ends so too
-        return None, LostError(f"not enough memory ({one_line(str(error)) or 'none was left'})")
+        return None, ShortOfMemoryError(
+            f"not enough memory ({one_line(str(error)) or 'none was left'})"
+        )
     except Exception as error:
         failure = explained(call, error, memo.folder)
         failure.add_note(traceback.format_exc())  # for --debug
@@ -191,19 +212,21 @@ def _outcome(memo: Memo, call: Call) -> tuple[Done | None, AnalysisError | LostE
 
 
 def explained(call: Call, error: Exception, cache: Path) -> AnalysisError:
-    """The error as the line that a person is told; a MachineError if no other step would fare
-    better: a full disk, a cache that cannot be written."""
+    """The error as the line that a person is told behind the step's label; a MachineError if no
+    other step would fare better (a full disk, a cache that cannot be written), which ends the run
+    and so names the step itself."""
     if isinstance(error, AnalysisError):
         return error
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return RunError(
-            f"{call.label}: not enough of the GPU's memory is free; take smaller batches, `compute:"
-            " device: cpu`, or end what else is on that GPU"
+            "not enough of the GPU's memory is free; take smaller batches, `compute: device: cpu`,"
+            " or end what else is on that GPU"
         )
     if isinstance(error, OSError) or _NUMBERED.search(str(error)):
-        kind = MachineError if _is_of_machine(error, cache) else RunError
-        return kind(f"{call.label}: {error}; run again when that is mended")
-    return RunError(f"{call.label}: unexpected {type(error).__name__}: {error}")
+        said = f"{error}; run again when that is mended"
+        of_machine = _is_of_machine(error, cache)
+        return MachineError(f"{call.label}: {said}") if of_machine else RunError(said)
+    return RunError(f"unexpected {type(error).__name__}: {error}")
 
 
 def _is_of_machine(error: Exception, cache: Path) -> bool:

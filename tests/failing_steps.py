@@ -30,6 +30,10 @@ def dies(objects):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def exits(objects):
+    os._exit(3)
+
+
 def dies_once(objects, *, note):
     if not Path(note).exists():
         Path(note).touch()

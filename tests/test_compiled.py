@@ -21,4 +21,12 @@ def test_without_a_folder_of_numbas_own_choice_the_cache_or_none_is_taken(tmp_pa
     assert list(tmp_path.iterdir()) == []
     project.CACHE.mkdir()
     assert kept(njit, nogil=True)(add)(1, 2) == 3
-    assert list(tmp_path.glob("cache/numba/*/*.nbi"))
+    (index,) = tmp_path.glob("cache/numba/*/*.nbi")
+    whole = index.read_bytes()
+    for spoil in (
+        lambda: index.write_bytes(whole[:-9]),
+        lambda: index.write_bytes(b"no pickle"),
+        lambda: (index.unlink(), index.mkdir()),
+    ):
+        spoil()
+        assert kept(njit, nogil=True)(add)(1, 2) == 3

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import io
+import multiprocessing.spawn
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,7 +177,7 @@ def test_a_worker_that_fails_or_dies_does_the_next_call_all_the_same(attempt):
     asked = [works[0], call("breaks"), call("refuses"), works[1], call("misses"), works[2]]
     found, worker = attempt(*asked)
     assert [found[i] for i in (0, 3, 5)] == [({"twice": 2 * n}, None) for n in range(3)]
-    broken, missed = "breaks: unexpected ValueError: this cannot be divided", found[4][1]
+    broken, missed = "unexpected ValueError: this cannot be divided", found[4][1]
     assert found[1:3] == [(None, broken), (None, REASON)]
     assert "No such file" in missed
     assert worker.failures == {"breaks": broken, "refuses": REASON, "misses": missed}
@@ -202,6 +203,18 @@ def test_one_of_several_workers_that_dies_costs_its_own_call_alone(attempt, tmp_
         assert re.search("its process was ended by SIGKILL: most often too little memory", reason)
 
 
+def test_a_python_that_cannot_be_started_again_is_of_the_machine_not_of_memory(attempt):
+    own = multiprocessing.spawn.get_executable()
+    multiprocessing.spawn.set_executable("/bin/false")
+    try:
+        with pytest.raises(MachineError, match=r"^cannot start [^\n]*: /bin/false ended"):
+            attempt(call("works", number=1))
+    finally:
+        multiprocessing.spawn.set_executable(own)
+    (_, reason), *_ = attempt(call("exits"))[0]
+    assert reason == "its process ended (exit status 3); and so the time before"
+
+
 def test_what_no_other_step_would_bear_is_of_the_machine_and_else_of_the_step(tmp_path):
     own, other = tmp_path / "cache" / "objects" / "x", tmp_path / "weights.bin"
     rust = "Error while serializing: I/O error: No space left on device (os error 28)"
@@ -218,7 +231,7 @@ def test_what_no_other_step_would_bear_is_of_the_machine_and_else_of_the_step(tm
     ]:
         line = workers.explained(call("step"), error, tmp_path / "cache")
         assert type(line) is kind, error
-        assert str(line).startswith("step: "), error
+        assert str(line).startswith("step: ") == (kind is MachineError), error
         assert ("unexpected" in str(line)) == isinstance(error, KeyError)
 
 
@@ -232,7 +245,7 @@ def test_what_the_first_method_loses_everywhere_fails_the_run(whole, monkeypatch
 
     require(whole)
     require(ran({"gpt2/.*: prune by magnitude$": None})[0])
-    with pytest.raises(RunError, match=f"magnitude, the study's first method, failed.*{REASON}"):
+    with pytest.raises(RunError, match=f"magnitude, the study's first .*: a step: {REASON}"):
         require(ran({": prune by magnitude$": None})[0])
     with pytest.raises(RunError, match="nothing could be scored"):
         require(ran({": evaluate$": None})[0])

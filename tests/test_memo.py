@@ -328,6 +328,24 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_the_first_step(read_o
         assert str(folder) in str(caught.value)
 
 
+def test_a_disk_that_is_not_there_and_a_file_for_the_cache_are_told_as_that(cache, tmp_path):
+    away = tmp_path / "away"
+    for name in ("", "objects", "objects/tmp", "joblib", "holders", "locks"):
+        place = cache.folder / name
+        shutil.rmtree(cache.folder, ignore_errors=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(away)
+        with pytest.raises(
+            MachineError, match=f": {place} is a link to {away}, which is not there"
+        ):
+            cache.run(call("store", tmp_path / "log", text="x"))
+        place.unlink()
+    shutil.rmtree(cache.folder)
+    cache.folder.write_text("")
+    with pytest.raises(MachineError, match=f": {cache.folder} is no folder; move it away"):
+        cache.prepare()
+
+
 def test_what_killed_runs_left_is_swept_by_the_next_that_computes(cache, log, tmp_path):
     nobody = 4_194_305  # no process has that number
     cache.run(call("double", log, x=1))

@@ -18,6 +18,7 @@ from analysis.storage import conversion
 from analysis.storage.conversion import Sizes
 from analysis.storage.layouts import require_format
 from analysis.storage.reading import opened
+from analysis.storage.writing import unwritable
 
 DENSE, SPARSE = ".safetensors", ".sparse.safetensors"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -166,10 +167,7 @@ def _convert(
                     else:
                         _copy(folder / path, made / path)
         except OSError as error:
-            raise RunError(
-                f"cannot write {out}: {error.strerror or error}; make room or give this user the"
-                " right to write there"
-            ) from error
+            raise unwritable(out, error) from error
     return rows
 
 

@@ -110,10 +110,8 @@ def _write(
             text = files.json_text(summary)
             (folder / _SUMMARY).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise RunError(
-            f"cannot write the profile to {out}: {error.strerror or error}; make room or give"
-            " this user the right to write there"
-        ) from error
+        why = files.why_unwritable(out, error)
+        raise RunError(f"cannot write the profile to {out}: {why}") from error
     return profile_summary.lines(summary)
 
 

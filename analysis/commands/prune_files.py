@@ -63,11 +63,8 @@ def write_model(
             text = files.json_text(facts)
             (folder / FACTS).write_text(text + "\n", encoding="utf-8")
     except (OSError, safetensors.SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RunError(
-            f"cannot write the model to {out}: {reason}; make room or give this"
-            " user the right to write there"
-        ) from error
+        why = files.why_unwritable(out, error)
+        raise RunError(f"cannot write the model to {out}: {why}") from error
 
 
 def left_out(model: Path, out: Path) -> str:

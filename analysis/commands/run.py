@@ -84,7 +84,7 @@ def _require_worth(
 ) -> None:
     """Raise RunError if the failures left nothing to speak of: not one score, or of the study's
     first method, which leads figures and claims, not one variant."""
-    first = next(iter(failures.values()))
+    first = ": ".join(next(iter(failures.items())))
     if not len(tables["quality"]):
         raise RunError(f"nothing could be scored; the first of {len(failures)} failures: {first}")
     variants, method = tables["variants"], chosen.methods[0]

@@ -179,7 +179,4 @@ def _bytes_spec(content: Bytes) -> Spec:
 
 def unwritable(path: Path, error: OSError) -> RunError:
     """The error for a disk that refuses."""
-    return RunError(
-        f"cannot write {path}: {error.strerror or error}; make room or give this user the right to"
-        " write there"
-    )
+    return RunError(f"cannot write {path}: {files.why_unwritable(path, error)}")
