@@ -77,29 +77,6 @@ def inputs(x):
     return sums.total()
 
 
-def plain_inputs(of, run_on, names):
-    """Each matrix's inputs (tokens, in), float64, on a plain forward pass of the whole model.
-
-    Padding is dropped by hand; which tokens go in is told by how many there are, as those decoded
-    are never as many as those encoded.
-    """
-    entered = {name: [] for name in names}
-    for batch in run_on:
-        masks = [mask.bool() for name, mask in batch.items() if name.endswith("attention_mask")]
-        real = {mask.shape[1]: mask for mask in masks}
-        assert len(real) == len(masks)
-        with contextlib.ExitStack() as hooks, torch.no_grad():
-            for name, rows in entered.items():
-                hook = of.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(
-                    lambda _, args, rows=rows, real=real: rows.append(
-                        args[0][real[args[0].shape[1]]].double().numpy()
-                    )
-                )
-                hooks.callback(hook.remove)
-            of(**batch)
-    return {name: np.concatenate(rows) for name, rows in entered.items()}
-
-
 def inputs_alone(of, run_on, names):
     """Each matrix's inputs (tokens, in), float64, where the plain model runs each text for itself,
     without padding; where it pads to its own windows, those of the tokens."""

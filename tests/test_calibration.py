@@ -1,6 +1,6 @@
 """Calibration: what goes into each matrix, as a plain forward pass puts it in, of which texts."""
 
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import architectures
 import calibrations
@@ -34,22 +34,36 @@ def all_inputs(of, run_on):
     return {name: one for inputs in steps(of, run_on) for name, one in inputs.items()}
 
 
-@pytest.mark.parametrize("architecture", ALL)
+def in_turns(stack):
+    """Let ALBERT's groups run in turn, twice, as a universal transformer's blocks do."""
+
+    def forward(hidden_states, attention_mask=None, **options):
+        hidden_states = stack.embedding_hidden_mapping_in(hidden_states)
+        for group in [*stack.albert_layer_groups] * 2:
+            hidden_states = group(hidden_states, attention_mask, **options)
+        return transformers.modeling_outputs.BaseModelOutput(hidden_states)
+
+    stack.forward = forward
+
+
+@pytest.mark.parametrize("architecture", [*ALL, "Albert", "Albert in turns"])
 def test_each_block_sees_what_a_plain_pass_puts_in_with_those_before_it_pruned(architecture):
-    """Blocks come as the model runs them, the whole encoder first. Batches differ in length; keys
-    and values of cross-attention see the encoder's tokens, and nothing sees padding."""
-    of, plain = calibrations.model(architecture), calibrations.model(architecture)
+    """Blocks come as the model runs them, the whole encoder first, each once. Batches differ in
+    length; keys and values of cross-attention see the encoder's tokens; nothing sees padding."""
+    of, plain = (calibrations.model(architecture.split()[0]) for _ in range(2))
+    for model in (of, plain) if "turns" in architecture else ():
+        in_turns(model.albert.encoder)
     run_on, entered, given = calibrations.batches(of), [], []
     assert all((batch["attention_mask"] == 0).any() for batch in run_on)
     for path in {matrix.block for matrix in calibrations.found(plain)}:
         block = plain.get_submodule(path)
         block.register_forward_pre_hook(lambda *_, path=path: entered.append(path))
     plain(**run_on[0])
-    order = [*entered]
+    order = [*dict.fromkeys(entered)]
     assert order == sorted(order, key=lambda path: "decoder" in path.split("."))
     for inputs in steps(of, run_on, products=True):
         assert {naming.block_of(name) for name in inputs} == {order[len(given)]}
-        expected = calibrations.plain_inputs(plain, run_on, inputs)
+        expected = calibrations.inputs_alone(plain, run_on, inputs)
         given.append(sorted(inputs))
         for name, found in inputs.items():
             calibrations.check(found, expected[name])
@@ -59,15 +73,11 @@ def test_each_block_sees_what_a_plain_pass_puts_in_with_those_before_it_pruned(a
 
 
 @pytest.mark.parametrize("architecture", ["Bert", "GPT2", "Bart"])
-def test_sums_and_moments_of_a_dense_model_are_the_same_each_time(architecture):
+def test_sums_are_the_same_each_time_and_for_a_part_and_moments_are_numpys(architecture):
     of = calibrations.model(architecture)
     run_on, names = calibrations.batches(of), calibrations.in_scope(of)
-    expected = calibrations.plain_inputs(of, run_on, names)
     given, again = all_inputs(of, run_on), all_inputs(of, run_on)
-    assert sorted(given) == names
-    for name in names:
-        calibrations.check(given[name], expected[name], products=False)
-        assert torch.equal(given[name].squares, again[name].squares)
+    assert all(torch.equal(given[name].squares, again[name].squares) for name in names)
     *_, last = steps(of, run_on)
     (alone,) = lockstep.blocks(of, run_on, matrices(of, last), False)  # others run all the same
     for name in last:
@@ -75,10 +85,9 @@ def test_sums_and_moments_of_a_dense_model_are_the_same_each_time(architecture):
     chosen = projections(naming.weights(names))
     found, _ = moments.moments_of(Calibration(load=lambda: of, batches=lambda _: run_on), chosen)
     assert sorted(found) == chosen
-    for name in chosen:
-        one, x = found[name], expected[name]
-        np.testing.assert_allclose(one.mean, x.mean(0), rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(one.variance, x.var(0), rtol=1e-4, atol=1e-9)
+    for name, x in calibrations.inputs_alone(of, run_on, chosen).items():
+        np.testing.assert_allclose(found[name].mean, x.mean(0), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found[name].variance, x.var(0), rtol=1e-4, atol=1e-9)
 
 
 COMPOSITIONS = {  # how many texts, the length of the longest, and of what is decoded from it
@@ -108,34 +117,6 @@ def test_statistics_are_those_of_one_text_at_a_time_without_padding(architecture
             for given, sums in ((found[name].squares, x**2), (found[name].sums, x)):
                 most = 1e-5 * np.abs(sums).sum(0).max()
                 np.testing.assert_allclose(given, sums.sum(0), rtol=0, atol=most, err_msg=name)
-
-
-def in_turns(stack):
-    """Let ALBERT's groups run in turn, twice, as a universal transformer's blocks do."""
-
-    def forward(hidden_states, attention_mask=None, **options):
-        hidden_states = stack.embedding_hidden_mapping_in(hidden_states)
-        for group in [*stack.albert_layer_groups] * 2:
-            hidden_states = group(hidden_states, attention_mask, **options)
-        return transformers.modeling_outputs.BaseModelOutput(hidden_states)
-
-    stack.forward = forward
-
-
-@pytest.mark.parametrize("change", [lambda stack: None, in_turns])
-def test_a_block_that_runs_twice_is_there_once_with_all_its_inputs_and_later_ones_see_it(change):
-    of, plain = calibrations.model("Albert"), calibrations.model("Albert")
-    for model in (of, plain):
-        change(model.albert.encoder)
-    run_on, given = calibrations.batches(of), []
-    for inputs in steps(of, run_on):
-        expected = calibrations.inputs_alone(plain, run_on, inputs)
-        given.append({naming.block_of(name) for name in inputs})
-        for name, found in inputs.items():
-            calibrations.check(found, expected[name], products=False)
-            for model in (of, plain):
-                model.get_parameter(name).data.view(-1)[::2] = 0
-    assert [len(blocks) for blocks in given] == [1, 1]
 
 
 def test_means_variances_and_norms_are_numpys_of_any_type():
@@ -172,34 +153,28 @@ def has_hooks(of):
 def test_neither_hooks_nor_passes_are_left_however_it_ends(architecture, monkeypatch):
     of, passes = calibrations.model(architecture), []
     run_on = calibrations.batches(of)
+    monkeypatch.setattr(
+        lockstep, "greenlet", lambda run: passes.append(greenlet(run)) or passes[-1]
+    )
 
-    def begun(run):
-        passes.append(greenlet(run))
-        return passes[-1]
+    def failing():
+        for path in {matrix.block for matrix in calibrations.found(of)}:
+            with monkeypatch.context() as patched:
+                patched.setattr(of.get_submodule(path), "forward", lambda *_, **__: 1 / 0)
+                refused(ZeroDivisionError, all_inputs, of, run_on)
 
-    def nothing_is_left():
+    def thrown(found):
+        next(found)
+        assert (sum(map(bool, passes)), has_hooks(of)) == (len(run_on), True)
+        refused(ZeroDivisionError, found.throw, ZeroDivisionError())
+
+    closed, stopped, spent, hurt = (steps(of, run_on) for _ in range(4))
+    ends = [closed.close, lambda: next(stopped) and stopped.close(), lambda: [*spent]]
+    ends += [lambda: next(steps(of, run_on)), lambda: thrown(hurt), failing]
+    for end in ends:
+        end()
         whole = of(**run_on[0]).logits  # nor does a plain forward pass halt any more
-        return not any(passes) and not has_hooks(of) and whole.isfinite().all()
-
-    monkeypatch.setattr(lockstep, "greenlet", begun)
-    for taken in (0, 1, None):
-        found = steps(of, run_on)
-        for _ in islice(found, taken):
-            assert sum(map(bool, passes)) == len(run_on)
-            assert has_hooks(of)
-        found.close()
-        assert nothing_is_left()
-    next(steps(of, run_on))  # and dropped
-    assert nothing_is_left()
-    found = steps(of, run_on)
-    next(found)
-    refused(ZeroDivisionError, found.throw, ZeroDivisionError())
-    assert nothing_is_left()
-    for path in {matrix.block for matrix in calibrations.found(of)}:
-        monkeypatch.setattr(of.get_submodule(path), "forward", lambda *_, **__: 1 / 0)
-        refused(ZeroDivisionError, all_inputs, of, run_on)
-        monkeypatch.delattr(of.get_submodule(path), "forward")
-        assert nothing_is_left()
+        assert (any(passes), has_hooks(of), bool(whole.isfinite().all())) == (False, False, True)
 
 
 def part(of):
@@ -371,23 +346,16 @@ def test_every_text_is_in_one_batch_with_those_of_about_its_length():
 def test_causal_models_read_full_windows_of_texts_that_are_joined():
     """Against the windows cut by hand of the same ids; GPT-2's end of text is its beginning too."""
     spelt = [{"text": " ".join(["5", "6", "7", "8", "9"][: 1 + i % 5])} for i in range(40)]
-    for architecture, ends in (("GPT2", ([2], [1])), ("Llama", ([2], [1]))):
-        of, reader = started(architecture), mini.tokenizer(architecture)
-        words = [
-            [
-                reader.unk_token_id if w is None else w
-                for w in reader(e["text"], add_special_tokens=False)["input_ids"]
-            ]
-            for e in spelt
-        ]
-        stream = [i for ids in words for i in (*ends[0], *ids, *ends[1])]
-        whole = [stream[i : i + 16] for i in range(0, len(stream) - 15, 16)]
-        asked = calibrations.texts("causal", spelt, 16)
-        run_on = batches.calibration_batches(of, reader, asked)
-        assert [row for b in run_on for row in b["input_ids"].tolist()] == whole
-        assert all(batch["attention_mask"].all() for batch in run_on)
-        told = {"packed": True, "windows": len(whole), "tokens": 16 * len(whole)}
-        assert batches.facts(asked, run_on) == told
+    of, reader = started("GPT2"), mini.tokenizer("GPT2")
+    words = [[reader.unk_token_id] * len(example["text"].split()) for example in spelt]
+    stream = [i for ids in words for i in (2, *ids, 1)]
+    whole = [stream[i : i + 16] for i in range(0, len(stream) - 15, 16)]
+    asked = calibrations.texts("causal", spelt, 16)
+    run_on = batches.calibration_batches(of, reader, asked)
+    assert [row for b in run_on for row in b["input_ids"].tolist()] == whole
+    assert all(batch["attention_mask"].all() for batch in run_on)
+    told = {"packed": True, "windows": len(whole), "tokens": 16 * len(whole)}
+    assert batches.facts(asked, run_on) == told
     reader.bos_token = reader.eos_token  # as GPT-2's own is
     few = [calibrations.texts("causal", spelt, 16, 2, seed) for seed in (0, 0, 1)]
     one, again, other = (batches.windows(reader, asked, 16) for asked in few)
@@ -398,41 +366,25 @@ def test_causal_models_read_full_windows_of_texts_that_are_joined():
     assert short == [1, *words[0], 1, *words[1], 1]
 
 
-def saved(architecture, folder, dtype=torch.float32):
-    """A checkpoint that is refused as long as it has no tokenizer: transformers would make one up
-    from the configuration alone, that knows no word."""
-    calibrations.model(architecture).to(dtype).save_pretrained(folder)
-    wanted = folder, "encoder-only", "sentiment", 0
-    assert "tokenizer" in refused(RequestError, loaded.calibration_of, *wanted)
-    mini.tokenizer(architecture).save_pretrained(folder)
-    return folder
+def test_a_folders_model_is_calibrated_in_single_precision_on_texts_by_the_seed(
+    tmp_path, monkeypatch
+):
+    """Cut to the model's positions; a file that is called as a task is read. A folder without a
+    tokenizer is refused: transformers would make one up that knows no word."""
+    calibrations.model("Bert").bfloat16().save_pretrained(tmp_path / "model")
 
+    def loads(given, seed=0):
+        return loaded.calibration_of(tmp_path / "model", "encoder-only", given, seed)
 
-@pytest.mark.parametrize("architecture", ["Bert", "GPT2", "T5", "Llama"])
-def test_the_model_is_its_own_class_in_single_precision_and_runs(tmp_path, architecture):
-    folder = saved(architecture, tmp_path / "model", torch.bfloat16)
-    path = written(tmp_path, "the food was good\nthe room was not\n")
-    family = naming.family(naming.weights(calibrations.model(architecture).state_dict()).values())
-    calibration = loaded.calibration_of(folder, family, str(path), 0)
-    of = calibration.load()
-    own_class = architectures.ARCHITECTURES[architecture][0]
-    assert (type(of).__name__, of.dtype, of.training) == (own_class, torch.float32, False)
-    (batch,) = calibration.batches(of)
-    packed = family == "decoder-only"  # both texts are less than a window
-    assert len(batch["input_ids"]) == (1 if packed else 2)
-    assert calibration.facts([batch])["packed"] is packed
-    assert of(**batch).logits.isfinite().all()
-
-
-def test_texts_go_by_the_seed_and_are_cut_to_the_models_positions(tmp_path, monkeypatch):
-    """A file that is called as a task is read."""
-    folder = saved("Bert", tmp_path / "model")
-
-    def ids(given, seed=0):
-        calibration = loaded.calibration_of(folder, "encoder-only", given, seed)
-        run_on = calibration.batches(calibration.load())
+    def ids(*given):
+        run_on = loads(*given).batches(loads(*given).load())
         return [row for batch in run_on for row in batch["input_ids"].tolist()]
 
+    assert "tokenizer" in refused(RequestError, loads, "sentiment")
+    mini.tokenizer("Bert").save_pretrained(tmp_path / "model")
+    of = loads("sentiment").load()
+    assert (type(of), of.dtype) == (transformers.BertForMaskedLM, torch.float32)
+    assert not of.training
     assert ids("sentiment", 1) == ids("sentiment", 1) != ids("sentiment", 2)
     (row,) = ids(str(written(tmp_path, "the food was good " * 20)))
     expected = 128, architectures.ENCODER["max_position_embeddings"]

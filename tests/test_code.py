@@ -100,15 +100,6 @@ def test_modules_that_import_each_other_or_swap_their_code_are_told_apart(digest
     assert digest(step=both, middle=one, deep=other) != digest(step=both, middle=other, deep=one)
 
 
-def test_named_modules_count_in_any_order_and_once():
-    modules = ["analysis.registry", "analysis.profile"]
-    assert code.digest(modules) == code.digest([*reversed(modules), "analysis.registry"])
-    assert code.digest(modules) != code.digest(modules[:1])
-    paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "analysis").rglob("*.py")]
-    every = [".".join(path.parts).removesuffix(".__init__") for path in paths]
-    assert len(code.digest(every)) == 64  # none is too odd to be read
-
-
 def test_an_edit_is_seen_now_while_all_keys_of_a_process_are_of_one_code(tmp_path):
     (tmp_path / "analysis").mkdir()
     for name, text in {"step": "from analysis import deep\n", "deep": "FACTOR = 2\n"}.items():

@@ -12,7 +12,6 @@ from analysis import data_calls, results, stale, study, tasks
 from analysis.errors import RequestError
 from analysis.memo import Memo
 from analysis.planning import walk
-from analysis.steps import data as step
 from analysis.steps.stored_examples import read_examples
 
 OFF = {"fine_tune": None}  # nothing is learnt
@@ -58,71 +57,52 @@ def stored(memo, record, what="training"):
     return read_examples(memo.objects, record[what]["object"])
 
 
-def test_all_examples_of_a_file_are_stored_with_their_chance(memo, data):
+def test_all_examples_or_so_many_are_stored_with_their_chance(memo, data):
     record = of_test(memo, chosen(data))
     assert stored(memo, record, "data") == ROWS
     assert (record["examples"], record["sample"], len(record["revision"])) == (30, ROWS[:3], 12)
     assert record["chance"] == {"accuracy": pytest.approx(20 / 30)}  # the more frequent label
     assert record["best"] == {"accuracy": 1.0}
-
-
-def test_so_many_as_the_study_asks_for_the_same_each_time(memo, data):
-    loaded = chosen(data, count=7)
-    record = of_test(memo, loaded)
-    found = stored(memo, record, "data")
-    assert record["examples"] == len(found) == 7
+    few = data_calls.test_examples(chosen(data, count=7), "sst2")
+    found = stored(memo, memo.run(few).record, "data")
+    assert len(found) == 7
     assert [ROWS.index(row) for row in found] == sorted(ROWS.index(row) for row in found)
-    again = Memo(memo.folder.parent / "other")
-    again.prepare()
-    assert of_test(again, loaded)["data_sha256"] == record["data_sha256"]
+    with memo.objects.scratch() as scratch:  # the same each time
+        again = Memo(scratch / "other")
+        again.prepare()
+        assert stored(again, again.run(few).record, "data") == found
+
+
+OWN = {  # a row of a task's training file, what models have of it; how many labels there are
+    "sst2-text": (ROWS[0], {"source": "sst2 sentence: sentence number 0", "target": "positive"},
+                  None),
+    "sst2": (ROWS[0], {"first": "sentence number 0", "label": 1, "label_word": "positive"}, 2),
+    "mrpc": ({"sentence1": "a", "sentence2": "b", "label": 0},
+             {"first": "a", "second": "b", "label": 0, "label_word": "not_equivalent"}, 2),
+    "text-classification": ({"sentence": "t", "label": 4}, {"first": "t", "label": 4}, 5),
+}  # fmt: skip
 
 
 def test_training_examples_are_kept_as_the_task_and_as_models_have_them(memo, data):
-    record = of_training(memo, chosen(data))
-    assert stored(memo, record, "data") == ROWS[::-1]
-    words = ("negative", "positive")
-    kept = [
-        {"first": row["sentence"], "label": row["label"], "label_word": words[row["label"]]}
-        for row in ROWS[::-1]
-    ]
-    assert stored(memo, record) == kept
-    assert (record["labels"], record["examples"]) == (2, 30)
-    few = chosen(data, model={"fine_tuning": {"examples": 5}})  # no more than are learnt from
-    assert data_calls.training_examples(few, "sst2").arguments["count"] == 4096
-    everything = chosen(data, model={"fine_tuning": {"examples": "all"}})
-    assert data_calls.training_examples(everything, "sst2").arguments["count"] is None
+    for task, (row, kept, labels) in OWN.items():
+        rows = [row, {**row, "label": 1 - row["label"] % 2}]
+        write(data / "train.jsonl", rows)
+        family = {"family": "encoder-decoder" if task == "sst2-text" else "encoder-only"}
+        record = of_training(memo, chosen(data, task, model=family), task)
+        assert stored(memo, record, "data") == rows
+        assert (stored(memo, record)[0], record["labels"], record["examples"]) == (kept, labels, 2)
+    for asked, most in ((5, 4096), ("all", None)):  # no more are drawn than may be learnt from
+        few = chosen(data, model={"fine_tuning": {"examples": asked}})
+        assert data_calls.training_examples(few, "sst2").arguments["count"] == most
 
 
-def test_training_texts_pairs_and_labels_of_a_users_own_task(memo, data):
-    loaded = chosen(data, "sst2-text", model={"family": "encoder-decoder"})
-    record = of_training(memo, loaded, "sst2-text")
-    asked = {"source": "sst2 sentence: sentence number 29", "target": "negative"}
-    assert (stored(memo, record)[0], record["labels"]) == (asked, None)
-    pairs = [{"sentence1": f"a {n}", "sentence2": f"b {n}", "label": n % 2} for n in range(4)]
-    write(data / "train.jsonl", pairs)
-    record = of_training(memo, chosen(data, "mrpc"), "mrpc")
-    assert stored(memo, record)[1] == {
-        "first": "a 1",
-        "second": "b 1",
-        "label": 1,
-        "label_word": "equivalent",
-    }
-    write(data / "train.jsonl", [{"sentence": f"t {n}", "label": n % 5} for n in range(20)])
-    loaded = chosen(data, "text-classification")
-    assert of_training(memo, loaded, "text-classification")["labels"] == 5
-
-
-def test_columns_have_the_names_that_the_study_gives(memo, data):
+def test_a_study_names_the_columns_and_the_parts_of_one_file(memo, data):
     renamed = [{"review": row["sentence"], "stars": row["label"], "more": 1} for row in ROWS]
     write(data / "test.jsonl", renamed)
-    loaded = chosen(data, columns={"sentence": "review", "label": "stars"}, train=None, model=OFF)
-    assert of_test(memo, loaded)["sample"] == ROWS[:3]
-
-
-def test_parts_of_one_file_share_nothing_and_leave_nothing_out(memo, data):
-    loaded = chosen(data, train="test.jsonl", test_part=[0.8, 1.0], train_part=[0.0, 0.8])
-    test, training = of_test(memo, loaded), of_training(memo, loaded)
-    learnt, held = (stored(memo, record, "data") for record in (training, test))
+    own = {"train": "test.jsonl", "columns": {"sentence": "review", "label": "stars"}}
+    loaded = chosen(data, **own, test_part=[0.8, 1.0], train_part=[0.0, 0.8])
+    learnt = stored(memo, of_training(memo, loaded), "data")
+    held = stored(memo, of_test(memo, loaded), "data")
     assert (learnt + held, len(held)) == (ROWS, 6)
 
 
@@ -167,22 +147,15 @@ def test_results_of_files_that_have_changed_are_called_so(memo, data, tmp_path):
     assert stale.lines(loaded, folder)[0].startswith("the study mine has changed since")
 
 
-def test_stand_ins_are_stored_in_the_same_way(memo):
-    asked = {"task_name": "mrpc", "settings": {}, "count": 6, "seed": 0}
-    record = step.stand_in_training(memo.objects, **asked)
-    test = step.stand_in_test(memo.objects, **asked)
-    assert (record["revision"], record["labels"], test["examples"]) == ("stand-in", 2, 6)
-    assert stored(memo, record, "data") != stored(memo, test, "data")
-
-
 def key(folder, **changes):
     return data_calls.test_examples(chosen(folder, **changes), "sst2").key
 
 
 def test_the_key_goes_with_the_content_and_not_with_where_the_file_lies(memo, data, tmp_path):
-    before = key(data)
-    moved = tmp_path / "elsewhere"
-    data.rename(moved)
+    before, copy = key(data), shutil.copytree(data, tmp_path / "copy")
+    assert key(copy) != before  # is read again, and is the same
+    assert of_test(memo, chosen(copy)) == of_test(memo, chosen(data))
+    moved = data.rename(tmp_path / "elsewhere")
     assert key(moved) == before
     state = (moved / "test.jsonl").stat()
     write(moved / "test.jsonl", [*ROWS[:-1], {"sentence": "sentence number 2!", "label": 0}])
@@ -191,18 +164,14 @@ def test_the_key_goes_with_the_content_and_not_with_where_the_file_lies(memo, da
     assert key(moved) != before
 
 
-def test_a_copy_is_read_again_and_is_the_same_data(memo, data, tmp_path):
-    shutil.copytree(data, tmp_path / "copy")
-    one, other = chosen(data), chosen(tmp_path / "copy")
-    assert key(data) != key(tmp_path / "copy")
-    assert of_test(memo, one) == of_test(memo, other)
-
-
-def test_what_is_asked_of_the_file_is_in_the_key(data):
+def test_what_is_asked_of_a_file_and_the_commit_of_a_data_set_are_in_the_key(data):
     keys = {key(data), key(data, count=5), key(data, test_part=[0.0, 0.5])}
     keys.add(key(data, test="train.jsonl", train=None, model=OFF))
     keys.add(key(data, columns={"sentence": "text"}))
     assert len(keys) == 5
+    hub = tasks.task("sst2").hub
+    found = data_calls.test_examples(study.load("glue", folder=studies.STUDIES), "sst2").key
+    assert (hub.revision in found, hub.path in found) == (True, True)
 
 
 def test_the_folder_of_data_can_be_moved_by_the_environment(data, tmp_path, monkeypatch):
@@ -212,34 +181,7 @@ def test_the_folder_of_data_can_be_moved_by_the_environment(data, tmp_path, monk
     assert found == str(tmp_path / "there" / "train.jsonl")
 
 
-def test_a_hub_data_sets_key_has_its_commit():
-    hub = tasks.task("sst2").hub
-    own = {"name": "m", "family": "encoder-only", "source": "hub", "id": "o/m", "tasks": ["sst2"]}
-    loaded = study.Study(**studies.tree(models=[own], examples={}), name="x")
-    call = data_calls.test_examples(loaded, "sst2")
-    assert (hub.revision in call.key, hub.path in call.key) == (True, True)
-
-
-WRONG = [
-    ([{"sentence": "x", "label": -1}], ["test.jsonl, line 1", "label", "hidden"]),
-    ([*ROWS, {"sentence": "", "label": 0}], ["test.jsonl, line 31", "sentence is empty"]),
-    ([{"sentence": None, "label": 0}, *ROWS], ["test.jsonl, line 1", "sentence"]),
-    ([{"text": "x", "label": 0}], ["sentence", "text"]),
-    ([], ["test.jsonl", "empty"]),
-]
-
-
-@pytest.mark.parametrize(("rows", "says"), WRONG)
-def test_a_wrong_row_is_named_in_one_line(memo, data, rows, says):
-    write(data / "test.jsonl", rows)
-    with pytest.raises(RequestError) as caught:
+def test_a_wrong_row_is_named_in_one_line(memo, data):
+    write(data / "test.jsonl", [*ROWS, {"sentence": "", "label": 0}])
+    with pytest.raises(RequestError, match=r"\A.*test.jsonl, line 31.*sentence is empty.*\Z"):
         of_test(memo, chosen(data))
-    message = str(caught.value)
-    assert [part for part in (*says, "\n") if part in message] == says, message
-
-
-def test_a_file_that_is_gone(data):
-    loaded = chosen(data)
-    (data / "test.jsonl").unlink()
-    with pytest.raises(RequestError, match=r"test\.jsonl cannot be read: No such file"):
-        data_calls.test_examples(loaded, "sst2")

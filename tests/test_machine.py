@@ -3,7 +3,6 @@
 import ctypes
 import dataclasses
 import io
-import json
 import multiprocessing
 import os
 import signal
@@ -18,8 +17,6 @@ import pandas as pd
 import pytest
 import rehearsals
 from accelerators import MACHINES, Driver, put_in
-from hypothesis import given
-from hypothesis import strategies as st
 
 import studies
 from analysis import (
@@ -276,20 +273,6 @@ def test_a_gauge_sees_what_was_held_since_it_was_made_here_or_by_a_child():
     subprocess.run([sys.executable, "-ISc", f"b'x' * {large}"], check=True)
     assert gauge.peak().memory_bytes >= large
     assert Gauge().peak().memory_bytes < large  # of a step before
-
-
-@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), max_size=8))
-def test_the_largest_peak_and_the_first_that_had_it_are_kept(peaks):
-    noted = Needs()
-    for number, peak in enumerate(peaks):
-        noted.note(str(number), Peak(*peak))
-    found = noted.described(5, 1.25)
-    assert (found["disk_bytes"], found["seconds"]) == (5, 1.2)
-    for kind, values in (("memory", [m for m, _ in peaks]), ("gpu", [g for _, g in peaks])):
-        most = max(values, default=0)
-        assert found.get(f"{kind}_bytes", 0) == most
-        assert found.get(f"{kind}_step") == (str(values.index(most)) if most else None)
-    assert json.loads(json.dumps(found)) == found
 
 
 def test_a_run_and_the_paper_say_what_it_took():

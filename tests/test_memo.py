@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import functools
 import itertools
 import json
 import multiprocessing
@@ -250,18 +249,6 @@ def test_a_cache_that_may_only_be_read_gives_what_it_has(public_folder, unprivil
         with pytest.raises(MachineError, match=r"cannot write .*: Permission denied: .*/joblib"):
             Memo(cache.folder).run(call("double", log, x=1))
     assert state(cache.folder) == before
-
-
-def test_a_missing_or_damaged_object_is_made_again(cache, log):
-    storing = call("store", log, text="content")
-    digest = cache.run(storing).record["files"][0]["object"]
-    path = cache.objects.path(digest)
-    flip = functools.partial(damage.hurt, path, lambda content: damage.flipped(content, 0.5, 5))
-    for hurt in (path.unlink, flip, lambda: shutil.rmtree(path.parent)):
-        hurt()
-        assert cache.lookup(storing) is None
-        assert cache.run(storing).how == "repaired"
-        assert cache.objects.open(digest).read_bytes() == b"content"
 
 
 def test_damage_of_files_that_an_object_links_to_is_the_objects(cache, tmp_path):

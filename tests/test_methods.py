@@ -247,7 +247,7 @@ def test_a_method_decides_by_the_inputs_of_the_blocks_already_pruned(name, archi
     quotas = module.quotas(shapes, levels_of(name)[0])
     for block in dict.fromkeys(naming.block_of(tensor) for tensor in dense(architecture)):
         inside = [matrix for matrix in found if matrix.block == block]
-        entered = calibrations.plain_inputs(plain, run_on, [matrix.name for matrix in inside])
+        entered = calibrations.inputs_alone(plain, run_on, [matrix.name for matrix in inside])
         for matrix in inside:
             weight, inputs = matrix.outputs_first, calibrations.inputs(entered[matrix.name])
             kept = module.prune_matrix(weight, inputs, quotas[matrix.name])

@@ -1,6 +1,5 @@
 """Checkpoints from elsewhere: linked to, known by their content, and noticed if changed."""
 
-import re
 import shutil
 
 import families
@@ -11,12 +10,10 @@ from hub_server import environment, hub_server
 
 import studies
 from analysis import model_calls, rehearsal, study
-from analysis.errors import AnalysisError
 from analysis.memo import Memo
 from analysis.models import digests
 from analysis.models.checkpoint import open_checkpoint
 from analysis.models.loading import load_model
-from analysis.steps.sources import take_folder
 
 GPT2, BERT = "openai-community/gpt2-xl", "google-bert/bert-base-uncased"
 WEIGHTS = "model.safetensors"
@@ -86,18 +83,6 @@ def test_a_folder_that_is_gone_is_not_remembered(memo, saved, tmp_path):
     assert memo.run(asked).record == record
 
 
-@pytest.mark.parametrize("wrong", ["config.json", WEIGHTS])
-def test_a_folder_without_a_config_or_weights_is_one_line(objects, saved, wrong):
-    if wrong == WEIGHTS:
-        (saved / WEIGHTS).write_bytes(b"\xff" * 100)
-    else:
-        (saved / wrong).unlink()
-        wrong = "my model holds no config.json"
-    with pytest.raises(AnalysisError, match=re.escape(wrong)) as caught:
-        take_folder(objects, files=[], path=str(saved))
-    assert "\n" not in str(caught.value)
-
-
 @pytest.mark.parametrize(("identifier", "family", "form", "task"), [
     (BERT, "encoder-only", "masked", "sst2"),
     ("facebook/bart-base", "encoder-decoder", "text-to-text", "xsum"),
@@ -140,10 +125,3 @@ def test_a_model_of_the_hub_is_downloaded_once_and_linked(tmp_path):
     stored = Memo(tmp_path / "cache").objects.open(record["checkpoint"]["object"])
     assert (stored / WEIGHTS).is_symlink()
     assert (tmp_path / "home").resolve() in (stored / WEIGHTS).resolve().parents
-
-
-def test_what_the_hub_has_not_is_one_line(tmp_path):
-    with hub_server({"org/tiny": {"main": families.folder(GPT2)}}) as server:
-        error, message = from_hub(server, tmp_path, revision="v9")
-    assert (error, message.count("\n")) == ("RequestError", 0)
-    assert "org/tiny has no revision 'v9'" in message
