@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from damage import cut, hurt
 from safetensors.numpy import load_file, save_file
 
 from analysis.alternatives import ALTERNATIVE, int8, read_alternative, write_alternative
@@ -159,19 +158,6 @@ def test_tensors_that_do_not_fit_the_facts_or_the_model_are_refused(folder):
     save_file(tensors, folder / FILE)
     write_alternative(folder, "int8", {"output_axis": axes})
     refused(folder, f"lacks {QUERY}")
-
-
-def test_a_damaged_config_weights_cut_or_missing_and_another_form_are_refused(folder):
-    refused(folder, "lacks", auto=transformers.AutoModelForMaskedLM)
-    path, config = folder / "config.json", (folder / "config.json").read_text()
-    for content in ("{", '{"model_type": "no such"}', "[]"):
-        path.write_text(content)
-        refused(folder, "config.json")
-    path.write_text(config)
-    hurt(folder / FILE, lambda content: cut(content, 0.9))
-    refused(folder, "cannot be read")
-    (folder / FILE).unlink()
-    refused(folder, "holds no weights")
 
 
 def test_a_head_with_values_of_its_own_takes_none_of_those_that_it_was_tied_to():

@@ -89,23 +89,6 @@ def test_every_architecture_answers_as_before_and_comes_back(architecture):
             assert linear_bytes(model) == dense
 
 
-@pytest.mark.parametrize("architecture", ["GPT2", "Bart", "T5"])
-def test_what_is_generated_is_the_same(architecture):
-    model = pruned(architecture)
-    given = {k: v for k, v in inputs(model).items() if k != "decoder_input_ids"}
-
-    def generated(beams):
-        return model.generate(
-            **given, do_sample=False, num_beams=beams, max_new_tokens=8, min_new_tokens=6,
-            no_repeat_ngram_size=1,  # else these models say one word for ever
-        ).tolist()  # fmt: skip
-
-    expected = [generated(beams) for beams in (1, 3)]
-    assert len({token for row in expected[0] for token in row}) > 8
-    assert sparsify(model, TILED, TOKENS)
-    assert [generated(beams) for beams in (1, 3)] == expected
-
-
 def test_a_layer_with_few_zeros_stays_and_an_untied_head_is_replaced():
     assert "lm_head" in sparsify(pruned("Llama", tie_word_embeddings=False), TILED)
     for zeros in (0, 299, 300, 301, 1000):  # of 1,000
@@ -209,11 +192,3 @@ def test_dense_again_it_can_be_trained_moved_and_saved(tmp_path):
     model(**inputs(model), labels=torch.tensor([0, 1, 2])).loss.backward()
     assert all(p.grad is not None for name, p in model.named_parameters() if "query" in name)
     assert answers(model.to(torch.float64)).dtype == torch.float64
-
-
-def test_a_minus_zero_comes_back_as_zero():
-    model = nn.Sequential(nn.Linear(4, 4))
-    model[0].weight.data = -torch.zeros(4, 4)
-    sparsify(model, TILED)
-    densify(model)
-    assert not model[0].weight.signbit().any()

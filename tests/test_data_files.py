@@ -18,7 +18,7 @@ from clients import lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.data.reading import read, stamp
+from analysis.data.reading import read
 from analysis.errors import RequestError, RunError
 
 ROWS = [{"sentence": "a, b", "label": 1}, {"sentence": 'é "c"', "label": 0}]
@@ -187,17 +187,6 @@ def test_rows_are_those_of_the_standard_library_or_refused_with_their_line(rows,
                 assert read(asked, FIELDS).rows == as_json, name
 
 
-def test_a_digest_of_rows_does_not_know_their_order_line_ends_or_file(tmp_path):
-    contents = [lines(ROWS), lines(ROWS[::-1]), CSV, CSV.replace(b"\n", b"\r\n"), lines(ROWS * 2)]
-    found = []
-    for number, content in enumerate(contents):
-        path = tmp_path / f"{number}.{'csv' if content.startswith(b'sent') else 'jsonl'}"
-        path.write_bytes(content)
-        found.append(read(source(path), FIELDS, lambda _: [0]).content)
-    assert len(set(found[:4])) == 1
-    assert found[4] != found[0]
-
-
 def test_a_text_is_read_by_line_and_by_no_other_separator(reads):
     content = "one\n\ntwo\x0cthree\u2028four\x1cfive\r\n  six".encode()
     found = reads("a.txt", BOM + content, ("text",))
@@ -267,15 +256,3 @@ def test_a_file_that_may_not_be_read(public_folder, unprivileged):
     path.chmod(0)
     with unprivileged(), pytest.raises(RunError, match="cannot be read: Permission denied"):
         read(source(path), FIELDS)
-
-
-def test_a_stamp_changes_with_the_file_and_is_plain(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(lines(ROWS))
-    first = stamp(source(path))
-    assert first == stamp(source(path)) == json.loads(json.dumps(first))
-    os.utime(path, ns=(1, 1))
-    assert stamp(source(path)) != first
-    assert stamp({"kind": "hub"}) == []
-    with pytest.raises(RequestError, match=r"none\.jsonl cannot be read: No such file"):
-        stamp(source(tmp_path / "none.jsonl"))

@@ -246,16 +246,6 @@ def test_intervals_that_reach_both_sides_decide_nothing():
     assert list(found.values()).count(Verdict.UNCHECKED) < 2, found
 
 
-@pytest.mark.parametrize("name", CONTESTED)
-def test_the_two_sides_exchanged_turn_the_verdict(name):
-    one, other, *_ = CONTESTED[name]
-    turned = {Verdict.SUPPORTED: Verdict.CONTRADICTED, Verdict.CONTRADICTED: Verdict.SUPPORTED}
-    for difference in (-0.2, -0.03, 0.0, 0.03, 0.2):
-        data = [tilt(one, other, sign * difference)(fake.data("tiny")) for sign in (1, -1)]
-        first, second = (claims.verdict(own, name).verdict for own in data)
-        assert turned.get(first, first) is second
-
-
 def twin(data, model):
     """The results with a model that answers, weighs and takes just as this one does."""
     found = dict(data.tables)

@@ -247,11 +247,6 @@ def test_a_place_that_holds_other_things_is_not_replaced(tmp_path, coarse):
     assert (tmp_path / "cdf.png").read_text() == "years of work"
 
 
-def test_a_cache_that_cannot_be_written_is_a_failed_run(read_only_folder, monkeypatch):
-    monkeypatch.setattr(results, "require_writable", lambda _: None)  # that the results could be
-    refused(read_only_folder, "cannot write to the cache", "tiny-bert", status=1)
-
-
 def test_a_model_that_is_not_there_or_holds_no_floats_is_refused(tmp_path):
     (tmp_path / "model.safetensors").touch()
     (tmp_path / "empty").mkdir()

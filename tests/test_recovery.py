@@ -30,7 +30,7 @@ from analysis.pruning.methods.gradual import sparsity_at
 from analysis.pruning.selection import smallest_magnitudes
 from analysis.runner import Runner
 from analysis.steps.grown import grow_sparse
-from analysis.steps.recovered import recover, recover_without_masks
+from analysis.steps.recovered import recover
 from analysis.steps.trained import course_on
 
 LEVELS = [0.9, 0.5, 0.99]
@@ -189,20 +189,6 @@ def test_recovery_is_a_plain_loop_with_its_gradients_and_masks_kept(objects, kin
     assert isinstance(record["flush_denormal"], bool)
 
 
-def test_without_masks_the_zeros_vanish(objects):
-    inputs = inputs_of(objects, "bert")
-    record = recover_without_masks(objects, **inputs, epochs=1.67)
-    plain, words, masks = pruned_model(objects, "bert", inputs)
-    losses, (size, removed) = by_hand(plain, words, {}, course("bert")), counted(masks)
-    state = plain.state_dict()
-    left = sum(int((state[name].numpy()[~mask] == 0).sum()) for name, mask in masks.items())
-    told = {"removed": removed, "sparsity_before": removed / size, "scope_weights": size}
-    told |= {"sparsity_after": left / size, "final_loss": losses[-1]}
-    assert told.items() <= record.items()
-    _, zeros = record["zeros_by_epoch"]
-    assert zeros == left < 0.1 * removed
-
-
 @pytest.mark.parametrize(("kind", "epochs"), [("bert", 6), ("gpt2", 3), ("bart", 3), ("bert", 0.1)])
 def test_growing_is_a_plain_loop_that_removes_on_the_schedule(objects, kind, epochs):
     """In the first three tenths of a level's steps, each fifth and the last of them."""
@@ -354,11 +340,3 @@ def test_the_schedule_is_the_papers_and_stays_at_its_end(steps, start, end):
     direct = [end + (start - end) * (1 - step / steps) ** 3 for step in range(steps + 1)]
     assert path[: steps + 1] == pytest.approx(direct, abs=1e-12)
     assert path[steps:] == [end] * 3
-
-
-def test_unknown_protocols_and_tasks_are_refused(objects):
-    inputs = inputs_of(objects, "bert")
-    with pytest.raises(RequestError, match=r"Did you mean 'fine-tuned'"):
-        recover(objects, **inputs, protocol="fine-tune", epochs=1)
-    with pytest.raises(RequestError, match=r"unknown task 'singing'"):
-        recover_without_masks(objects, **inputs | {"task": "singing"}, epochs=1)

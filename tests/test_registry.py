@@ -42,16 +42,6 @@ def test_there_is_a_name_with_hyphens_for_every_file_and_no_other(what):
         assert ", ".join(names) in str(caught.value)
 
 
-def test_methods_and_tasks_are_found_through_it_and_near_names_suggested():
-    assert pruning.method("magnitude").__name__ == "analysis.pruning.methods.magnitude"
-    assert pruning.module_name("magnitude-all") == "analysis.pruning.methods.magnitude_all"
-    assert tasks.module_name("language-modelling") == "analysis.tasks.benchmarks.language_modelling"
-    assert isinstance(tasks.task("sentiment"), tasks.Task)
-    for name in pruning.names():  # with any letter left out
-        for typo in {name[:cut] + name[cut + 1 :] for cut in range(len(name))}:
-            assert "Did you mean" in unknown("method", typo, pruning.names()), typo
-
-
 def test_constants_are_the_modules_own_and_nobody_changes_them_for_others():
     for name in pruning.names():
         found, module = registry.constants(pruning.PACKAGE, name), pruning.method(name)
@@ -59,13 +49,3 @@ def test_constants_are_the_modules_own_and_nobody_changes_them_for_others():
         assert found["KIND"] == module.KIND
         found["KIND"] = "other"
         assert registry.constants(pruning.PACKAGE, name)["KIND"] == module.KIND != "other"
-
-
-def test_a_module_that_is_missing_is_not_remembered_as_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "__file__", str(tmp_path / "registry.py"))
-    for _ in range(2):
-        with pytest.raises(FileNotFoundError):
-            registry.constants("analysis.late", "new-one")
-    (tmp_path / "late").mkdir()
-    (tmp_path / "late" / "new_one.py").write_text('TITLE = "late"\nOTHER = [1]\n')
-    assert registry.constants("analysis.late", "new-one") == {"TITLE": "late"}

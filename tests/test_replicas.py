@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoTokenizer
 
 from analysis.errors import RequestError, RunError
-from analysis.models import random_weights
 from analysis.models.checkpoint import open_checkpoint
 from analysis.models.random_weights import stored, write_random
 from analysis.models.replicas import forms, parameters, parameters_of, shape, shapes, write_replica
@@ -110,12 +109,8 @@ def test_a_checkpoint_in_shards_holds_the_same_weights(tmp_path, model):
     config = AutoConfig.for_model(**config_of(model))
     with torch.device("meta"):
         made = getattr(transformers, shape(model)["stored"])(config)
-    with torch.no_grad():
-        drawn = random_weights._drawn(made, {*stored(made)})
-        assert [name for name, _ in drawn] == [*stored(made)]
-    assert all(parameter.is_meta for parameter in made.parameters())  # let go, one by one
     write_random(made, tmp_path, seed=0, shard_bytes=100_000)
-    assert all(parameter.is_meta for parameter in made.parameters())
+    assert all(parameter.is_meta for parameter in made.parameters())  # let go, one by one
     shards = sorted(tmp_path.glob("*.safetensors"))
     assert len(shards) >= 2
     assert shards[0].name == f"model-00001-of-{len(shards):05}.safetensors"

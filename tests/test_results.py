@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from analysis import environment, results, rows
+from analysis import environment, rows
 from analysis.errors import RequestError, RunError
 from analysis.results import COLUMNS, KEYS, as_read, build, exist, number, read, write
 
@@ -158,13 +158,6 @@ def test_a_disk_that_refuses_leaves_the_old_results_and_new_ones_take_their_plac
     assert words_of(folder) == ["old"]
     write(a_result("new"), {"title": "new"}, folder)
     assert (words_of(folder), read(folder)[1]) == (["new"], {"title": "new"})
-
-
-def test_a_folder_that_cannot_be_written_to_is_one_line(read_only_folder):
-    folder = read_only_folder / "results"
-    said = f"cannot write the results to {folder}: Permission denied"
-    refused(RunError, lambda: write(a_result(), {}, folder), said)
-    refused(RunError, lambda: results.require_writable(folder), said)
 
 
 def test_results_are_whole_or_refused_with_what_makes_them(tmp_path):

@@ -11,10 +11,7 @@ import pytest
 import yaml
 
 import studies
-from analysis import pruning, study, tasks
-from analysis.models.catalogue import BUILTIN
-from analysis.storage import layouts
-from analysis.storage.formats import FORMATS
+from analysis import pruning, study
 from studies import BASES, HUB, OWN, ROOT, STUDIES, changed, of, refused, refused_saying, tree
 
 
@@ -78,13 +75,6 @@ def test_one_study_may_have_models_of_every_source_by_names_of_their_own(write, 
     assert [m.source for m in loaded.models] == ["hub", "hub", "local", "scratch", "builtin"]
     assert loaded.tasks == ("sst2", "wikitext2", "lambada", "mrpc", "sentiment")
     refused_saying(write(of(HUB, HUB | {"id": "org/other"})), ["models", "'bert' stands twice"])
-
-
-def test_what_studies_name_is_what_there_is(write):
-    for known in BUILTIN.values():
-        assert set(known.pretrained) <= set(known.tasks) <= set(tasks.names())
-    assert set(FORMATS) == set(layouts.FORMATS)
-    assert study.load(write(tree(formats=list(FORMATS)))).formats == tuple(FORMATS)
 
 
 def test_every_study_of_the_project_loads_by_name_and_by_path():

@@ -8,7 +8,7 @@ import fake
 import pytest
 import yaml
 
-from analysis import alternative_calls, pruning, results, rows, study, timing_calls, variants
+from analysis import alternative_calls, pruning, results, study, timing_calls, variants
 from analysis.variants import variant_row
 from studies import everything
 
@@ -95,27 +95,6 @@ def test_a_pruned_variant_has_masks_for_the_dense_weights_or_weights_of_its_own(
         assert (made.settings, made.train_seconds) == (kept | record, 2.5)
 
 
-def test_an_alternative_is_a_checkpoint_of_its_own_and_tells_what_it_took(tiny, dense):
-    for kind in KINDS:
-        for v in alternatives(tiny, dense, kind):
-            assert (v.checkpoint, v.weights_sha256) == (f"{kind}-{dense.name}",) * 2
-            assert (v.kind, v.method, v.masks, v.reached) == (kind, kind, None, True)
-            assert (v.sparsity, v.task) == (0.0, "sentiment")
-    (int8,), (student,), experts = (alternatives(tiny, dense, kind) for kind in KINDS)
-    assert int8.settings == {"quantised_weights": dense.prunable}
-    assert student.settings == {"layers": {"kept": 2, "of": 4}, "flush_denormal": True}
-    of = tiny.alternatives.experts
-    routed = [(r, *x) for r in tiny.alternatives.run for x in (("learned", 0.8), ("oracle", 1.0))]
-    for made, (run, router, hit) in zip(experts, routed, strict=True):
-        told = {"run": run, "experts": of, "router": router, "run_share": run / of, "hit": hit}
-        assert made.settings == told
-    whole, few = dense.parameters, dense.prunable
-    told = {"int8": (0.0, "", whole, few), "moe": (3.5, "", whole, few)}
-    told["student"] = (9.5, "distilled", whole // 2, few // 2)
-    for v in (int8, student, *experts):
-        assert (v.train_seconds, v.protocol, v.parameters, v.prunable) == told[v.kind]
-
-
 def test_a_variant_that_was_trained_or_allotted_stands_beside_the_one_it_came_of(tiny, dense):
     start = pruned(tiny, dense, "magnitude")[2]
     record = fake.recovered(start, True) | {"achieved": 0.91, "flush_denormal": True}
@@ -175,15 +154,6 @@ def test_every_kind_of_variant_has_a_row_in_the_table(tiny, dense):
     assert set(magnitude["peak_bytes"]) == {1 << 20}  # said once, of all levels
     for column in ("achieved", "scope_weights", "whole_model", "threshold", "prune_seconds"):
         assert list(magnitude[column]) == [v.level[column] for v in listed[1:6]], column
-
-    start, record = listed[3], fake.recovered(listed[3], False)  # of a recovery each epoch has one
-    listed = rows.recovery_rows(start, record, False)["recovery"]
-    told = {"variant": start.name, "masks_kept": False, "removed": record["removed"]}
-    of, (one, two), told["train_seconds"] = record["scope_weights"], record["zeros_by_epoch"], 1.25
-    assert listed[0] == told | {"epoch": 1, "zeros": one, "sparsity": one / of}
-    assert listed[1:] == [told | {"epoch": 2, "zeros": two, "sparsity": two / of}]
-    listed += rows.recovery_rows(start, fake.recovered(start, True), True)["recovery"]
-    assert len(results.build({"recovery": listed})["recovery"]) == 4  # keys tell them apart
 
 
 def timed_study(sparsities=(0.5, 0.9), **runtime):

@@ -4,7 +4,6 @@
 
 kills    a run is killed, whole or a process of it; run again, it ends with the same tables
 damages  something in the cache is damaged; plan and run give the same, or name what to delete
-looks    an entry of the cache is gone, damaged or another one: a plan sees that and changes nothing
 inputs   a file of a user's is mutated: the commands end in order, with one line
 
 Each trial has a seed of its own, which repeats it (`KIND --seed N --count 1`). All of them take at
@@ -34,7 +33,6 @@ import families
 import forks
 import mini
 import pandas as pd
-from commandline import request
 from damage import cut, flipped
 from mutations import mutate
 
@@ -143,11 +141,6 @@ class Workshop:
         if done.returncode != 0:
             sys.exit(f"the study cannot be run at all: {done.stderr}")
         return folder
-
-    @functools.cached_property
-    def looked_at(self) -> Path:
-        """A copy of it, in which one entry at a time is damaged and mended."""
-        return self.project(self.folder / "looked-at")
 
     @functools.cached_property
     def tables(self) -> results.Tables:
@@ -441,36 +434,6 @@ def _delete_what_is_named(line: str, project: Path) -> None:
         subprocess.run(["rm", "-rf", "--", str(path)], check=True)
 
 
-# --- looks
-
-
-def looked_at(workshop: Workshop, folder: Path, chance: random.Random) -> Iterator[str]:
-    """One entry, the next with each seed, is gone, damaged or another's, and a plan looks."""
-    project = workshop.looked_at
-    entries = sorted((project / "cache" / "joblib").rglob("output.pkl"))
-    number = int(folder.name.rpartition("-")[2])
-    kind, path = ("gone", "damaged", "swapped")[number % 3], entries[number * 37 % len(entries)]
-    yield f"{kind}: {path.relative_to(project)}"
-    content, mode = path.read_bytes(), path.stat()
-    if kind == "gone":
-        path.unlink()
-    else:
-        other = chance.choice(entries).read_bytes()
-        flip = flipped(content, chance.random(), chance.randrange(8))
-        path.write_bytes(other if kind == "swapped" and other != content else flip)
-    try:
-        before = listed(project / "cache")
-        done = request("plan", folder=project)
-        in_order(forks.Done(*done), (0,))
-        if not re.search(r"^[1-9][\d,]* steps to compute", done.stdout, re.MULTILINE):
-            raise NotBorneError(f"a plan does not see it: {done.stdout[-300:]}")
-        if listed(project / "cache") != before:
-            raise NotBorneError("a plan changed the cache")
-    finally:
-        path.write_bytes(content)
-        os.utime(path, ns=(mode.st_atime_ns, mode.st_mtime_ns))
-
-
 # --- inputs
 
 
@@ -524,7 +487,6 @@ Trial = Callable[[Workshop, Path, random.Random], Iterator[str]]
 KINDS: dict[str, tuple[Trial, int, int]] = {  # how many trials by hand, how many in quick
     "kills": (killed, 40, 4),
     "damages": (damaged, 150, 15),
-    "looks": (looked_at, 450, 15),
     "inputs": (mutated, 300, 30),
 }
 
