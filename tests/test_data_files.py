@@ -10,10 +10,12 @@ import lzma
 import os
 import tempfile
 from hashlib import sha256
+from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import pytest
+import yaml
 from clients import lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,42 +27,17 @@ ROWS = [{"sentence": "a, b", "label": 1}, {"sentence": 'é "c"', "label": 0}]
 FIELDS = ("sentence", "label")
 BOM = b"\xef\xbb\xbf"
 CSV = 'sentence,label\n"a, b",1\n"é ""c""",0\n'.encode()
+WRONG = yaml.safe_load(Path(__file__).with_name("hostile_files.yml").read_text(encoding="utf-8"))
 HOSTILE = [
-    *((f"a.{end}", b"", ("is empty",)) for end in ("jsonl", "csv", "txt", "parquet")),
-    ("a.jsonl", b" \r\n\n", ("is empty",)), ("a.jsonl", BOM, ("is empty",)),
-    ("a.csv", b"sentence,label\n", ("no rows",)), ("a.json", b"[]", ()),
-    ("a.jsonl", lines(ROWS) + b'{"sentence": \n', ("line 3", "no JSON object")),
-    ("a.jsonl", lines(ROWS) + b"[1]\n", ("line 3", "no JSON object")),
-    ("a.json", b'[{"sentence": "x",', ("line 1", "no JSON")), ("a.json", b"[{}, 5]", ("row 2",)),
-    ("a.jsonl", b'{"label": 1, "sentence": "x", "sentence": "y"}\n', ("line 1", "twice")),
+    *((name, content.encode("latin-1"), words) for name, content, words in WRONG["files"]),
+    *(("a.jsonl", lines(ROWS) + line.encode(), says) for line, says in WRONG["after right lines"]),
     ("a.jsonl", lines(ROWS) + b"[" * 100_000 + b"]" * 100_000, ("line 3", "nested too deeply")),
-    ("a.jsonl", lines(ROWS) + b'{"sentence": "\\ud800", "label": 1}', ("line 3", "half of a")),
     ("a.jsonl", lines(ROWS) + b'{"sentence": "x", "label": ' + b"1" * 5000, ("line 3", "digits")),
-    ("a.jsonl", lines(ROWS) + b'{"sentence": "x"} {"label": 1}', ("line 3", "Extra data")),
-    ("a.csv", b"sentence,label,label\nx,1,2\n", ("two columns 'label'",)),
-    ("a.csv", b"sentence,label\nx,1\ny,1,2\n", ("line 3", "3 cells under 2 names")),
-    ("a.csv", b"sentence,label\nx\n", ("line 2", "1 cells")),
-    ("a.csv", b"sentence;label\nx;1\n", ("line 1", "'sentence;label'", "`separator`")),
-    # quotes that may have swallowed rows
-    ("a.csv", b'sentence,label\nx,1\n"good, bad,1\nworse,0\n"fine" it is,1\n', ("line 3", "quote")),
-    ("a.csv", b'sentence,label\nx,1\n"good,1\nbad,0\n"\n', ("line 3", "like rows")),
-    ("a.csv", b'sentence,label\n"good,1\nbad,0\nso",0\n', ("line 2", "like rows", "quotes: true")),
-    ("a.csv", b'sentence,label\nx,1\n"never,0\ny,1\n', ("line 3", "never closed")),
-    ("a.csv", b"sentence,label\nx\ry,1\n", ("line 2", "carriage return")),
-    ("a.tsv", b'sentence\tlabel\n"two\nlines"\t1\n', ("line 2", "1 cells", "quotes: true")),
-    ("a.csv", "sentence,label\nx,1\né,1\n".encode("latin-1"), ("line 3", "not UTF-8", "0xe9")),
-    ("a.csv", CSV.decode().encode("utf-16"), ("line 1", "`iconv -f UTF-16 -t")),
-    ("a.csv", CSV.decode().encode("utf-32"), ("line 1", "`iconv -f UTF-32 -t")),
-    ("a.csv", CSV.decode().encode("utf-16-be"), ("line 1", "`iconv -f ENCODING -t")),
-    ("a.csv", b"PK\x03\x04\xff", ("as .xlsx", "CSV")), ("a.csv", gzip.compress(CSV), (".gz",)),
-    ("a.csv", b"PAR1\xff", ("`format: parquet`",)),
-    ("a.csv", b"sep=;\r\nsentence;label\r\nx;1\r\n", ("line 1", "`sep=` line", "remove")),
-    ("a.csv", b"sentence,label\nx\0,1\n", ("line 2", "a byte 0")),
-    ("a.jsonl", b"\xff\xfe\x00", ("not UTF-8",)),
-    ("a.jsonl.gz", gzip.compress(lines(ROWS), mtime=0)[:-9], ("damaged",)),
+    *(("a.csv", CSV.decode().encode(f"utf-{code}"), ("line 1", f"`iconv -f {told} -t"))
+      for code, told in (("16", "UTF-16"), ("32", "UTF-32"), ("16-be", "ENCODING"))),
+    ("a.csv", gzip.compress(CSV), (".gz",)),
     ("a.jsonl", lines(ROWS)[:-9] + b"\xc3", ("not UTF-8",)),
-    ("a.parquet", b"PAR1 no parquet", ("cannot be read as parquet",)),
-    ("a.dat", b"x", ("'.dat'", "`format`", "json, csv, parquet, text")),
+    ("a.jsonl.gz", gzip.compress(lines(ROWS), mtime=0)[:-9], ("damaged",)),
 ]  # fmt: skip
 
 

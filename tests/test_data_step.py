@@ -109,11 +109,19 @@ def test_a_study_names_the_columns_and_the_parts_of_one_file(memo, data):
 def test_training_on_the_rows_of_the_test_in_whatever_order_and_file_is_refused(memo, data):
     with (data / "train.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([("sentence", "label"), *map(dict.values, ROWS[::-1])])
-    for train in ("train.jsonl", "train.csv"):
-        loaded = chosen(data, train=train, count=7)
+    shutil.copy(data / "test.jsonl", data / "copy.jsonl")
+    part = {"test_part": [0.4, 1.0]}
+    for train, parts in (
+        ("train.jsonl", {}), ("train.csv", {}), ("copy.jsonl", part),
+        ("copy.jsonl", part | {"train_part": [0.0, 0.5]}),  # these overlap
+    ):  # fmt: skip
+        loaded = chosen(data, train=train, count=7, **parts)
         of_test(memo, loaded), of_training(memo, loaded)
         with pytest.raises(RequestError, match=f"have the same content, test.jsonl and {train}"):
             walk.steps(loaded, memo)
+    loaded = chosen(data, train="copy.jsonl", count=7, **part, train_part=[0.0, 0.4])
+    of_test(memo, loaded), of_training(memo, loaded)
+    walk.steps(loaded, memo)
 
 
 def test_how_many_of_the_test_are_trained_on_too_is_counted_whatever_the_white_space(memo, data):

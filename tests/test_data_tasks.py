@@ -1,8 +1,10 @@
 """The contract of tasks, over all of them: what they say, and examples from rows as they are."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from analysis import tasks
 from analysis.data.examples import examples_of
@@ -13,26 +15,8 @@ from analysis.tasks import references, source_text, training_example, training_f
 NAMES = tasks.names()
 REAL = [name for name in NAMES if tasks.task(name).generate is None]
 ON_HUB = [name for name in NAMES if tasks.task(name).hub]
+ROWS = yaml.safe_load(Path(__file__).with_name("task_rows.yml").read_text(encoding="utf-8"))
 FORMS = ("classification", "causal", "cloze", "masked", "text-to-text")
-TEXT = {"text": " Its length is 1 @,@ 000 metres , as a well @-@ known writer says . \n"}
-SENTENCE = {"sentence": "a fine film ", "label": 1, "idx": 3}
-SENTENCES = [SENTENCE, SENTENCE | {"label": 0}]
-PAIR = {"sentence1": "one says so", "sentence2": "so one says", "label": 0}
-PAIRS = [PAIR, PAIR | {"label": 1}]
-TRANSLATIONS = [{"source": "a b", "target": "c d"}] * 2
-ROWS = {  # two of each, as the data sets have them
-    **dict.fromkeys(("afqmc", "mrpc", "mrpc-text", "pair-classification"), PAIRS),
-    **dict.fromkeys(("sst2", "sst2-text", "text-classification"), SENTENCES),
-    **dict.fromkeys(("summarization", "xsum"), [{"document": "d e f", "summary": "d"}] * 2),
-    **dict.fromkeys(("translation", "wmt14-en-de", "wmt14-en-fr"), TRANSLATIONS),
-    "clue-text": [{"abst": "本文 研究语言。"}, {"abst": "另一篇。"}],
-    "cnn-dailymail": [{"document": "d e f", "summary": "d.\ne."}] * 2,
-    "lambada": [{"text": "he said that he had seen the sea"}, {"text": "and she the land ."}],
-    "perplexity": [TEXT, {"text": ""}, TEXT],
-    "tnews": [SENTENCE, SENTENCE | {"label": 14}],
-    "wikitext2": [{"text": ""}, {"text": " = Title = \n"}, {"text": ""}, TEXT],
-    "wikitext2-masked": [TEXT, {"text": ""}, TEXT],
-}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,16 +66,6 @@ def test_rows_make_examples_that_can_be_scored_and_trained_on(name):
         assert all(trained[key] for key in trained if key != "label"), trained
     assert len(references(task, found)) == len(found)
     assert training_form(task) in ("classification", "causal", "masked", "text-to-text")
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if tasks.task(name).generate])
-def test_generated_tasks_have_training_examples_of_their_own(name):
-    task = tasks.task(name)
-    test, train = task.generate(5, 0), task.train(5, 0)
-    assert (len(train), {*task.row_fields} - {*train[0]}) == (5, set())
-    texts = {example[task.inputs[0]] for example in test}
-    assert not texts & {example[task.inputs[0]] for example in train}
-    assert task.train(5, 0) == train != task.train(5, 1)
 
 
 def test_t5_is_asked_in_the_words_of_its_paper():

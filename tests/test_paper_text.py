@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pypandoc
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paper_changes import plain
@@ -94,40 +95,12 @@ def test_an_empty_cell_is_a_dash_in_every_format():
         assert not text.is_missing(value)
 
 
-SHOWN = [
-    (text.count, {0: "0", 7: "7", 1234567: "1,234,567", 1e6: "1,000,000"}),
-    (text.number, {
-        0: "0", 1: "1", 0.5: "0.5", 3.14159: "3.14", 0.00012345: "0.000123",
-        1e-4: "0.0001", 9.9e-5: "9.90e−05", 12.345: "12.3", 999.6: "1,000", 1234: "1,230",
-        123456: "123,000", 999999: "1,000,000", 1e6: "1.00e+06", 1.5e-9: "1.50e−09",
-        -2.5: "−2.5", -0.00012345: "−0.000123", -123456: "−123,000", -1e9: "−1.00e+09"}),
-    (text.fixed, {0.125: "0.12", -0.001: "0.00", -1: "−1.00", 3: "3.00"}),
-    (text.percent, {0.934: "93.4 %", 1: "100.0 %", 0: "0.0 %", -0.05: "−5.0 %", 1.2346: "123.5 %",
-                    -1e-9: "0.0 %", -0.0004: "0.0 %"}),
-    (text.level, {0.1: "10 %", 0.29: "29 %", 0.57: "57 %", 0.995: "99.5 %", 0: "0 %"}),
-    (text.megabytes, {1_500_000: "1.50 MB"}), (text.milliseconds, {12.345: "12.3 ms"}),
-    (text.times, {1.0449: "1.04 ×"}),
-    (lambda value: text.score(value, "%"), {0.934: "93.4", -0.0004: "0.0", -1e-9: "0.0"}),
-    (lambda value: text.score(value, ""), {23.46: "23.5"}),
-    (lambda value: text.signed(value, "%"), {0.934: "+93.4", -0.05: "−5.0", 0.0: "+0.0"}),
-    (lambda value: text.signed(value, ""), {
-        2.5: "+2.5", -2.5: "−2.5", -123456: "−123,000", 123456: "+123,000"}),
-    (text.spelled, {0: "no", 1: "one", 3: "three", 10: "ten", 11: "11", 1234: "1,234"}),
-    (lambda count: text.counted(count, "task"), {0: "no tasks", 1: "one task", 12: "12 tasks"}),
-    (text.listing, {(): "none", ("a",): "a", ("a", "b"): "a and b", ("a", "b", "c"): "a, b and c"}),
-    (lambda values: text.between(values, text.percent), {
-        (0.03, 0.09, 0.05): "3.0 % to 9.0 %", (0.031, 0.0312): "3.1 %", (None, 0.5): "50.0 %",
-        (): text.MISSING, (None, float("nan")): text.MISSING}),
-    (text.millions, {
-        (4_000_000, 21_000_000): "4 to 21 million", (4_440_000,): "4.4 million",
-        (124_439_808,): "124 million", (999e6, 1e9): "999 million to 1 billion",
-        (None,): "an unrecorded number of"}),
-]  # fmt: skip
-
-
 def test_numbers_and_lists_are_as_readers_write_them():
-    for shown, expected in SHOWN:
-        assert {value: plain(shown(value)) for value in expected} == expected
+    read = Path(__file__).with_name("shown.yml").read_text(encoding="utf-8")
+    for name, besides, expected in yaml.safe_load(read):
+        besides = [text.percent if given == "percent" else given for given in besides]
+        found = [plain(getattr(text, name)(value, *besides)) for value, _ in expected]
+        assert found == [shown for _, shown in expected], name
 
 
 @given(st.floats(-1e300, 1e300))

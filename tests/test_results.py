@@ -4,7 +4,6 @@ import errno
 import json
 import math
 import random
-import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -136,23 +135,19 @@ def test_a_disk_that_refuses_leaves_the_old_results_and_new_ones_take_their_plac
 ):
     folder, calls = tmp_path / "results", []
     write(a_result("old"), {"title": "old"}, folder)
-    tables, files = [(pd.DataFrame, "to_csv", at) for at in (1, 9)], [(Path, "write_text", 1)]
-    files += [(tempfile, "mkdtemp", 1), (Path, "rename", 1), (Path, "rename", 2)]
-    for owner, name, at in tables + files:
-        calls.clear()
-        works = getattr(owner, name)
+    works = pd.DataFrame.to_csv
 
-        def refuse_once(*arguments, works=works, at=at, **options):
-            calls.append(1)
-            if len(calls) == at:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return works(*arguments, **options)
+    def refuse_the_last(*arguments, **options):
+        calls.append(1)
+        if len(calls) == len(COLUMNS):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return works(*arguments, **options)
 
-        with monkeypatch.context() as patched:
-            patched.setattr(owner, name, refuse_once)
-            said = f"cannot write the results to {folder}: No space left on device; make room"
-            refused(RunError, lambda: write(a_result("new"), {}, folder), said)
-        assert words_of(folder) == ["old"], name
+    with monkeypatch.context() as patched:
+        patched.setattr(pd.DataFrame, "to_csv", refuse_the_last)
+        said = f"cannot write the results to {folder}: No space left on device; make room"
+        refused(RunError, lambda: write(a_result("new"), {}, folder), said)
+    assert words_of(folder) == ["old"]
     with pytest.raises(TypeError):
         write(a_result("new"), {"path": object()}, folder)
     assert words_of(folder) == ["old"]

@@ -1,12 +1,7 @@
 """How much of its texts a model reads, wherever it is trained, calibrated or scored on them."""
 
-import asyncio
-import json
 import math
-import re
-import shutil
 from dataclasses import replace
-from types import SimpleNamespace
 
 import architectures
 import fake
@@ -17,13 +12,11 @@ import transformers
 from calibrations import texts
 
 import studies
-from analysis import data_calls, pipeline, pruning_calls, study, tasks, variants
+from analysis import pruning_calls, study, tasks, variants
 from analysis.alternatives.student import distil, halved
 from analysis.calibration.batches import calibration_batches
 from analysis.data_calls import Data
-from analysis.errors import RequestError
 from analysis.grid import calibration_task
-from analysis.memo import Memo
 from analysis.models import naming, recovery, training
 from analysis.models.encoding import positions
 from analysis.models.growing import grow_sparse
@@ -148,41 +141,3 @@ def test_allocated_variants_of_a_base_checkpoint_say_for_which_task():
         (tuned, "sentiment", f"tiny-gpt2/sentiment/{end}"),
     ):
         assert variants.allocated_variant(tiny, dense, {}, level, task).name == name
-
-
-def data_of(folder, **named):
-    """The data of a study whose test data is `test.jsonl`, beside a copy and other examples."""
-    rows = [{"sentence": f"sentence {n}", "label": n % 2} for n in range(20)]
-    lines = [json.dumps(row) + "\n" for row in rows]
-    (folder / "test.jsonl").write_text("".join(lines), encoding="utf-8")
-    shutil.copy(folder / "test.jsonl", folder / "copy.jsonl")
-    others = "".join(line.replace("sentence ", "another ") for line in lines)
-    (folder / "train.jsonl").write_text(others, encoding="utf-8")
-    own = {"name": "m", "family": "encoder-only", "source": "hub", "id": "o/m"}
-    models = [own | {"tasks": ["sst2"], "fine_tune": ["sst2"]}]
-    where = {"data_folder": str(folder), "data": {"sst2": {"test": "test.jsonl"} | named}}
-    tree = studies.tree(models=models, examples={}, **where)
-    memo = Memo(folder / "cache")
-    memo.prepare()
-
-    async def run(call):
-        return memo.run(call).record
-
-    loaded = study.load(studies.to_file(folder, tree))
-    return asyncio.run(pipeline._data(loaded, SimpleNamespace(run=run), "sst2"))
-
-
-def test_a_model_is_not_trained_on_what_it_is_tested_on(tmp_path):
-    last, more, first = [0.5, 1.0], [0.4, 1.0], [0.0, 0.5]
-    for parts in ({}, {"test_part": last}, {"test_part": more, "train_part": first}):
-        with pytest.raises(RequestError, match="test and train have the same") as caught:
-            data_of(tmp_path, train="copy.jsonl", **parts)
-        assert re.fullmatch(r"data\.sst2: .*copy\.jsonl.*", str(caught.value))  # in one line
-    for named in (
-        {"train": "train.jsonl"},
-        {"train": "copy.jsonl", "test_part": last, "train_part": first},
-        {"train": "test.jsonl", "test_part": [0.0, 0.2], "train_part": [0.2, 1.0]},
-    ):
-        data = data_of(tmp_path, **named)
-        assert data.training["examples"] >= 10
-        assert data_calls.validation(data, 4).arguments["training"] is not None
