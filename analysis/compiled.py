@@ -29,6 +29,8 @@ def kept(make: Function, *given: Any, **options: Any) -> Callable[[Function], An
                 _config.CACHE_DIR = str((project.CACHE / _IN_CACHE).resolve())
                 return compiled(function)
             return make(*given, **options)(function)
+        except Exception:  # of what is compiled at once: what was kept is damaged, a disk full
+            return make(*given, **options)(function)
 
     return compiled
 

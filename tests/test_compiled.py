@@ -1,6 +1,6 @@
 """What numba compiles is kept where it can be, and runs where it cannot."""
 
-from numba import config, njit
+from numba import cfunc, config, njit
 from numba.core import caching
 
 from analysis import project
@@ -30,3 +30,4 @@ def test_without_a_folder_of_numbas_own_choice_the_cache_or_none_is_taken(tmp_pa
     ):
         spoil()
         assert kept(njit, nogil=True)(add)(1, 2) == 3
+        assert kept(cfunc, "int64(int64, int64)")(add).ctypes(1, 2) == 3
