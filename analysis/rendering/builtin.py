@@ -5,6 +5,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from analysis import files
@@ -42,12 +43,16 @@ def render(
     document = source.read(project / "report.qmd")
     subset.refuse_unsupported(document)
     first = settings.merged(project, layers, _without_values(document.front.text))
-    unexecuted = markdown.unexecuted(document, settings.metadata(first, _today()))
-    vanishing.refuse_vanishing(unexecuted)
+    meta = settings.metadata(first, _today())
+    vanishing.refuse_vanishing(markdown.unexecuted(document, meta))
     output.mkdir(parents=True, exist_ok=True)
     with files.passing_folder("rendering", output) as folder:
         executed = execute(document, first, progress)
-        made = [_write(name, document, executed, layers, folder, progress) for name in formats]
+        with ThreadPoolExecutor(1) as beside:  # takes as long as a page
+            written = markdown.written(document, executed, meta)
+            checked = beside.submit(vanishing.refuse_vanishing, written)
+            made = [_write(name, document, executed, layers, folder, progress) for name in formats]
+            checked.result()
         _refuse_findings(made)
         return [_put(path, output / path.name) for path, _ in made]
 

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Markdown:
         start = self.head.count("\n") + 3  # the line on which the first part begins
         for part, text in self.parts:
             if line < start + text.count("\n") + 2:
-                return _within(part, line - start)
+                return within(part, line - start)
             start += text.count("\n") + 2
         return self.source.front.place
 
@@ -58,7 +58,7 @@ class Markdown:
                 return part.place.down(next(offsets, 0))
             for offset, line in visible_lines(text) if isinstance(part, Prose) else ():
                 if wanted(line):
-                    return _within(part, offset)
+                    return within(part, offset)
         front, name = self.source.front, self.source.path.name
         for start, text in ((front.place.line, front.text), (1, self.source.text)):
             for number, shown in enumerate(text.split("\n"), start):
@@ -73,11 +73,11 @@ class Markdown:
         for part, text in self.parts:
             for offset, line in enumerate(text.split("\n")):
                 shared = len(words & set(re.findall(r"[^\W_]{2,}", line)))
-                best = max(best, (shared, _within(part, offset)), key=lambda pair: pair[0])
+                best = max(best, (shared, within(part, offset)), key=lambda pair: pair[0])
         return best[1]
 
 
-def _within(part: Prose | Chunk, offset: int) -> Place:
+def within(part: Prose | Chunk, offset: int) -> Place:
     """The place so many lines into a part: of a chunk's output it is the chunk's."""
     if isinstance(part, Chunk):
         return part.place
@@ -117,6 +117,28 @@ def unexecuted(source: Source, meta: dict[str, Any]) -> Markdown:
         for part in source.parts
     )
     return Markdown(_head(meta), parts, source)
+
+
+def written(source: Source, executed: Executed, meta: dict[str, Any]) -> Markdown:
+    """The author's prose with its values, and what chunks gave as Markdown."""
+    parts = tuple(
+        (part, result if isinstance(part, Prose) else "\n\n".join(_of_markdown(part, result)))
+        for part, result in executed.parts
+    )
+    return Markdown(_head(meta), parts, source)
+
+
+def _of_markdown(chunk: Chunk, outputs: list[Any]) -> Iterator[str]:
+    """The outputs that are shown and that pandoc reads as they are."""
+    mode = chunk.options.get("output", True)
+    if mode is False or not chunk.options.get("include", True):
+        return
+    for output in outputs:
+        if output["output_type"] == "stream":
+            if mode == "asis" and output["name"] == "stdout":
+                yield output["text"]
+        elif "text/markdown" in output.get("data", {}):
+            yield str(output["data"]["text/markdown"])
 
 
 def _word(expression: re.Match[str]) -> str:

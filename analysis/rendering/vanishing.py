@@ -1,7 +1,7 @@
-"""Words of the author that no file would show: found before anything runs, and refused.
+"""Words that no file would show: the author's, found before anything runs, and those of chunks.
 
 Pandoc drops some of what it cannot make sense of in silence, as cells beyond a header. So each
-word of the prose has to be among what pandoc read.
+word of the Markdown has to be among what pandoc read.
 """
 
 import difflib
@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 from analysis.errors import RequestError
 from analysis.rendering import pandoc_run
-from analysis.rendering.markdown import Markdown
-from analysis.rendering.source import Place, Prose
+from analysis.rendering.markdown import Markdown, within
+from analysis.rendering.source import Place
 
 _WORD = re.compile(r"[^\W_]+")
 _RAW = re.compile(  # meant for one of the files, as its author says
@@ -61,10 +61,9 @@ def _without_raw(part: tuple[Any, str]) -> tuple[Any, str]:
 
 def _words_written(document: Markdown) -> Iterator[tuple[str, Place]]:
     for part, text in document.parts:
-        if isinstance(part, Prose):
-            bare = _MARKUP.sub(lambda found: " " + "\n" * found[0].count("\n"), text)
-            for offset, line in enumerate(bare.split("\n")):
-                yield from ((word, part.place.down(offset)) for word in _WORD.findall(line))
+        bare = _MARKUP.sub(lambda found: " " + "\n" * found[0].count("\n"), text)
+        for offset, line in enumerate(bare.split("\n")):
+            yield from ((word, within(part, offset)) for word in _WORD.findall(line))
 
 
 def _words_read(value: Any) -> Iterator[str]:
