@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import architectures
 import mini
-import torch
 import transformers
+from random_models import loud
 
 from analysis.tasks import Task
 
@@ -52,14 +52,7 @@ def in_pieces():
 def opened(case):
     """The model, a tokenizer and the task, which no test changes for good."""
     name, architecture, task = CASES[case]
-    model_class = getattr(transformers, name)
     sizes = architectures.SMALL | {"decoder_start_token_id": 2, "num_labels": 12}
-    config = model_class.config_class(**sizes | architectures.ARCHITECTURES[architecture][1])
-    config.pad_token_id = 0
-    torch.manual_seed(SEED)
-    model = model_class(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
+    model = loud(name, SEED, **sizes | architectures.ARCHITECTURES[architecture][1])
     framing = "GPT2" if task.form in ("causal", "cloze") else architecture
     return model, in_pieces() if task.form == "masked" else mini.tokenizer(framing), task

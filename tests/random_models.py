@@ -35,14 +35,18 @@ FACTS = {"device": "cpu", "device_name": "", "dtype": "float32", "threads": 1}
 
 
 def random_model(architecture, form=None, **changes):
-    """A model of that form (else the architecture's own) whose weights are large enough to tell."""
+    """A loud model of that form, else the architecture's own."""
     kind, sizes = architectures.ARCHITECTURES[architecture]
     sizes = architectures.SMALL | {"decoder_start_token_id": 2} | sizes | changes
+    return loud(architecture + form if form else kind, **sizes)
+
+
+def loud(kind, seed=0, **config):
+    """A model of that class whose weights are large enough to tell."""
+    model_class = getattr(transformers, kind)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        made = getattr(transformers, architecture + form if form else kind)(
-            getattr(transformers, f"{architecture}Config")(**sizes)
-        )
+        torch.manual_seed(seed)
+        made = model_class(model_class.config_class(**config))
         with torch.no_grad():
             for parameter in made.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.3)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from unittest.mock import patch
 
@@ -53,26 +52,6 @@ def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path):
         with patch("os.replace", side_effect=FULL), pytest.raises(OSError, match="No space"):
             files.replace_text(tmp_path / "note.json", "new")
         assert texts(tmp_path) == before
-
-
-def test_a_reader_sees_one_whole_text_or_the_other(tmp_path):
-    """Two writers, and a reader that looks all the time."""
-    path, wanted = tmp_path / "note", {"a" * 70_000, "b" * 50_000}
-    path.write_text("a" * 70_000, encoding="utf-8")
-
-    def write(text):
-        for _ in range(40):
-            files.replace_text(path, text)
-
-    writers = [threading.Thread(target=write, args=(text,)) for text in wanted]
-    for writer in writers:
-        writer.start()
-    seen = set()
-    while any(writer.is_alive() for writer in writers):
-        seen.add(path.read_text(encoding="utf-8"))
-    for writer in writers:
-        writer.join()
-    assert (seen - wanted, names(tmp_path)) == (set(), ["note"])
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path):

@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
-import torch
 import transformers
 from architectures import BOTH
+from random_models import loud
 
 from analysis.errors import RequestError
 from analysis.models.languages import first_tokens, set_languages, tagged
@@ -74,14 +74,9 @@ def test_a_tag_stands_in_front_of_the_source():
 @pytest.mark.usefixtures("one_thread")
 def test_what_nllb_writes_begins_with_the_languages_code_as_its_own_generation_has_it():
     tokenizer = TOKENIZERS["nllb"][0](None)
-    config = transformers.M2M100Config(
-        vocab_size=len(tokenizer), decoder_start_token_id=2, eos_token_id=2, pad_token_id=1, **BOTH
-    )
-    torch.manual_seed(0)
-    model = transformers.M2M100ForConditionalGeneration(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
+    ids = {"decoder_start_token_id": 2, "eos_token_id": 2, "pad_token_id": 1}
+    sizes = BOTH | {"vocab_size": len(tokenizer)}
+    model = loud("M2M100ForConditionalGeneration", **ids, **sizes)
     own = task("translation", {"languages": ["en", "fr"]})
     examples = [{"source": text, "target": "a"} for text in ("a b", "b", "b a a")]
     model.generation_config.max_length = 6

@@ -5,20 +5,17 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import torch
 from calibrations import CASES, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from torch.nn.utils import prune
 
 from analysis.errors import RequestError
 from analysis.pruning.allocation import BEYOND, MOST, allocate, counts
-from analysis.pruning.groups import keep_largest_by_group, keep_largest_in_groups, pieces
+from analysis.pruning.groups import keep_largest_in_groups, pieces
 from analysis.pruning.masks import Pruned, applied, number_kept, read_pruned, remove, write_pruned
 from analysis.pruning.outcome import unheard_inputs
 from analysis.pruning.patterns import Pattern, parse
-from analysis.pruning.scope import Scope
 from analysis.pruning.selection import number_removed, smallest_magnitudes
 from analysis.storage.reading import opened
 
@@ -80,22 +77,6 @@ def test_many_weights_are_selected_as_by_sorting(seed, scale):
     assert_as_by_sorting({name: w.astype(np.float32) for name, w in made.items()}, LEVELS)
 
 
-def test_masks_are_those_of_torch_where_nothing_is_tied():
-    values = np.random.default_rng(1).permutation(np.linspace(1e-5, 0.1, 5000, dtype=np.float32))
-    values[::3] *= -1
-    weights = {"a": values[:4096].reshape(64, 64), "b": values[4096:].reshape(-1, 4)}
-    for found in smallest_magnitudes(weights, LEVELS):
-        model = torch.nn.Module()
-        for name, w in weights.items():
-            model.register_parameter(name, torch.nn.Parameter(torch.from_numpy(w.copy())))
-        parts = [(model, name) for name in weights]
-        prune.global_unstructured(parts, prune.L1Unstructured, amount=found.sparsity)
-        for name, mask in model.named_buffers():
-            np.testing.assert_array_equal(
-                found.masks[name.removesuffix("_mask")], mask.numpy() == 1
-            )
-
-
 def test_halves_round_to_even_and_types_that_scopes_do_not_hold_are_refused():
     """Their bits do not order as those of what is read do: a wrong mask is worse than none."""
     assert [number_removed(0.5, size) for size in (1, 3, 5, 7, 9)] == [0, 2, 2, 4, 4]
@@ -141,18 +122,6 @@ def test_views_are_taken_like_their_copies_and_pieces_are_all_rows_once_and_in_o
         assert_as_by_sorting({"x": view}, LEVELS)
     for rows in range(200):
         assert [n for piece in pieces(rows) for n in range(rows)[piece]] == list(range(rows))
-
-
-def test_groups_lie_along_the_inputs_whichever_way_a_matrix_is_stored():
-    """A Conv1D's matrix is stored [in, out]: its groups go down the columns."""
-    weight = np.random.default_rng(0).standard_normal((10, 24)).astype(np.float32)
-    stack = np.random.default_rng(1).standard_normal((3, 5, 8)).astype(np.float32)
-    scope = Scope({"linear": weight, "conv": weight.T, "experts": stack}, frozenset({"conv"}))
-    for pattern in (Pattern(2, 4), Pattern(4, 8), Pattern(1, 4)):
-        own, experts = (grouped_by_sorting(array, pattern) for array in (weight, stack))
-        masks = keep_largest_by_group(scope, pattern)
-        for name, expected in (("linear", own), ("conv", own.T), ("experts", experts)):
-            np.testing.assert_array_equal(masks[name], expected)
 
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)
@@ -334,12 +303,6 @@ def test_no_shares_of_a_fine_grid_lose_less(problem, sparsity):
         if 0 <= rest <= MOST:
             loss = sum(tables[name][share] for name, share in zip(first, shares, strict=True))
             assert best <= loss + under(losses[last])(rest) + NEAR
-
-
-@pytest.mark.parametrize(("sizes", "one", "other", "sparsity", "expected"), CASES["shares"])
-def test_cheap_weights_go_first(sizes, one, other, sparsity, expected):
-    shares = allocate(dict(zip("ab", sizes, strict=True)), {"a": one, "b": other}, sparsity)
-    assert shares == pytest.approx(dict(zip("ab", expected, strict=True)))
 
 
 def test_a_total_that_cannot_be_is_refused():

@@ -13,7 +13,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from analysis.models import naming
-from analysis.models.naming import KINDS, PARTS, PRUNABLE_KINDS, Weight, family, is_buffer, weights
+from analysis.models.naming import KINDS, PARTS, Weight, family, is_buffer, weights
 
 KNOWN = yaml.safe_load((Path(__file__).parent / "naming.yml").read_text(encoding="utf-8"))
 IDS = [case[0] for case in KNOWN["models"]]
@@ -189,14 +189,6 @@ def test_counts_are_those_published_and_of_equal_tensors_the_embedding_is_counte
         named = weights([*tied, "lm_head.dense.bias", source], same=lambda one, other: True)
         found = {name: what.tied_to for name, what in named.items() if what.tied_to}
         assert found == dict.fromkeys(tied, source)
-
-
-def test_prunable_are_untied_weights_of_these_kinds_in_blocks():
-    assert set(PRUNABLE_KINDS) < set(KINDS)
-    for kind in KINDS:
-        assert Weight("any", "decoder", 0, kind).prunable == (kind in PRUNABLE_KINDS)
-        assert not Weight("any", "decoder", 0, kind, tied_to="other").prunable
-        assert not Weight("any", "decoder", None, kind).prunable
 
 
 def test_tensors_are_called_by_the_fields_words_left_out_or_said_not_to_be_understood():

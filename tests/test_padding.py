@@ -2,24 +2,20 @@
 that look at padding."""
 
 import json
-from dataclasses import replace
 
 import mini
 import pytest
 import torch
-import transformers
-from random_models import random_model
+from architectures import BOTH
+from loud_models import MASKED, ONE, in_pieces
+from random_models import loud, random_model
 
 from analysis.errors import RequestError
 from analysis.models.loading import load_model
 from analysis.scoring.predict import predict, prepare
-from analysis.tasks import Task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 HEAD = "ForSequenceClassification"
-ONE = Task(title="a task", measures="", form="classification", inputs=("text",), target="label",
-           metrics=())  # fmt: skip
-MASKED = replace(ONE, form="masked", target=None)
 LABELS = 24
 NAMES = {"num_labels": LABELS, "problem_type": "single_label_classification"}
 DECODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -28,14 +24,10 @@ HEADS = {  # a class for sequences, its config; the ids of padding that it is tr
     "GPT2": ({"n_embd": 16, "n_layer": 2, "n_head": 2}, (5, -1, None, 1, 0, 1000)),
     "Llama": (DECODER, (5, -1, None, 1)),
     "Bloom": ({"hidden_size": 16, "n_layer": 2, "n_head": 2}, (5, None)),
-    "Bart": ({"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 32,
-              "decoder_ffn_dim": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2},
-             (0, 5, 1)),
+    "Bart": (BOTH, (0, 5, 1)),
     "T5": ({"d_model": 16, "d_ff": 32, "d_kv": 8, "num_layers": 2, "num_heads": 2}, (0, 5)),
     "XLNet": ({"d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 32}, (5, 0)),
-    "MBart": ({"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 32,
-               "decoder_ffn_dim": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2},
-              (1, 0)),
+    "MBart": (BOTH, (1, 0)),
 }  # fmt: skip
 MIXERS = {  # encoders whose answers change with padding
     "FNet": {"hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 32},
@@ -54,17 +46,6 @@ def texts(tokenizer, ended):
     return [*found, f"{found[1]} </s>", f"{words[9]} {words[0]}"] if ended else found
 
 
-def model_of(name, kind, **more):
-    config = getattr(transformers, f"{name}Config")(**{**TOKENS, **more})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        made = getattr(transformers, name + kind)(config)
-        with torch.no_grad():
-            for parameter in made.parameters():
-                parameter.add_(torch.randn_like(parameter) * 0.3)
-    return made.eval()
-
-
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_answer_batches_as_they_answer_one_text(name, tmp_path):
     sizes, paddings = HEADS[name]
@@ -73,7 +54,7 @@ def test_heads_answer_batches_as_they_answer_one_text(name, tmp_path):
     for padding in paddings:
         for own in ("<pad>", None):
             tokenizer.pad_token = own
-            model = model_of(name, HEAD, **NAMES, **sizes, pad_token_id=0)
+            model = loud(name + HEAD, **TOKENS, **NAMES, **sizes, pad_token_id=0)
             model.config.pad_token_id = padding
             folder = tmp_path / f"{padding}{own}"
             model.save_pretrained(folder)
@@ -93,10 +74,8 @@ def test_heads_answer_batches_as_they_answer_one_text(name, tmp_path):
 
 @pytest.mark.parametrize("name", MIXERS)
 def test_models_that_mix_padding_in_get_rows_of_one_length(name):
-    from loud_models import in_pieces
-
     tokenizer, sizes = in_pieces(), MIXERS[name]
-    model = model_of(name, "ForMaskedLM", **sizes, pad_token_id=0)
+    model = loud(f"{name}ForMaskedLM", **TOKENS, **sizes, pad_token_id=0)
     examples = [{"text": text} for text in ("a abcd", "a", "abcd e a. c", "e", "a c e a c e .")]
     alone, together = (
         predict(model, tokenizer, MASKED, prepare(model, tokenizer, MASKED, examples, size))

@@ -18,8 +18,6 @@ from analysis import tasks
 from analysis.calibration.batches import calibration_batches
 from analysis.errors import RequestError, RunError
 from analysis.models import encoding
-from analysis.models.languages import set_languages
-from analysis.models.replica_tokenizers import write_tokenizer
 from analysis.scoring.batches import Halving, by_length, rows_that_fit
 from analysis.scoring.likelihood import windows
 from analysis.scoring.metrics import score
@@ -178,14 +176,6 @@ def test_every_row_is_in_one_batch_with_rows_about_as_long(lengths, most_rows):
     room = [most_rows(lengths[batch[0]]) for batch in batches]
     assert [len(batch) for batch in batches[:-1]] == room[:-1]
     assert all(0 < len(batch) <= most for batch, most in zip(batches, room, strict=True))
-
-
-def test_padding_is_on_the_right_and_masked():
-    rows = [{"input_ids": [7], "labels": [8]}, {"input_ids": [5, 6], "labels": [5, 6]}]
-    batch = encoding.padded(mini.tokenizer("GPT2"), rows)
-    assert batch["input_ids"].tolist() == [[7, 0], [5, 6]]
-    assert batch["labels"].tolist() == [[8, encoding.IGNORED], [5, 6]]
-    assert batch["attention_mask"].tolist() == [[1, 0], [1, 1]]
 
 
 def test_more_memory_takes_more_rows_and_none_takes_one():
@@ -364,31 +354,6 @@ def test_labels_are_what_the_model_writes_whatever_its_case(monkeypatch):
     assert {0, 1} <= set(written(task))
     monkeypatch.setattr(opened("bart")[1], "batch_decode", lambda ids, **_: [" A.<n>B "] * len(ids))
     assert set(written(WRITTEN)) == {"A.\nB"}  # a new line as Pegasus spells it
-
-
-def test_m2m100_is_told_both_languages_and_others_none(tmp_path):
-    assert written(replace(WRITTEN, languages=("en", "fr"))) == written(WRITTEN)
-    assert not hasattr(opened("bart")[1], "src_lang")
-    tokenizer = write_tokenizer("m2m_100", 64, tmp_path)
-    # without languages, targets are encoded as if they were of the source's
-    labels = encoding.text_to_text_batch(tokenizer, ["The park."], ["The park."], 20)["labels"]
-    assert labels[0, 0] == tokenizer.get_lang_id("en")
-    sizes = architectures.SMALL | {"vocab_size": len(tokenizer), "pad_token_id": 1}
-    config = transformers.M2M100Config(**sizes | architectures.BOTH | {"decoder_start_token_id": 2})
-    model, drawn = transformers.M2M100ForConditionalGeneration(config).eval(), []
-    own = model.generate
-    model.generate = lambda **options: drawn.append(own(**options)) or drawn[-1]
-    for languages in (("en", "fr"), ("fr", "de")):
-        task = replace(WRITTEN, languages=languages)
-        first, second = map(tokenizer.get_lang_id, languages)
-        inputs = prepare(model, tokenizer, task, EXAMPLES, 3)
-        assert {row["input_ids"][0] for row in inputs.read.rows} == {first}
-        predict(model, tokenizer, task, inputs)
-        assert {int(token) for ids in drawn for token in ids[:, 1]} == {second}
-        drawn.clear()
-    set_languages(tokenizer, ("en", "fr"))
-    labels = encoding.text_to_text_batch(tokenizer, ["The park."], ["Le parc."], 20)["labels"]
-    assert labels[0, 0] == tokenizer.get_lang_id("fr")
 
 
 def test_a_model_that_sees_the_next_word_is_not_asked_for_it():

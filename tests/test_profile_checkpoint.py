@@ -13,11 +13,8 @@ from analysis import progress, threads
 from analysis.models import naming
 from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
 from analysis.models.tensors import Reader, in_memory
-from analysis.objects import Objects
 from analysis.profile import blocks
 from analysis.profile.checkpoint import profile
-from analysis.pruning.masks import Pruned, write_pruned
-from analysis.steps.histograms import histograms_of_masked
 
 SUMS = ["parameters", "zeros", "not_finite", "mean_abs", "std", "skew", "kurtosis", "below_1e-2"]
 ENCODER = "bert.encoder.layer"
@@ -260,16 +257,3 @@ def test_reading_reports_the_megabytes_up_to_all_of_them(tmp_path, monkeypatch):
         assert {(what, total) for what, _, total in reports} == {("MB read", 4)}
         done = [done for _, done, _ in reports]
         assert (sorted(done), {*done}, done.count(4)) == (done, {0, 1, 2, 3, 4}, 1)
-
-
-def test_histograms_of_pruned_checkpoints_count_what_the_masks_leave(tmp_path):
-    pruned, embedding = "h.0.mlp.c_fc.weight", "wte.weight"
-    weights = {pruned: normal((8, 12)), embedding: normal((20, 8), seed=1)}
-    saved(tmp_path / "model", weights | {"h.0.attn.bias": np.ones((4, 4), np.float32)})  # a buffer
-    objects, keep = Objects(tmp_path / "objects"), np.abs(weights[pruned]) > 0.02
-    write_pruned(tmp_path / "masks", Pruned({pruned: keep}), "")
-    masks, model = objects.adopt(tmp_path / "masks"), objects.adopt(tmp_path / "model")
-    record = histograms_of_masked(objects, weights_sha256="", masks=[None, masks], checkpoint=model)
-    for found, mask in zip(record["histograms"], (np.ones_like(keep), keep), strict=True):
-        left = profile(in_memory(weights | {pruned: np.where(mask, weights[pruned], 0)}))
-        assert found == left["scopes"]["model"]["histogram"]

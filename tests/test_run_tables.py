@@ -1,13 +1,10 @@
 """What a whole run writes: every table, of every kind of variant, in every format, timed."""
 
-import itertools
 import json
 
-import pytest
 from mini import tables
 
 from analysis import results
-from analysis.storage.formats import FORMATS
 
 # of each model; the others follow pruning, on the one task that is trained on and looked into
 ONE_SHOT = """magnitude/one-shot/0.5 magnitude/one-shot/0.99 magnitude-all/one-shot/0.5
@@ -57,61 +54,6 @@ def test_a_level_that_cannot_be_reached_is_a_row_that_says_why(finished):
     assert set(found["size"]["variant"]) == scored
 
 
-def test_a_smaller_model_has_fewer_parameters_and_bytes(finished):
-    size = tables(finished[0])["size"].set_index(["variant", "format"])
-    dense = variants_of(finished, method="dense")
-    smaller = variants_of(finished, method="structured", status="ok")
-    assert len(smaller) == len(STEMS)
-    for name, row in smaller.iterrows():
-        whole = dense.loc[name.replace("structured/one-shot/0.5", "dense"), "parameters"]
-        assert row["parameters"] == whole - round(row["whole_model"] * whole)
-        assert row["achieved"] == pytest.approx(0.5, abs=0.02)
-        left = pytest.approx(row["parameters"] / whole, abs=0.01)
-        assert size.loc[(name, "dense"), "ratio"] == left
-        assert set(json.loads(row["settings"])["kept"]) == {"heads", "neurons"}
-
-
-def test_trained_models_keep_their_masks_and_without_them_zeros_vanish(finished):
-    recovery = tables(finished[0])["recovery"]
-    kept = recovery[recovery["masks_kept"]]
-    trained = [f"tiny-bert/paraphrase/wanda/{p}/0.5" for p in ("fine-tuned", "distilled")]
-    epochs = sorted(itertools.product(trained, (1, 2)))
-    assert sorted(zip(kept["variant"], kept["epoch"], strict=True)) == epochs
-    assert (kept["zeros"] == kept["removed"]).all()
-    lost = recovery[~recovery["masks_kept"]]
-    assert list(lost["epoch"]) == [1, 2]
-    assert set(lost["variant"]) == {"tiny-bert/paraphrase/wanda/one-shot/0.5"}
-    assert (lost["zeros"] < lost["removed"] / 10).all()
-    seconds = variants_of(finished, model="tiny-bert", kind="pruned")["train_seconds"]
-    trained += [f"tiny-bert/paraphrase/gradual/fine-tuned/{level}" for level in (0.5, 0.99)]
-    assert {name for name, spent in seconds.items() if spent > 0} == {*trained}
-
-
-def test_every_layer_is_pruned_alone_and_given_a_share(finished):
-    layers = tables(finished[0])["sensitivity"]
-    assert list(layers["group"]) == [f"encoder {i}" for i in range(4)]
-    prunable = tables(finished[0])["models"].set_index("model")["prunable_parameters"]
-    assert layers["weights"].sum() == prunable["tiny-bert"]
-    row = variants_of(finished).loc["tiny-bert/paraphrase/magnitude-layer/one-shot/0.5/allocated"]
-    shares = json.loads(row["settings"])["allocation"]
-    weighted = [shares[g] * n for g, n in zip(layers["group"], layers["weights"], strict=True)]
-    assert sum(weighted) == pytest.approx(0.5 * prunable["tiny-bert"], rel=1e-3)
-
-
-def test_each_two_variants_of_a_level_are_compared_and_alternatives_at_every_level(finished):
-    found = tables(finished[0])
-    pairs = set(zip(found["contests"]["variant"], found["contests"]["other"], strict=True))
-    ready = found["variants"].query("kind != 'dense' and status == 'ok'")
-    levels = ready.groupby(["model", "task", "sparsity"], dropna=False)["variant"]
-    expected = {frozenset(p) for _, names in levels for p in itertools.combinations(names, 2)}
-    for _, own in ready.groupby(["model", "task"]):  # and what is as small with all that is pruned
-        smaller, pruned = (
-            own.query(f"kind in {k}")["variant"] for k in (["int8", "student"], ["pruned"])
-        )
-        expected |= {frozenset(p) for p in itertools.product(smaller, pruned)}
-    assert ({*map(frozenset, pairs)}, len(pairs)) == (expected, len(expected))
-
-
 def timed(finished, operation):
     """Which kernels each variant of table `runtime` was timed with."""
     table = tables(finished[0])["runtime"].query("operation == @operation")
@@ -144,16 +86,6 @@ def test_writing_and_training_are_timed_where_they_are_done(finished):
     assert (replicas.loc[replicas["kernel"] == "torch dense", "speedup"] == 1).all()
 
 
-def test_every_format_is_measured_and_none_is_below_the_bound_by_much(finished):
-    found = tables(finished[0])["size"]
-    assert set(found["format"]) == set(FORMATS)
-    shares = found.pivot(index="variant", columns="format", values="ratio")
-    assert (shares["auto"] <= shares[["bitmask", "csr16", "csr32"]].min(axis=1) + 0.001).all()
-    far = shares[shares.index.str.endswith("magnitude/one-shot/0.99")]
-    assert (far["auto"] < far["dense"]).to_list() == [True] * len(STEMS)
-    assert 0.25 < shares.loc["tiny-bert/paraphrase/int8", "dense"] < 1
-
-
 def test_alternatives_are_scored_and_say_what_they_are(finished):
     names = [f"tiny-bert/paraphrase/{name}" for name in ["dense", *OTHER.split()]]
     found = variants_of(finished, model="tiny-bert").loc[names]
@@ -163,20 +95,6 @@ def test_alternatives_are_scored_and_say_what_they_are(finished):
     settings = [{}, *map(json.loads, found["settings"][1:])]
     assert settings[2]["layers"] == {"kept": 2, "of": 4}
     assert [chosen["router"] for chosen in settings[3:]] == ["learned", "oracle"]
-
-
-def test_pruned_variants_have_exact_counts_and_the_sparsity_they_say(finished):
-    variants = tables(finished[0])["variants"]
-    pruned = variants.query("kind == 'pruned' and method != 'structured'")
-    counts = zip(pruned["sparsity"], pruned["scope_weights"], strict=True)
-    expected = [round(s * n) / n for s, n in counts]
-    # biases and norms of an untrained model are zeros of their own outside magnitude's scope only
-    assert pruned["achieved"].to_list() == pytest.approx(expected, abs=0)
-    everything = pruned[pruned["method"] == "magnitude-all"]["scope_weights"].to_numpy()
-    assert (pruned[pruned["method"] == "magnitude"]["scope_weights"].to_numpy() < everything).all()
-    found = variants_of(finished, method="nm-sparsegpt")
-    assert (found[["achieved", "sparsity"]] == 0.5).all(axis=None)
-    assert [json.loads(text)["pattern"] for text in found["settings"]] == ["2:4"] * 3
 
 
 def test_parameters_are_those_of_the_profile(finished):

@@ -110,16 +110,6 @@ def test_of_a_sorted_file_they_are_drawn_from_training_and_none_is_of_the_test(o
         validation(24)
 
 
-def test_their_key_depends_on_the_examples_of_the_test_and_of_training():
-    def call(test, training):
-        record = None if training is None else {"data": {"object": training}}
-        return data_calls.validation(Data("sentiment", {"data": {"object": test}}, record), 8)
-
-    made = [call(test, training) for test in "ab" for training in (None, "c", "d")]
-    assert len({call.key for call in made}) == len(made)
-    assert all(call.carried == {} for call in made)
-
-
 @pytest.mark.parametrize("name", tasks.names())
 def test_stand_ins_have_the_fields_and_about_the_length_of_a_tasks_examples(name):
     task = tasks.task(name)

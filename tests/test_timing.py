@@ -13,7 +13,7 @@ from analysis.errors import RunError
 from analysis.execution.timing import Schedule, interleaved_samples
 from analysis.steps import groups
 from analysis.steps.groups import BESIDE, allowed_bytes, cells_of, in_groups
-from analysis.steps.timed import Entry, beside_dense
+from analysis.steps.timed import Entry
 
 SHORT = Schedule(warmup_runs=2, warmup_seconds=100, min_runs=5, min_seconds=0, max_seconds=1000)
 
@@ -166,14 +166,3 @@ def test_smaller_ones_go_before_what_does_not_fit_and_too_large_ones_are_refused
 def test_on_a_gpu_its_own_free_memory_is_the_limit(monkeypatch):
     monkeypatch.setattr(groups.torch.cuda, "mem_get_info", lambda: (5, 9))
     assert [allowed_bytes(*of) for of in (("cuda", 7), ("cpu", 7), ("cpu", None))] == [5, 7, None]
-
-
-def test_cells_of_later_groups_have_the_dense_samples_of_their_own():
-    def cell(name, batch, *samples):
-        return {"variant": name, "batch": batch, "samples_ms": list(samples)}
-
-    first = [cell("dense", 1, 1.0), cell("a", 1, 2.0), cell("dense", 8, 3.0), cell("a", 8, 4.0)]
-    later = [cell("dense", 1, 5.0), cell("b", 1, 6.0), cell("dense", 8, 7.0), cell("b", 8, 8.0)]
-    assert beside_dense([first]) == first
-    extra = [later[1] | {"dense_ms": [5.0]}, later[3] | {"dense_ms": [7.0]}]
-    assert beside_dense([first, later]) == [*first, *extra]

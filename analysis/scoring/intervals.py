@@ -52,18 +52,6 @@ def drawn(metric: Metric, rows: Rows, counts: Rows) -> Drawn:
     return Drawn(float(metric.value(rows.sum(axis=0))), metric.value(counts @ rows))
 
 
-def compare(
-    metric: Metric, rows: Rows, dense_rows: Rows, counts: Rows, chance: float, confidence: float
-) -> Comparison:
-    """The variant against the dense model on the same examples; rows and counts as of `drawn`."""
-    if rows.shape != dense_rows.shape or counts.shape[1] != len(rows):
-        raise ValueError(
-            f"rows {rows.shape}, dense {dense_rows.shape} and counts {counts.shape} do not fit"
-        )
-    score, dense = drawn(metric, rows, counts), drawn(metric, dense_rows, counts)
-    return compare_drawn(metric, score, dense, chance, confidence)
-
-
 def compare_drawn(
     metric: Metric, score: Drawn, dense: Drawn, chance: float, confidence: float
 ) -> Comparison:
