@@ -21,8 +21,6 @@ from analysis import (
     model_calls,
     placement,
     project,
-    pruning,
-    tasks,
 )
 from analysis.data_calls import Data
 from analysis.errors import RequestError
@@ -148,18 +146,6 @@ def test_every_step_can_be_called_with_what_goes_into_it():
         given = {**call.carried, **call.arguments}
         inspect.signature(getattr(importlib.import_module(module), name)).bind(None, **given)
         assert json.loads(json.dumps(given, allow_nan=False)) == given, call.step
-
-
-def test_what_a_step_loads_by_name_is_in_its_key():
-    """A task's module and a method's, which no import names."""
-    loads = {"task": tasks, "task_name": tasks, "method": pruning}
-    for call in every_call().values():
-        named = {
-            package.module_name(call.arguments[argument])
-            for argument, package in loads.items()
-            if argument in call.arguments
-        }
-        assert named <= set(call.code), call.step
 
 
 def test_calibration_draws_other_examples_and_the_languages_are_made_by_the_step():

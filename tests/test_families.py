@@ -137,6 +137,17 @@ def test_masks_a_file_and_non_zeros_answer_the_same(model, form, tmp_path):
     assert len(sparsify(sparse, always(TILED_CSR))) >= len(masks)
     for one, other in zip(before, families.answers(sparse, tokenizer, form), strict=True):
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4 * float(one.abs().max()))
+    if form in ("causal", "text-to-text"):
+        text = tokenizer(["A man wrote a letter ."], return_tensors="pt")
+        asked = {name: text[name] for name in ("input_ids", "attention_mask")}
+        asked |= {"max_new_tokens": 6, "min_length": 0, "do_sample": False}
+        if hasattr(tokenizer, "get_lang_id"):
+            asked["forced_bos_token_id"] = tokenizer.get_lang_id("fr")
+        for beams in (1, 2):
+            written = opened.generate(num_beams=beams, **asked)
+            assert torch.equal(sparse.generate(num_beams=beams, **asked), written)
+            assert written.shape[1] > 1
+            assert int(written.max()) < len(tokenizer)
 
 
 @every_form

@@ -177,20 +177,6 @@ def test_a_tied_head_stored_twice_is_counted_once_and_only_if_it_is_the_same(tmp
         assert profile(saved(tmp_path, {WTE: wte, LM_HEAD: head}))["tied"] == tied
 
 
-def test_unknown_names_are_leaves_of_their_own_and_listed():
-    unknown = ["a:b:c", "layer:x:y", "puzzle"]
-    weights = {name: normal(7 + i) for i, name in enumerate([*unknown, QUERY])}
-    record = profile(in_memory(weights))
-    assert record["not_understood"] == unknown
-    others = [(r["layer"], r["kind"]) for r in record["leaves"] if r["part"] == "other"]
-    assert others == [(None, name) for name in unknown]
-    assert leaf_of(record, "puzzle") == statistics(weights["puzzle"])
-    # what is not understood is no scope of its own: there may be thousands
-    sizes = {name: scope["statistics"]["parameters"] for name, scope in record["scopes"].items()}
-    own = {"part:encoder", "layer:encoder:0", "kind:attention query", "prunable"}
-    assert (sizes["part:other"], {*sizes}) == (7 + 8 + 9, {"model", "part:other", *own})
-
-
 def test_what_is_not_finite_is_named_and_what_is_empty_is_counted_for_what_it_is(tmp_path):
     weights = some_weights()
     assert profile(in_memory(weights))["not_finite"] == {}
@@ -220,21 +206,6 @@ def test_neither_buffers_nor_the_number_of_threads_matter(tmp_path, monkeypatch)
         monkeypatch.setattr(blocks, "BUFFER", buffer)
         monkeypatch.setattr(blocks, "_PIECE", piece)
         assert profile(checkpoint) == nearly(whole), (buffer, piece)
-
-
-def test_memory_a_file_and_a_torch_file_have_the_same_record(tmp_path):
-    weights = some_weights() | {LM_HEAD: normal(9), WTE: normal(9)}
-    record = profile(in_memory(weights))
-    assert record["tied"] == {LM_HEAD: WTE}
-    assert profile(saved(tmp_path / "one", weights)) == record
-    tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
-    tensors |= {QUERY_BIAS: tensors[QUERY_BIAS].bfloat16(), KEY_BIAS: tensors[KEY_BIAS].half()}
-    tensors[EMBEDDING] = torch.from_numpy(normal(60)).reshape(6, 10).t()  # not contiguous
-    torch.save(tensors, tmp_path / "pytorch_model.bin")
-    safe = saved(tmp_path / "safe", {name: t.contiguous() for name, t in tensors.items()})
-    assert (record := profile(open_checkpoint(tmp_path))) == profile(safe)
-    both = [tensors[name].float().numpy() for name in (KEY_BIAS, QUERY_BIAS)]  # of two types
-    assert leaf_of(record, KEY_BIAS) == nearly(statistics(flat(*both)))
 
 
 def test_reading_reports_the_megabytes_up_to_all_of_them(tmp_path, monkeypatch):

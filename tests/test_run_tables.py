@@ -1,5 +1,6 @@
 """What a whole run writes: every table, of every kind of variant, in every format, timed."""
 
+import itertools
 import json
 
 from mini import tables
@@ -52,6 +53,22 @@ def test_a_level_that_cannot_be_reached_is_a_row_that_says_why(finished):
     scored = set(found["variants"]["variant"]) - set(missed.index)
     assert set(found["quality"]["variant"]) == scored - {"tiny-bert/dense", "tiny-bart/dense"}
     assert set(found["size"]["variant"]) == scored
+
+
+def test_trained_models_keep_their_masks_and_without_them_zeros_vanish(finished):
+    recovery = tables(finished[0])["recovery"]
+    kept = recovery[recovery["masks_kept"]]
+    trained = [f"tiny-bert/paraphrase/wanda/{p}/0.5" for p in ("fine-tuned", "distilled")]
+    epochs = sorted(itertools.product(trained, (1, 2)))
+    assert sorted(zip(kept["variant"], kept["epoch"], strict=True)) == epochs
+    assert (kept["zeros"] == kept["removed"]).all()
+    lost = recovery[~recovery["masks_kept"]]
+    assert list(lost["epoch"]) == [1, 2]
+    assert set(lost["variant"]) == {"tiny-bert/paraphrase/wanda/one-shot/0.5"}
+    assert (lost["zeros"] < lost["removed"] / 10).all()
+    seconds = variants_of(finished, model="tiny-bert", kind="pruned")["train_seconds"]
+    trained += [f"tiny-bert/paraphrase/gradual/fine-tuned/{level}" for level in (0.5, 0.99)]
+    assert {name for name, spent in seconds.items() if spent > 0} == {*trained}
 
 
 def timed(finished, operation):
