@@ -199,15 +199,6 @@ def test_a_key_holds_the_device_and_the_type_that_are_used_never_auto(monkeypatc
         assert same == (step not in placed and not call.timing), step
 
 
-def test_a_step_has_the_memory_of_its_gpu_or_its_share_of_the_machines(monkeypatch):
-    monkeypatch.setattr(machine, "memory_bytes", lambda: 8 * 10**9)
-    for name, whole in (("none", 2 * 10**9), ("hopper", 140 * 10**9), ("both", 16 * 10**9)):
-        put_in(monkeypatch, name)
-        found = every_call(chosen(compute={"jobs": 4}))
-        assert found["evaluate_variant"].carried["memory_bytes"] == whole * 3 // 4
-        assert found["measure_latency"].carried["memory_bytes"] == whole * 9 // 16
-
-
 def test_a_gpu_that_is_not_there_is_refused_in_one_line(monkeypatch):
     with pytest.raises(RequestError, match=r"^compute.device: cuda, but [^\n]*use auto or cpu$"):
         placement.require_device("cuda", "compute.device: cuda")
@@ -230,6 +221,10 @@ def test_memory_that_may_be_taken_and_where_things_lie_are_carried(monkeypatch, 
         expected |= {step: {"path": "nyu-mll/glue"} for step in ("read_test", "read_training")}
         assert {step: found for step, found in carried.items() if found} == expected
     assert changed() == set()
+    for name, whole in (("hopper", 140 * 10**9), ("both", 16 * 10**9)):  # a GPU has its own
+        put_in(monkeypatch, name)
+        found = every_call(chosen(compute={"jobs": 4}))
+        assert found["evaluate_variant"].carried["memory_bytes"] == whole * 3 // 4
 
 
 def test_how_texts_are_written_is_in_the_key_of_their_scores():

@@ -111,8 +111,6 @@ def test_a_record_is_plain_json_and_says_the_family_of_the_layers():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["family"] == "encoder-only"
     assert profile(in_memory({WTE: normal(4)}))["family"] is None
-    record = profile(in_memory({"transformer.h.0.mlp.c_fc.weight": np.ones(3, np.int8)}))
-    assert (record["leaves"], record["scopes"], record["family"]) == ([], {}, None)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *SMALL], ids=str)
@@ -165,16 +163,13 @@ def test_a_tied_head_stored_twice_is_counted_once_and_only_if_it_is_the_same(tmp
     for place in (0, 100):  # one weight is the next larger one
         heads[place] = wte.copy()
         heads[place][place] = np.nextafter(wte[place], np.float32(1))
-    record = profile(in_memory({WTE: wte, LM_HEAD: wte.copy()}))
+    monkeypatch.setattr("analysis.models.parameters._BLOCK", 64)  # compared in pieces, all of them
+    record = profile(saved(tmp_path, {WTE: wte, LM_HEAD: wte.copy()}))
     assert (record["tied"], of_model(record)["parameters"]) == ({LM_HEAD: WTE}, 101)
-    assert [row["kind"] for row in record["leaves"]] == ["token embedding"]
-    for head in (*heads.values(), wte.astype(np.float16), wte.reshape(101, 1)):
-        record = profile(in_memory({WTE: wte, LM_HEAD: head}))
+    for head in (*heads.values(), wte.astype(np.float16), wte.reshape(101, 1).copy()):
+        record = profile(saved(tmp_path, {WTE: wte, LM_HEAD: head}))
         assert (record["tied"], of_model(record)["parameters"]) == ({}, 202)
         assert [row["kind"] for row in record["leaves"]] == ["token embedding", "head"]
-    monkeypatch.setattr("analysis.models.parameters._BLOCK", 64)  # compared in pieces, all of them
-    for head, tied in ((wte.copy(), {LM_HEAD: WTE}), (heads[0], {}), (heads[100], {})):
-        assert profile(saved(tmp_path, {WTE: wte, LM_HEAD: head}))["tied"] == tied
 
 
 def test_what_is_not_finite_is_named_and_what_is_empty_is_counted_for_what_it_is(tmp_path):
@@ -211,20 +206,12 @@ def test_neither_buffers_nor_the_number_of_threads_matter(tmp_path, monkeypatch)
 def test_reading_reports_the_megabytes_up_to_all_of_them(tmp_path, monkeypatch):
     reports = []
     monkeypatch.setattr(progress, "_sink", lambda *report: reports.append(report))
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_REPORTS", 10.0)  # and at the end
-    meter = progress.Meter("steps", 100)
-    for _ in range(100):
-        meter.add(1)
-    assert reports == [("steps", 1, 100), ("steps", 100, 100)]
     wide, narrow = torch.ones(500_000), torch.ones(1_000_000, dtype=torch.float16)
     wide[7] = math.nan  # its tensor is read again, of which nothing is said
     tensors = {QUERY: wide, FFN_OUT: narrow, "h.0.attn.bias": torch.ones(999_999)}
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_REPORTS", 0.0)
     monkeypatch.setattr(blocks, "_PIECE", 1 << 16)
-    for buffer in (1 << 24, 1 << 17):
-        monkeypatch.setattr(blocks, "BUFFER", buffer)
-        reports.clear()
-        profile(saved(tmp_path, tensors))
-        assert {(what, total) for what, _, total in reports} == {("MB read", 4)}
-        done = [done for _, done, _ in reports]
-        assert (sorted(done), {*done}, done.count(4)) == (done, {0, 1, 2, 3, 4}, 1)
+    profile(saved(tmp_path, tensors))
+    assert {(what, total) for what, _, total in reports} == {("MB read", 4)}
+    done = [done for _, done, _ in reports]
+    assert (sorted(done), {*done}, done.count(4)) == (done, {0, 1, 2, 3, 4}, 1)

@@ -125,14 +125,9 @@ def test_values_in_half_precision_are_the_single_ones_narrowed(here, dtype):
         stored = load_file(half / "model.safetensors")
         single = refilled(here / name, half, {n: value.float() for n, value in stored.items()})
         for method in ("magnitude", "nm-wanda", "sparsegpt", "nm-sparsegpt"):
-            said, after, before = pruned(half, here / f"{name}-{method}", method, 0.5)
+            _, after, _ = pruned(half, here / f"{name}-{method}", method, 0.5)
             _, whole, _ = pruned(single, here / f"{name}-{method}-single", method, 0.5)
             assert all(same_bits(after[tensor], whole[tensor].to(dtype)) for tensor in whole)
-            zeros = sum(counted["zeros"] for counted in said["tensors"].values())
-            assert zeros == round(0.5 * said["scope_weights"])
-            for tensor in said["tensors"]:
-                changed = ((after[tensor] != 0) & (after[tensor] != before[tensor])).any()
-                assert bool(changed) is ("sparsegpt" in method)
 
 
 def test_what_is_tied_is_pruned_once_and_stays_tied(here):
@@ -155,17 +150,11 @@ def test_what_is_tied_is_pruned_once_and_stays_tied(here):
 def test_all_that_lies_beside_the_weights_is_kept_and_links_out_are_not_followed(here):
     """As in a sentence-transformers model; whatever the method, and with `out` in the folder."""
     model, elsewhere = shutil.copytree(saved("Bert"), here / "model"), here / "elsewhere"
-    kept = {
-        "modules.json": "[]",
-        "1_Pooling/config.json": "{}",
-        "2_Dense/model.safetensors": "w",
-        "2_Dense/pytorch_model.bin": "w",
-        "original/a/b.txt": "x",
-        "chat_template.jinja": "{{x}}",
-    }
-    for name, text in kept.items() | {(".git/objects", "")}:
+    kept = ["modules.json", "1_Pooling/config.json", "2_Dense/model.safetensors",
+            "2_Dense/pytorch_model.bin", "original/a/b.txt", "chat_template.jinja"]  # fmt: skip
+    for name in (*kept, ".git/objects"):
         (model / name).parent.mkdir(parents=True, exist_ok=True)
-        (model / name).write_text(text)
+        (model / name).write_text(name)
     elsewhere.mkdir()
     (elsewhere / "secret").write_text("secret")
     (model / "folder").symlink_to(elsewhere)
@@ -176,23 +165,12 @@ def test_all_that_lies_beside_the_weights_is_kept_and_links_out_are_not_followed
     expected = {*files, *kept, "same.json", "pruning.json"}
     for method in ("magnitude", "structured"):
         out = model / f"pruned-{method}"
-        done = request(
-            "prune",
-            model,
-            "--method",
-            method,
-            "--sparsity",
-            "0.3",
-            "--out",
-            out,
-            *(["--calibration", "texts.txt"] if method == "structured" else []),
-        )
-        found = {
-            path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()
-        }
-        expected |= {"kept.json"} if method == "structured" else set()
-        assert {*found} == expected
-        assert all(found[name].read_text() == text for name, text in kept.items())
+        words = "--method", method, "--sparsity", "0.3", "--out", out
+        texts = ("--calibration", "texts.txt") if method == "structured" else ()
+        done = request("prune", model, *words, *texts)
+        expected |= {"kept.json"} if texts else set()
+        assert {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} == expected
+        assert all((out / name).read_text() == name for name in kept)
         assert not any(path.is_symlink() for path in out.rglob("*"))
         for name in ("pytorch_model.bin", "folder, original/up, secret (links", ".git (hidden"):
             assert name in done.stdout

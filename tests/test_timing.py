@@ -1,7 +1,6 @@
 """Timing follows its schedule to the run, on a clock that the tests hold, in groups that fit."""
 
 import gc
-import time
 import weakref
 from dataclasses import dataclass, field, replace
 
@@ -83,9 +82,7 @@ def test_a_cell_that_is_done_sits_out():
     assert interleaved_samples({}, SHORT) == {}
 
 
-def test_the_real_clock_counts_seconds_and_errors_are_not_swallowed():
-    samples = interleaved_samples({"a": lambda: time.sleep(0.02)}, replace(SHORT, warmup_runs=1))
-    assert min(samples["a"]) >= 0.02
+def test_errors_are_not_swallowed():
     with pytest.raises(ZeroDivisionError):
         interleaved_samples({"a": lambda: 1 / 0}, SHORT)
 
