@@ -21,10 +21,10 @@ def project(tmp_path):
     """The hooks in a project whose `analysis run` tells how it was called."""
     package = tmp_path / "analysis"
     (package / "rendering").mkdir(parents=True)
-    for name in ("errors.py", "project.py"):
+    (tmp_path / "report.qmd").write_text("---\ntitle: T\n---\n")
+    for name in ("errors.py", "project.py", "files.py", "processes.py", "stopping.py"):
         shutil.copy(ROOT / "analysis" / name, package)
-    for path in (ROOT / "analysis" / "rendering").glob("*.py"):
-        shutil.copy(path, package / "rendering")
+    shutil.copytree(ROOT / "analysis" / "rendering", package / "rendering", dirs_exist_ok=True)
     (package / "__init__.py").write_text("")
     (package / "__main__.py").write_text(MAIN)
     return tmp_path
@@ -76,6 +76,34 @@ def test_a_study_and_a_folder_that_do_not_belong_together_are_refused(project):
         named = {"SPARSITY_STUDY": study, "QUARTO_PROJECT_OUTPUT_DIR": str(folder)}
         done, out, said = hook(project, "pre_render", **named)
         assert (done, bool(out), said.count("\n")) == (status, not status, int(status > 0)), said
+
+
+def test_words_that_would_vanish_are_refused_before_anything_is_computed(project):
+    """By the pandoc of the wheel, or of the Quarto that runs the hook."""
+    program = project / "bin" / "quarto"
+    program.parent.mkdir()
+    own = f"{sys.executable} -c 'import pypandoc; print(pypandoc.get_pandoc_path())'"
+    program.write_text(f'#!/bin/sh\n[ "$1" = pandoc ] && shift && exec "$({own})" "$@"\n')
+    program.chmod(0o755)
+    hidden = project / "hidden" / "sitecustomize.py"  # as where the wheel is not installed
+    hidden.parent.mkdir()
+    hidden.write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'pypandoc' else find(name, *more)\n"
+    )
+    within = {"QUARTO_BIN_PATH": str(program.parent), "PYTHONPATH": str(hidden.parent)}
+    nowhere = {"PYTHONPATH": str(hidden.parent), "PATH": ""}
+    table, unread = "| a |\n|---|\n| b | lost |", "words that would vanish are not looked for: "
+    for text, environment, status, says in (
+        (table, {}, 2, "report.qmd:7: 'lost' would vanish"),
+        (table, within, 2, "report.qmd:7: 'lost' would vanish"),
+        (table, nowhere, 0, f"{unread}pandoc is missing"),
+        ("```{r}\n1\n```", {}, 0, f"{unread}report.qmd:5: "),
+    ):
+        (project / "report.qmd").write_text(f"---\ntitle: T\n---\n\n{text}\n")
+        done, out, said = hook(project, "pre_render", **environment)
+        assert (done, bool(out), said.count("\n")) == (status, not status, 1), said
+        assert said.startswith(says), said
 
 
 def test_a_study_that_was_run_already_is_not_run_again(project):

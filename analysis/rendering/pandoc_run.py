@@ -1,15 +1,16 @@
-"""Pandoc, as its wheel brings it, with our filters; what it complains of becomes one error line."""
+"""Pandoc, with our filters; what it complains of becomes one error line."""
 
+import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pypandoc
 import yaml
 
 from analysis.errors import RequestError, RunError
@@ -70,7 +71,7 @@ def _pandoc(arguments: Sequence[str], document: Markdown, environment: Mapping[s
     _refuse_half_characters(document)
     utf8 = {} if sys.platform == "darwin" else {"LC_ALL": "C.UTF-8"}  # paths hold any character
     done = subprocess.run(
-        [pandoc_path(), *arguments],
+        [*_command(), *arguments],
         input=document.text,
         text=True,
         encoding="utf-8",
@@ -92,12 +93,19 @@ def _refuse_half_characters(document: Markdown) -> None:
             )
 
 
-def pandoc_path() -> str:
-    """The wheel's own pandoc: a system one may be too old for Typst."""
-    bundled = (
-        Path(pypandoc.__file__).parent / "files" / ("pandoc.exe" if os.name == "nt" else "pandoc")
-    )
-    return str(bundled) if bundled.exists() else str(pypandoc.get_pandoc_path())
+def _command() -> list[str]:
+    """The wheel's own pandoc, or the one within Quarto, as its hooks find it: a system one may be
+    too old for Typst. RunError where neither is installed."""
+    if importlib.util.find_spec("pypandoc") is not None:
+        import pypandoc
+
+        name = "pandoc.exe" if os.name == "nt" else "pandoc"
+        bundled = Path(pypandoc.__file__).parent / "files" / name
+        return [str(bundled) if bundled.exists() else str(pypandoc.get_pandoc_path())]
+    path = os.pathsep.join([os.environ.get("QUARTO_BIN_PATH", ""), os.environ.get("PATH", "")])
+    if quarto := shutil.which("quarto", path=path):
+        return [quarto, "pandoc"]
+    raise RunError("pandoc is missing; run `make setup`, or install Quarto")
 
 
 def _raise_problems(document: Markdown, lines: Sequence[str], status: int) -> None:
@@ -131,7 +139,7 @@ def _formula_problem(document: Markdown, formula: str, said: str) -> RequestErro
 
 def _bibliography_problem(path: Path) -> RequestError:
     """The line of a bibliography that pandoc cannot read: it names that when it reads it alone."""
-    command = [pandoc_path(), "--from", "bibtex", "--to", "csljson", str(path)]
+    command = [*_command(), "--from", "bibtex", "--to", "csljson", str(path)]
     said = subprocess.run(command, text=True, encoding="utf-8", capture_output=True).stderr
     named = re.search(r"line (\d+)", said)
     line = _unclosed_entry(path.read_text(encoding="utf-8-sig")) or (int(named[1]) if named else 1)

@@ -13,7 +13,7 @@ import subprocess  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from analysis import project as places  # noqa: E402
-from analysis.errors import RequestError, unknown  # noqa: E402
+from analysis.errors import RequestError, RunError, unknown  # noqa: E402
 from analysis.rendering import interpreter, kept  # noqa: E402
 
 
@@ -47,6 +47,25 @@ def check_python(project: Path) -> None:
         raise RequestError(said)
 
 
+def check_words(project: Path) -> None:
+    """RequestError for words of report.qmd that neither file would show.
+
+    Where the document cannot be read for that, as it may go beyond what we read, this is said.
+    """
+    from analysis.rendering import markdown, source, vanishing  # which need the Python just checked
+
+    unread = "words that would vanish are not looked for: "
+    try:
+        document = source.read(project / "report.qmd")
+    except RequestError as error:
+        print(f"{unread}{error}", file=sys.stderr, flush=True)
+        return
+    try:
+        vanishing.refuse_vanishing(markdown.unexecuted(document, {}))
+    except RunError as error:  # of pandoc
+        print(f"{unread}{error}", file=sys.stderr, flush=True)
+
+
 def main() -> int:
     """The exit status: 2 for a wrong request, else that of the run."""
     project, output = Path.cwd(), os.environ.get("QUARTO_PROJECT_OUTPUT_DIR", "")
@@ -55,6 +74,7 @@ def main() -> int:
         study = os.environ.get("SPARSITY_STUDY") or places.DEFAULT_STUDY
         check_output(project, output, study)
         check_python(project)
+        check_words(project)
     except RequestError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_status
