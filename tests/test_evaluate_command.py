@@ -26,13 +26,17 @@ PAIRS = [{key: pair[key] for key in FIELDS} for pair in language.paraphrase(COUN
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A folder with a tiny random classifier, a file of pairs and one that is none."""
+    """A folder with a tiny classifier and a causal model, files of pairs and of texts."""
     folder = tmp_path_factory.mktemp("evaluated")
     model = families.folder("google-bert/bert-base-uncased", "classification")
     shutil.copytree(model, folder / "model")
     (folder / "empty").mkdir()
     (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
     (folder / "halved.jsonl").write_text('{"sentence1": "a", "sentence2": "", "label": 1}')
+    shutil.copytree(families.folder("openai-community/gpt2-xl"), folder / "causal")
+    (folder / "chinese.jsonl").write_text('{"text": "猫在街上跑。今天又下雨了。"}\n')
+    (folder / "texts.jsonl").write_text('{"text": "a b c"}\n')
+    (folder / "one.jsonl").write_text(json.dumps({"text": "acgt" * 30}))
     return folder
 
 
@@ -90,6 +94,10 @@ WRONG = [  # model, task, data, what else; what the line says
     ("model", "mrpc", "halved", "", "halved.jsonl, line 1|sentence2"),
     ("model", "mrpc", "pairs", "--device gpu", "unknown device 'gpu'|Allowed: auto, cpu, cuda"),
     ("model", "mrpc", "pairs", "--device cuda", "--device cuda, but torch can use no GPU here"),
+    ("causal", "perplexity", "chinese", "", "no space between words"),
+    ("causal", "perplexity", "one", "", "one word of 120 characters"),
+    ("causal", "perplexity", "chinese", "--unit line", "--unit"),
+    ("causal", "perplexity", "chinese", "--languages en,fr", "translation"),
 ]
 
 
@@ -127,19 +135,14 @@ BROKEN = [  # a file of a model, what becomes of it, what the line says of it
 
 def test_a_broken_file_of_a_model_is_named_in_the_users_own_folder(project):
     for name, change, says in BROKEN:
-        folder = project / "broken"
+        causal, folder = name.startswith("generation"), project / "broken"
         shutil.rmtree(folder, ignore_errors=True)
-        kind = "causal" if name.startswith("generation") else "classification"
-        of, task = ("openai-community/gpt2-xl", "perplexity") if kind == "causal" else (
-            "google-bert/bert-base-uncased", "mrpc")  # fmt: skip
-        shutil.copytree(families.folder(of, kind if kind == "classification" else None), folder)
+        shutil.copytree(project / ("causal" if causal else "model"), folder)
         (folder / name).write_text(change((folder / name).read_text()))
-        (project / "text.jsonl").write_text('{"text": "a b c"}\n')
-        done = asked(project, "broken", task, "text" if kind == "causal" else "pairs")
+        done = asked(project, "broken", *(("perplexity", "texts") if causal else ("mrpc", "pairs")))
         line = done.stderr.splitlines()[-1]  # behind the bars of what was opened before
-        assert line.startswith("error: ")
-        assert (done.returncode, says in line, str(folder) in line or "broken/" in line) == (
-            2, True, True), line  # fmt: skip
+        assert (done.returncode, line.startswith("error: "), says in line) == (2, True, True), line
+        assert str(folder) in line or "broken/" in line, line
 
 
 def test_a_model_in_eight_bits_answers_on_the_cpu_where_there_is_a_gpu(project, monkeypatch):
@@ -165,30 +168,16 @@ def test_tasks_are_listed_one_a_line(tmp_path):
 
 
 def test_texts_without_spaces_take_a_unit_and_numbers_that_are_none_are_null(project, monkeypatch):
-    folder = project / "causal"
-    if not folder.exists():
-        shutil.copytree(families.folder("openai-community/gpt2-xl"), folder)
-    (project / "chinese.jsonl").write_text('{"text": "猫在街上跑。今天又下雨了。"}\n')
-    (project / "one.jsonl").write_text(json.dumps({"text": "acgt" * 30}))
-    for data, says in (
-        ("chinese", "no space between words"),
-        ("one", "one word of 120 characters"),
-    ):
-        done = asked(project, "causal", "perplexity", data)
-        assert (done.returncode, says in one_line(done.stderr)) == (2, True), done.stderr
-    by_unit = {}
-    for unit in ("character", "byte"):
+    def perplexity(unit):
         done = asked(project, "causal", "perplexity", "chinese", "--unit", unit)
         found = json.loads(done.stdout, parse_constant=pytest.fail)["metrics"]["perplexity"]
-        by_unit[unit] = found["value"]
         assert f"per {unit}" in found["protocol"]
         assert f"each {unit}" in found["chance_from"]
-    assert by_unit["character"] == pytest.approx(by_unit["byte"] ** 3)  # of three bytes each
+        return found, done.stderr
+
+    by_character, by_byte = (perplexity(unit)[0]["value"] for unit in ("character", "byte"))
+    assert by_character == pytest.approx(by_byte**3)  # of three bytes each
     monkeypatch.setattr(evaluate, "scored_interval", lambda *_: Interval(math.inf, 1.0, math.nan))
-    done = asked(project, "causal", "perplexity", "chinese", "--unit", "byte")
-    found = json.loads(done.stdout, parse_constant=pytest.fail)["metrics"]["perplexity"]
+    found, said = perplexity("byte")
     assert [found[key] for key in ("value", "low", "high")] == [None, 1.0, None]
-    assert "perplexity is inf, in JSON null: the model gives" in done.stderr
-    for more, says in ((("--unit", "line"), "--unit"), (("--languages", "en,fr"), "translation")):
-        done = asked(project, "causal", "perplexity", "chinese", *more)
-        assert (done.returncode, says in one_line(done.stderr)) == (2, True), done.stderr
+    assert "perplexity is inf, in JSON null: the model gives" in said
