@@ -24,7 +24,7 @@ report: setup  ## run the study and render _output/report.html and .pdf (STUDY=n
 	@$(PY) -m analysis render
 
 test: setup $(VENV)/.builtin  ## run all tests, in two processes; the ten slowest are named
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 mutants: setup $(VENV)/.builtin  ## which small mistakes in the code do the tests find? (40 minutes)
 	@$(PY) tests/mutants.py

@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import contextlib
+import gc
 import multiprocessing.util
 import shutil
 import subprocess
@@ -72,12 +73,20 @@ def read_only_folder(public_folder):
 
 def pytest_configure(config):
     """A worker's temporary files lie in a folder of its own: a machine's lock is one of them."""
+    gc.disable()  # until all is imported
     if hasattr(config, "workerinput"):
         folder = tempfile.mkdtemp(prefix="t-")  # short: sockets lie in it
         Path(folder).chmod(0o755)  # tests give up their rights and look into it
         os.environ["TMPDIR"] = tempfile.tempdir = folder
         # after the libraries' own last words, which want to clear up in it too
         multiprocessing.util.Finalize(None, shutil.rmtree, (folder, True), exitpriority=-200)
+
+
+def pytest_collection_finish():
+    """What all tests and libraries are is not gone through again by each search for garbage: steps
+    ask for one before they measure, which took a second."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):

@@ -1,6 +1,5 @@
 """Timing follows its schedule to the run, on a clock that the tests hold, in groups that fit."""
 
-import gc
 import weakref
 from dataclasses import dataclass, field, replace
 
@@ -88,15 +87,6 @@ def test_errors_are_not_swallowed():
 
 
 MEGABYTE = 10**6
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nothing_old_is_searched():
-    """Memory is searched for cycles after each group: only what these tests make."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 class Model:  # it knows itself in a cycle, as some models do
