@@ -5,6 +5,7 @@ from pathlib import Path
 
 from analysis import tasks
 from analysis.errors import unknown
+from analysis.hub.names import why_no_name
 from analysis.models.catalogue import BUILTIN, MAX_TOKENS
 from analysis.models.config import no_model
 from analysis.sections import Model, Shape
@@ -57,6 +58,8 @@ def _check_source(where: str, model: Model) -> None:
                 )
             if needed and not given and source == model.source:
                 raise ValueError(f"{where}.{key}: is missing; `source: {source}` needs it")
+    if model.id is not None and (why := why_no_name(model.id, "model")):
+        raise ValueError(f"{where}.id: {why}")
     if model.source == "builtin":
         _check_builtin(where, model)
     folder = Path(str(model.path)).expanduser()

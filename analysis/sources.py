@@ -2,17 +2,16 @@
 
 import difflib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis import model_calls
 from analysis.errors import RequestError, RunError, unknown
+from analysis.hub.names import why_no_name
 from analysis.memo import Memo
 from analysis.models.catalogue import BUILTIN
 
 _ALIKE = 0.7  # a name this near a built-in one is a misspelling of it
-_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")  # ./name is a folder
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,10 @@ def locate(model: str, revision: str | None, memo: Memo) -> Located:
     if model in BUILTIN or there:
         require_no_revision(model, revision)
         return _built_in(model, memo) if model in BUILTIN else _local(path)
-    if not _HUB_ID.fullmatch(model):
+    if why := why_no_name(model, "model"):
         raise RequestError(
-            f"no folder {model}, and no name of a model; allowed: a folder of this disk, a hub id"
-            f" such as org/name, or a built-in model ({', '.join(BUILTIN)})"
+            f"no folder {model}, and {why}; or give a folder of this disk, or a built-in model"
+            f" ({', '.join(BUILTIN)})"
         )
     from analysis.models.hub import download
 

@@ -68,8 +68,7 @@ def _in_our_words(error: BaseException, repository: "Repository", revision: str)
     server, cache, what = host(), constants.HF_HUB_CACHE, repository.what
     match error:
         case errors.HFValidationError():
-            form = "organisation/name in letters, digits, '-', '_' and '.', and a revision apart"
-            return RequestError(f"{repository.name!r} is no name of a {what}; write {form}")
+            return RequestError(f"{repository.name!r} is no name of a {what}; check it on {server}")
         case errors.GatedRepoError():
             return RequestError(f"{repository} is gated; ask for access on its page, then {_TOKEN}")
         case errors.RepositoryNotFoundError():

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from analysis.errors import RequestError, RunError
 from analysis.files import replace_text
 from analysis.hub.errors import ROOM, host
+from analysis.hub.names import why_no_name
 
 if TYPE_CHECKING:
     from huggingface_hub import DatasetInfo, ModelInfo
@@ -30,10 +31,14 @@ _REVISION = re.compile(r"(?!.*\.\.)[^\s\\~^:?*\[/.-][^\s\\~^:?*\[]*")  # git's r
 
 @dataclass(frozen=True)
 class Repository:
-    """`organisation/name` of a model or of a data set."""
+    """`organisation/name` of a model or of a data set. Raises RequestError for what is none."""
 
     name: str
     kind: Literal["model", "dataset"]
+
+    def __post_init__(self) -> None:
+        if why := why_no_name(self.name, self.what):
+            raise RequestError(why)
 
     def __str__(self) -> str:
         return self.name
