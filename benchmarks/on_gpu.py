@@ -138,12 +138,12 @@ def driver(bench: Bench) -> str:
 
 def automatic(bench: Bench) -> str:
     """What `auto` comes to, here and with CUDA_VISIBLE_DEVICES hiding the GPUs."""
-    place = placement.answering(Compute(dtype="auto"))
+    place = placement.answering(Compute(dtype="auto"), "dense")
     has = torch.cuda.is_available()
     half = "bfloat16" if has and torch.cuda.is_bf16_supported(False) else "float16"
-    expected = {"device": "cuda", "dtype": half} if has else placement.ON_CPU
+    expected = {"device": "cuda", "dtype": half} if has else {"device": "cpu", "dtype": "float32"}
     _require(place == expected, f"{place} and not {expected}")
-    code = "from analysis.placement import *; print(*answering(Compute(dtype='auto')).values())"
+    code = "from analysis.placement import *; print(*answering(Compute(), 'dense').values())"
     for hidden in ("", "-1"):
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": hidden, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(

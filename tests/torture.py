@@ -42,7 +42,7 @@ VOLATILE = {  # columns that are measured; of a table that is named alone, all b
     "runtime": None,
     "replicas": None,
     "variants": ["prune_seconds", "train_seconds", "peak_bytes"],
-    "models": ["train_seconds"],
+    "models": ["train_seconds", "training"],
     "recovery": ["train_seconds"],
 }
 MARK = "TORTURE"  # in the environment of every process of a run
