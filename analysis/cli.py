@@ -197,6 +197,12 @@ def evaluate_command(
         str | None,
         typer.Option(metavar="FROM,TO", help="Of a file: what is translated.", show_default=False),
     ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a file: json, csv, parquet or text; by its ending.", show_default=False
+        ),
+    ] = None,
     quotes: Annotated[
         bool | None,
         typer.Option(help="Of CSV: whether cells may stand in quotes.", show_default=False),
@@ -226,7 +232,7 @@ def evaluate_command(
             "evaluate needs MODEL and --task; for example `evaluate tiny-bert --task sentiment`;"
             " --list-tasks lists the tasks"
         )
-    given = {"unit": unit, "quotes": quotes, "separator": separator}
+    given = {"unit": unit, "format": format, "quotes": quotes, "separator": separator}
     named: dict[str, object] = {key: value for key, value in given.items() if value is not None}
     if languages is not None:
         named["languages"] = tuple(part.strip() for part in languages.split(","))

@@ -32,6 +32,8 @@ def project(tmp_path_factory):
     shutil.copytree(model, folder / "model")
     (folder / "empty").mkdir()
     (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
+    for name in ("quoted.jsonl", "quoted.odd"):
+        (folder / name).write_text('sentence1,sentence2,label\n"a\nb, c",d,1\n')
     (folder / "halved.jsonl").write_text('{"sentence1": "a", "sentence2": "", "label": 1}')
     shutil.copytree(families.folder("openai-community/gpt2-xl"), folder / "causal")
     (folder / "chinese.jsonl").write_text('{"text": "猫在街上跑。今天又下雨了。"}\n')
@@ -41,7 +43,8 @@ def project(tmp_path_factory):
 
 
 def asked(project, model, task, data=None, *more):
-    of_file = ("--data", f"{data}.jsonl") if data else ()
+    name = data if data and "." in data else f"{data}.jsonl"
+    of_file = ("--data", name) if data else ()
     return request("evaluate", model, "--task", task, *of_file, *more, folder=project)
 
 
@@ -94,7 +97,9 @@ WRONG = [  # model, task, data, what else; what the line says
     ("model", "mrpc", "halved", "", "halved.jsonl, line 1|sentence2"),
     ("model", "mrpc", "pairs", "--device gpu", "unknown device 'gpu'|Allowed: auto, cpu, cuda"),
     ("model", "mrpc", "pairs", "--device cuda", "--device cuda, but torch can use no GPU here"),
-    ("causal", "perplexity", "chinese", "", "no space between words"),
+    ("model", "mrpc", "quoted", "--format csv", "line 2: |say `--quotes` if it|`--no-quotes` if"),
+    ("model", "mrpc", "quoted.odd", "", "'.odd'; give `--format`, one of json, csv"),
+    ("causal", "perplexity", "chinese", "", "no space between words|`--unit`"),
     ("causal", "perplexity", "one", "", "one word of 120 characters"),
     ("causal", "perplexity", "chinese", "--unit line", "--unit"),
     ("causal", "perplexity", "chinese", "--languages en,fr", "translation"),

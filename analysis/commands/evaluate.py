@@ -1,6 +1,7 @@
 """Puts one model to one benchmark: a JSON object on stdout, progress on stderr."""
 
 import math
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,7 @@ _NO_NUMBER = (
     "the model gives the texts no probability above 0, or computes with numbers that are none or"
     " too large"
 )
+_OPTIONS = ("unit", "languages", "format", "quotes", "separator")  # of a file
 _GENERATED = 512  # examples of a task that are made, if nobody says how many
 
 
@@ -54,7 +56,7 @@ def evaluate(
     """Print the model's scores on the task's test examples, or on those in the file `data`.
 
     device  one of placement.DEVICES; a model that an alternative left in eight bits has the CPU's
-    named   `unit`, `languages`, `quotes` and `separator` of these, as a study's `data` has them
+    named   what of _OPTIONS is said of the file, as a study's `data` has it
 
     A built-in model is fine-tuned for the task first, if that is what it is made for; any other is
     asked as it comes.
@@ -71,6 +73,8 @@ def evaluate(
         progress.send_to(lambda what, done, total: shown.advanced(model, what, done, total))
         try:
             found = _scores(chosen, memo, shown)
+        except RequestError as error:
+            raise RequestError(_in_options(str(error))) from error
         finally:
             progress.send_to(None)
             shown.cleared(model)
@@ -172,6 +176,18 @@ def _scores(chosen: Study, memo: Memo, shown: Display) -> dict[str, Any]:
         "tokens_per_word": answered["tokens_per_word"],
         "seconds": answered["evaluate_seconds"],
     }
+
+
+def _in_options(message: str) -> str:
+    """The message with the keys of a study's `data` as this command has them."""
+
+    def option(found: re.Match[str]) -> str:
+        key, value = found.groups()
+        if key == "quotes":
+            return "`--no-quotes`" if value == "false" else "`--quotes`"
+        return f"`--{key} {value}`" if value else f"`--{key}`"
+
+    return re.sub(rf"`({'|'.join(_OPTIONS)})(?:: ([^`]+))?`", option, message)
 
 
 def _kind(model: Model) -> str:

@@ -110,11 +110,12 @@ def _require_one_row(
     """Raise RequestError for a cell in quotes that looks like several rows."""
     for cell in cells:
         if "\n" in cell and (how.separator in cell or one_column):
+            holds = "a line break" if one_column else f"a line break and a {how.separator!r}"
             raise _wrong(
                 path,
                 line,
-                "the cell in quotes that begins here goes on over lines that look like rows; say"
-                " `quotes: true` if it is one cell, `quotes: false` if quotes are text",
+                f"a cell in quotes holds {holds}, and looks like rows that a quote has swallowed;"
+                " say `quotes: true` if it is one cell, `quotes: false` if quotes are text",
             )
 
 

@@ -116,7 +116,7 @@ def require_units(task: Task, examples: Sequence[Example]) -> None:
     if why:
         raise RequestError(
             f"{task.title}: {why}, and perplexity is per word; name what it is per, character or"
-            " byte, as `unit` of the task's data in a study, or --unit"
+            " byte, as the data's `unit`"
         )
 
 
