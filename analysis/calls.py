@@ -12,7 +12,7 @@ TORCH = (*NUMPY, "torch", "transformers", "tokenizers")
 _SHARE = 0.75  # of the memory that there is
 OTHER_EXAMPLES = 1_000  # added to seeds, for other draws than those of training and testing
 HUB = (*NUMPY, "huggingface_hub")
-DATA = ("datasets",)
+DATA = ("pyarrow",)
 SCORES = ("evaluate", "scikit-learn", "sacrebleu", "rouge-score")
 
 

@@ -44,7 +44,7 @@ def missing(study: Study, memo: Memo) -> list[str]:
                 found.append(_missing_data(study, memo, task, part))
     for model in study.models:
         if model.source == "hub" and memo.lookup(model_calls.base(study, model, 0, {})) is None:
-            from analysis.data.missing import missing_model
+            from analysis.models.hub import missing_model
 
             found.append(missing_model(str(model.id), model.revision))
         if model.source == "local":

@@ -75,25 +75,33 @@ def execute(code: str) -> None:
 
 
 def calls(asked: Sequence[Sequence[Any]], before: str) -> list[dict[str, Any]]:
-    """Results and errors of calls, (function, arguments) each, after some lines of Python."""
+    """What comes of calls, (function, arguments) each, after some lines of Python: the files of a
+    model, as text, or the rows of a data set; why one cannot be had; or an error."""
     sleep = time.sleep
     time.sleep = lambda seconds: sleep(min(seconds, 0.01))  # the clients' pauses between retries
     from analysis.data import missing, reading
     from analysis.errors import AnalysisError
     from analysis.models import hub
 
+    def download(*model: str | None) -> dict[str, Any]:
+        done = hub.download(*model)
+        files = [path for path in done.folder.rglob("*") if path.is_file()]
+        names = {path.relative_to(done.folder).as_posix(): path for path in files}
+        held = {name: path.read_bytes().decode("latin1") for name, path in names.items()}
+        return {"held": held, "commit": done.commit}
+
+    def read(*asked: Any) -> dict[str, Any]:
+        table = reading.read(*asked)
+        return {"held": table.rows, "commit": table.revision, "places": table.places}
+
+    known: dict[str, Callable[..., Any]] = {"download": download, "read": read}
+    known |= {"missing_model": hub.missing_model, "missing_data": missing.missing_data}
     exec(before, {})
     results: list[dict[str, Any]] = []
     for function, arguments in asked:
         try:
-            if function == "download":
-                done = hub.download(*arguments)
-                results.append({"folder": str(done.folder), "commit": done.commit})
-            elif function == "read":
-                table = reading.read(*arguments)
-                results.append({"rows": table.rows, "revision": table.revision})
-            else:
-                results.append({"missing": getattr(missing, function)(*arguments)})
+            done = known[function](*arguments)
+            results.append(done if isinstance(done, dict) else {"missing": done})
         except AnalysisError as error:
             results.append({"error": type(error).__name__, "message": str(error)})
     return results
@@ -127,14 +135,6 @@ class Client:
         found, said = child(calls, asked, before, env=self.environment(**more))
         return [result | {"said": said} for result in found]
 
-    def downloads(self, *models: tuple[str, str | None], **more: str) -> list[dict[str, Any]]:
-        """What comes of downloading these (model, revision)."""
-        return self.each(*(("download", model) for model in models), **more)
-
-    def read(self, *sources: Mapping[str, Any], fields=("sentence", "label"), **more: str):
-        """What comes of reading each of these data sets."""
-        return self.each(*(("read", (source, fields)) for source in sources), **more)
-
     def execute(self, code: str, **more: str) -> None:
         """What another program of the user's does with the same cache."""
         child(execute, code, env=self.environment(**more))
@@ -154,12 +154,6 @@ def plain(message: str | None, *words: str) -> str:
     assert TOKEN not in message
     assert all(word in message for word in words), (message, words)
     return message
-
-
-def source(path: str, name: str | None = None, **more: Any) -> dict[str, Any]:
-    """A split of a data set of the hub."""
-    whole = {"kind": "hub", "path": path, "name": name, "revision": "main", "columns": {}}
-    return whole | {"split": "validation"} | more
 
 
 def parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:

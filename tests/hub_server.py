@@ -22,13 +22,13 @@ from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_tokenoftests"  # the one that opens gated and private repositories
 Files = Mapping[str, bytes] | Path
 
-# kind, repository, what is asked, revision, folder
-_ASKED = "(?:/(revision|tree|auth-check)(?:/([^/]+)(?:/(.+))?)?)?"
+# kind, repository, what is asked, revision
+_ASKED = "(?:/(revision|tree|auth-check)(?:/([^/]+))?)?"
 _API = re.compile(f"/api/(models|datasets)/(.+?){_ASKED}")
 _FILE = re.compile(r"/(.+?)/resolve/([^/]+)/(.+)")
 _DISPENSABLE = {"/api/agent-harnesses"}  # what the command line asks for, and can do without
@@ -55,6 +55,7 @@ class Faults:
     held: set[str] = field(default_factory=set)  # sends half, then nothing until it is let go
     shortened: set[str] = field(default_factory=set)  # its last byte is never sent
     silent: bool = False  # takes requests and does not answer
+    circle: bool = False  # sends every request back to where it came
     portal: bool = False  # a page for logging in instead of every answer
 
 
@@ -81,18 +82,11 @@ class Blob:
     def etag(self) -> str:
         return self.sha256 if self.large else self.git_sha1
 
-    def sibling(self) -> dict:
-        """The file in a repository's info."""
-        return {"rfilename": self.name, "blobId": self.git_sha1} | self._sizes("sha256")
-
     def leaf(self) -> dict:
         """The file in a tree."""
-        return {"type": "file", "path": self.name, "oid": self.git_sha1} | self._sizes("oid")
-
-    def _sizes(self, digest: str) -> dict:
         size = {"size": len(self.content)}
-        lfs = {"lfs": {**size, digest: self.sha256, "pointerSize": 134}}
-        return size | (lfs if self.large else {})
+        lfs = {"lfs": {**size, "oid": self.sha256, "pointerSize": 134}} if self.large else {}
+        return {"type": "file", "path": self.name, "oid": self.git_sha1} | size | lfs
 
 
 def _read(files: Files) -> dict[str, Blob]:
@@ -159,23 +153,21 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_POST(self) -> None:
-        self.do_GET()
-
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         path = unquote(url.path)
         self.server.requests.append(Request(self.command, path, self.headers["Range"]))
         if self.server.faults.silent:
             self.server.closing.wait()
+        elif self.server.faults.circle:
+            self._send(307, headers={"Location": self.path})
         elif self.server.faults.portal:
             self._send(200, b"<html>Log in to this network</html>", {"Content-Type": "text/html"})
-        elif (read := self.command != "POST") and (match := _API.fullmatch(url.path)):
-            kind, name, what, revision, below = match.groups(default="")
+        elif match := _API.fullmatch(url.path):
+            kind, name, what, revision = match.groups(default="")
             repository = name if kind == "models" else f"{kind}/{name}"
-            query = parse_qs(url.query)
-            self._api(repository, what, unquote(revision) or "main", unquote(below), query)
-        elif read and (match := _FILE.fullmatch(url.path)):
+            self._api(repository, what, unquote(revision) or "main")
+        elif match := _FILE.fullmatch(url.path):
             repository, revision, name = (unquote(part) for part in match.groups())
             self._resolve(repository, revision, name)
         else:
@@ -183,37 +175,22 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.unknown.append(f"{self.command} {self.path}")
             self._send(404)
 
-    def _api(self, repository: str, kind: str, revision: str, below: str, query: dict) -> None:
+    def _api(self, repository: str, kind: str, revision: str) -> None:
         if self.server.faults.listings is not None:
             self._send(self.server.faults.listings)
         elif found := self._found(repository, revision):
             commit, blobs = found
             gated = repository in self.server.faults.gated
             if kind == "tree":
-                recursive = query.get("recursive", [""])[0].lower() == "true"
-                self._tree(commit, list(blobs.values()), below, recursive)
+                self._send_json([blob.leaf() for blob in blobs.values()])
             elif kind != "auth-check":
-                sized = "blobs" in query
-                names = [b.sibling() if sized else {"rfilename": b.name} for b in blobs.values()]
+                names = [{"rfilename": name} for name in blobs]
                 identity = {"id": repository.removeprefix("datasets/"), "sha": commit}
                 self._send_json(identity | {"siblings": names, "gated": "auto" if gated else False})
             elif gated and not self._authorized():
                 self._refuse(403, "GatedRepo", "Access to this repository is restricted")
             else:
                 self._send(200)
-
-    def _tree(self, commit: str, blobs: list[Blob], below: str, recursive: bool) -> None:
-        """The files under a folder; if not recursively, with the folders in their place."""
-        start = f"{below}/" if below else ""
-        inside = [blob for blob in blobs if blob.name.startswith(start)]
-        if below and not inside:
-            self._refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
-            return
-        deeper = {b.name[len(start) :].split("/")[0] for b in inside if "/" in b.name[len(start) :]}
-        folder = {"type": "directory", "size": 0, "oid": "0" * 40}
-        folders = [] if recursive else [folder | {"path": start + name} for name in sorted(deeper)]
-        here = [b for b in inside if recursive or "/" not in b.name[len(start) :]]
-        self._send_json([*folders, *(blob.leaf() for blob in here)])
 
     def _resolve(self, repository: str, revision: str, name: str) -> None:
         found = self._found(repository, revision)

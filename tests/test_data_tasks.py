@@ -44,6 +44,8 @@ def test_a_real_task_says_where_its_data_is_and_what_known_models_have_scored(na
     assert task.revision == "main" or len(task.revision) == 40
     assert task.licence != "MIT (generated)"
     assert task.hub.train != task.hub.split
+    for split in filter(None, (task.hub.split, task.hub.train)):
+        assert split in task.hub.source(split)["files"]
     assert set(task.hub.columns) <= set(task.row_fields)
     for model, scores in task.published.items():
         assert model in shapes()

@@ -104,9 +104,9 @@ def test_true_and_tiny_replicas_and_the_model_itself_are_told_apart():
     assert len({model_calls.base(own, own.models[0], 0, {}).key for own in loaded}) == 3
 
 
-def from_hub(server, tmp_path, revision="main"):
-    """How a model of the hub was had, and its record, or the error; in a child."""
-    call = model_calls.base(*chosen(source="hub", id="org/tiny", revision=revision), 0, {})
+def from_hub(server, tmp_path):
+    """How a model of the hub was had, and its record; in a child."""
+    call = model_calls.base(*chosen(source="hub", id="org/tiny"), 0, {})
     env = environment(server.url, tmp_path / "home")
     return child(compute, str(tmp_path / "cache"), call, env=env)[0]
 

@@ -1,7 +1,7 @@
 """Rows of a task's data, by a plain description of where they are.
 
-    {"kind": "hub", "path": "nyu-mll/glue", "name": "sst2", "revision": "main",
-     "split": "validation", "columns": {}}
+    {"kind": "hub", "path": "nyu-mll/glue", "files": "sst2/validation-*.parquet",
+     "revision": "main", "columns": {}}
     {"kind": "files", "path": "sst2.jsonl", "format": None, "columns": {}, "part": [0.0, 0.8]}
 
 `columns` says, for a field whose column has another name, which it is: "translation.en" is the
@@ -10,18 +10,14 @@ serve training and test. `quotes` and `separator` may say how a CSV file is writ
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis.data.files import File
-from analysis.data.hub import opened_split
-from analysis.data.records import column_at
-from analysis.errors import RequestError
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from analysis.data.hub import split_files
+from analysis.errors import RequestError, RunError
 
 Source = Mapping[str, Any]
 Rows = list[dict[str, Any]]
@@ -35,14 +31,14 @@ class Table:
     rows       each with the fields that were asked for
     places     for messages, where each of them stands: "test.csv, line 7"
     revision   the commit for the hub, the first 12 digits of the SHA-256 for a file
-    content    a digest of a file's rows that were chosen from, of these fields, in whatever order
-               and with whatever white space; empty for the hub
+    content    a digest of the rows that were chosen from, of these fields, in whatever order and
+               with whatever white space
     """
 
     rows: Rows
     places: Sequence[str]
     revision: str
-    content: str = ""
+    content: str
 
 
 def read(source: Source, fields: Sequence[str], choose: Choice | None = None) -> Table:
@@ -54,55 +50,60 @@ def read(source: Source, fields: Sequence[str], choose: Choice | None = None) ->
     What a data set calls its labels does not matter here: the numbers that stand for them come
     back.
 
-    Raises RequestError for a description that is wrong (no such file, column, configuration,
-    split, revision or permission; a file that is damaged or empty), RunError for a network or a
-    disk that fails.
+    Raises RequestError for a description that is wrong (no such file, column, revision or
+    permission; a file of the user's that is damaged or empty), RunError for a network or a disk
+    that fails, and for a data set whose files are not as they should be.
     """
     columns = {field: str(source.get("columns", {}).get(field, field)) for field in fields}
     if source["kind"] == "files":
-        return _of_file(source, columns, choose)
-    with opened_split(
-        source["path"], source.get("name"), source.get("revision") or "main", source["split"]
-    ) as (table, revision):
-        paths = {field: _located(table, name, source) for field, name in columns.items()}
-        kept = table.select_columns(list(dict.fromkeys(path[0] for path in paths.values())))
-        wanted = _wanted(len(table), source, choose)
-        found = kept if len(wanted) == len(table) and choose is None else kept.select(wanted)
-        return Table(
-            [
-                {field: _within(row, path) for field, path in paths.items()}
-                for row in found.to_list()
-            ],
-            [f"{named(source)}, row {row + 1}" for row in wanted],
-            revision,
-        )
+        path = Path(source["path"])
+        file = File(path, source.get("format"), source.get("quotes"), source.get("separator"))
+        rows, places, content = _read({str(path): file}, columns, source, choose)
+        return Table(rows, places, file.digest, content)
+    found = split_files(source)
+    files = {f"{source['path']}/{name}": File(found.folder / name) for name in found.files}
+    try:
+        rows, places, content = _read(files, columns, source, choose)
+    except RequestError as error:  # no request of the user's is wrong
+        what = f"{named(source)}: {error}"
+        raise RunError(f"{what} (if it is damaged, remove it and run this again)") from error
+    return Table(rows, places, found.commit, content)
 
 
-def _of_file(source: Source, columns: Mapping[str, str], choose: Choice | None) -> Table:
-    """The rows of a file, which is gone through once if all of them are wanted, else twice."""
-    path = Path(source["path"])
-    file = File(path, source.get("format"), source.get("quotes"), source.get("separator"))
-    names, unit, revision = list(columns.values()), file.unit, file.digest
-    held: dict[int, tuple[int, list[Any]]] | None = None
+def _read(
+    files: Mapping[str, File], columns: Mapping[str, str], source: Source, choose: Choice | None
+) -> tuple[Rows, list[str], str]:
+    """The rows of files that follow each other, by what they are called; their places and content.
+
+    The files are gone through once if all rows are wanted, else twice.
+    """
+    units = {name: file.unit for name, file in files.items()}
+
+    def rows() -> Iterator[tuple[str, int, list[Any]]]:
+        for name, file in files.items():
+            for number, values in file.rows(list(columns.values())):
+                yield name, number, values
+
+    held: dict[int, tuple[str, int, list[Any]]] | None = None
     if choose is None and source.get("part") is None:
-        held = dict(enumerate(file.rows(names)))
-    count = len(held) if held is not None else sum(1 for _ in file.rows(names))
+        held = dict(enumerate(rows()))
+    count = len(held) if held is not None else sum(1 for _ in rows())
     part, wanted = _part(count, source.get("part")), _wanted(count, source, choose)
     content = _Content()
     if held is None:
         held, needed = {}, set(wanted)
-        for index, row in enumerate(file.rows(names)):
+        for index, row in enumerate(rows()):
             if index in part:
-                content.add(row[1])
+                content.add(row[2])
             if index in needed:
                 held[index] = row
     else:
-        for _, values in held.values():
-            content.add(values)
-    return Table(
-        [dict(zip(columns, held[index][1], strict=True)) for index in wanted],
-        [f"{path}, {unit} {held[index][0]}" for index in wanted],
-        revision,
+        for row in held.values():
+            content.add(row[2])
+    chosen = [held[index] for index in wanted]
+    return (
+        [dict(zip(columns, values, strict=True)) for _, _, values in chosen],
+        [f"{name}, {units[name]} {number}" for name, number, _ in chosen],
         content.digest,
     )
 
@@ -141,7 +142,7 @@ def named(source: Source) -> str:
     """The data in a few words, for messages."""
     if source["kind"] == "files":
         return str(source["path"])
-    return " ".join(str(source[key]) for key in ("path", "name", "split") if source.get(key))
+    return f"{source['path']}, {source['files']}"
 
 
 def _wanted(rows: int, source: Source, choose: Choice | None) -> Sequence[int]:
@@ -160,24 +161,3 @@ def _part(rows: int, part: Sequence[float] | None) -> range:
     if not 0 <= first < last <= 1:
         raise RequestError(f"a part of the rows is [from, to] within 0 and 1; got {part}")
     return range(round(first * rows), round(last * rows))
-
-
-def _located(table: "Dataset", column: str, source: Source) -> tuple[str, ...]:
-    """The way to a column: its name, and the names within it. Raises RequestError if none is."""
-    if column in table.column_names:
-        way: tuple[str, ...] = (column,)
-    else:
-        way = tuple(column.split("."))
-    inside = column_at(table.features, way, named(source))
-    if type(inside).__name__ == "Json":
-        raise RequestError(
-            f"{named(source)}: column {column!r} has values of several types; give them one"
-        )
-    return way
-
-
-def _within(row: Mapping[str, Any], way: Sequence[str]) -> Any:
-    value: Any = row
-    for name in way:
-        value = value[name] if value is not None else None
-    return value

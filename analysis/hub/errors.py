@@ -6,12 +6,9 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from analysis.errors import AnalysisError, RequestError, RunError
-
-if TYPE_CHECKING:
-    from analysis.hub.repository import Repository
+from analysis.hub.repository import Repository
 
 _TOKEN = "log in with `hf auth login`, or set HF_TOKEN to a token that may read it"
 ROOM = "free some, or set HF_HOME to a folder on a larger disk"
@@ -48,20 +45,21 @@ def host() -> str:
 
 
 @contextmanager
-def one_line_errors(repository: "Repository", revision: str) -> Iterator[None]:
+def one_line_errors(repository: Repository, revision: str) -> Iterator[None]:
     """Put the client's exceptions in our words, and not in its own: those hold urls."""
     import httpx2
+    from huggingface_hub.errors import DryRunError
 
     try:
         yield
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError) as error:
         cause: BaseException = error
-        while isinstance(cause, FileNotFoundError) and cause.__cause__:
+        while isinstance(cause, (FileNotFoundError, DryRunError)) and cause.__cause__:
             cause = cause.__cause__  # the client reports as not found what it could not ask for
         raise _in_our_words(cause, repository, revision) from error
 
 
-def _in_our_words(error: BaseException, repository: "Repository", revision: str) -> AnalysisError:
+def _in_our_words(error: BaseException, repository: Repository, revision: str) -> AnalysisError:
     import httpx2
     from huggingface_hub import constants, errors
 
@@ -94,6 +92,8 @@ def _in_our_words(error: BaseException, repository: "Repository", revision: str)
             return UnreachableError(f"{server} does not answer in time")
         case httpx2.ConnectError():
             return UnreachableError(f"cannot connect to {server}")
+        case httpx2.TooManyRedirects():
+            return RunError(f"{server} sends from one address to another; check HF_ENDPOINT")
         case httpx2.TransportError():
             return UnreachableError(f"the connection to {server} broke")
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):

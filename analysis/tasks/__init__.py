@@ -23,6 +23,8 @@ class HubData:
 
     path       "organisation/name"
     name       which configuration of it, if it has several
+    files      a pattern of the paths of a split's files, with {name} and {split}; `*` is any
+               characters
     revision   a commit, or "main" where none is known: then the commit found is recorded
     split      the part that is the benchmark; `train` that for training and calibration
     columns    field of a row -> the data set's column, "translation.en" for a nested one; fields
@@ -36,6 +38,7 @@ class HubData:
     revision: str = "main"
     split: str = "test"
     train: str | None = "train"
+    files: str = "{name}/{split}-*.parquet"
     columns: Mapping[str, str] = field(default_factory=dict)
     examples: int | None = None
     train_examples: int | None = None
@@ -45,9 +48,8 @@ class HubData:
         return {
             "kind": "hub",
             "path": self.path,
-            "name": self.name,
+            "files": self.files.format(name=self.name, split=split),
             "revision": self.revision,
-            "split": split,
             "columns": dict(self.columns),
         }
 

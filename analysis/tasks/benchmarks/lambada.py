@@ -17,6 +17,7 @@ HUB = HubData(
     "EleutherAI/lambada_openai",
     "default",
     "900124bf3b8235c6daf21033af9948b3f07346c4",
+    files="data/lambada_test.jsonl",
     train=None,
     examples=5_153,
 )

@@ -8,6 +8,7 @@ HUB = HubData(
     "EdinburghNLP/xsum",
     "default",
     "7d4d486c2f8ef850b1a11aead99b894ff3dd7da9",
+    files="data/{split}-*.parquet",
     examples=11_334,
     train_examples=204_045,
 )
