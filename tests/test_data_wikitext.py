@@ -61,14 +61,6 @@ def test_articles_begin_at_titles_and_keep_their_paragraphs():
     assert (found[1]["text"], [example["words"] for example in found]) == (first, [7, 27, 5])
 
 
-def test_words_are_the_tokens_that_the_data_set_had():
-    text = "\n = T = \n \n a well @-@ known man ( of 5 ) . \n"
-    (example,) = articles(rows(text))  # as of lines with their ends:
-    assert [example] == articles([{"text": f"{row['text']}\n"} for row in rows(text)])
-    assert example["words"] == len(text.split())
-    assert len(example["text"].split()) < example["words"]
-
-
 def test_sentences_are_whole_and_of_middle_length():
     line = " A short one . This sentence has more than five words . " + "w " * 41 + ". And"
     found = sentences([{"text": line}, {"text": " = A title of many words . = "}, {"text": ""}])

@@ -54,13 +54,7 @@ DISTRIBUTIONS = [
     np.random.default_rng(2).exponential(1e-20, 5000).astype(np.float32),
     (1e30 * normal()).astype(np.float32), (1e-40 * normal(scale=1)).astype(np.float32),
     np.round(normal(5001, scale=2)),
-    *(np.array(values, np.float32) for values in [
-        [0.0], [-0.0], [5.0], [-3.0], [0.0, -0.0], [1e-45], [1e-45, 0.0], [LARGEST],
-        [LARGEST, -LARGEST], [3e38, -3e38, 1.0], [1e-30, 1e30], [1e-7, 1e2], [100.0, -100.0, 101.0],
-        [1.0] * 10, [1.0, -1.0, 1.0, -1.0], [3.0, 0.0, 0.0, 0.0], [3.0, 1.0, 1.0, 0.0],
-        [0.0, 2.0, 0.0, -2.0, 0.0], [], [np.nan], [np.inf, -np.inf, np.nan], [np.nan, 1.0],
-        *map(neighbourhood, CUTOFFS.values()),
-    ]),
+    *(np.array(values, np.float32) for values in ([0.0, -0.0], [1e-45], [LARGEST, -LARGEST], [])),
 ]  # fmt: skip
 
 
@@ -230,10 +224,6 @@ def test_quantiles_and_shares_of_a_large_scope_are_near_the_truth():
             assert row[name] == pytest.approx(exact[name], rel=0.004, abs=DENORMAL_BIN)
         for name in SHARES:
             assert row[name] == pytest.approx(exact[name], rel=0.01)
-    row = scope(measured(np.zeros(99)), measured(-np.zeros(50)), measured(normal(3))).row()
-    assert {row[name] for name in ("q05", "q25", "q50", "q75", "q95")} == {0.0}
-    row = scope(measured([0.0]), measured([-0.0])).row()
-    assert {row[name] for name in SHARES} == {None}
 
 
 @settings(max_examples=40)

@@ -24,7 +24,7 @@ from analysis.errors import RequestError, RunError
 from analysis.execution import kernels, pool, semi_structured
 from analysis.execution.csr import Csr
 from analysis.execution.layers import SparseLinear
-from analysis.execution.products import DENSE, SPARSE, TILED_CSR, TORCH_CSR, possible
+from analysis.execution.products import DENSE, SPARSE, TILED_CSR, TORCH_CSR
 
 # torch says so once a process, and pytest has put the filter of the code aside
 SAID = "ignore:Sparse CSR tensor support"
@@ -99,16 +99,6 @@ def test_more_non_zeros_than_32_bits_count_are_refused(monkeypatch):
     says = r"^a matrix of 2 x 3 has over 5 non-zeros.* leave it dense$"
     with pytest.raises(RequestError, match=says):
         Csr.of(torch.ones(2, 3))
-
-
-def test_which_kernels_a_cpu_has_for_a_type():
-    has = {torch.float32: EVERY, torch.float64: [DENSE, TORCH_CSR]}
-    has |= {torch.float16: [DENSE], torch.bfloat16: [DENSE]}  # though every four weights keep two
-    for dtype, kernels_of_it in has.items():
-        found = Csr.of(torch.tensor([1.0, 1, 0, 0], dtype=dtype).repeat(64, 16))
-        assert semi_structured.follows_pattern(found)
-        assert possible(found) == kernels_of_it
-        assert found.dense().dtype == dtype
 
 
 @settings(max_examples=120)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import calls, data_calls, language, study, tasks
+from analysis import calls, data_calls, language, tasks
 from analysis.data_calls import Data
 from analysis.errors import RunError
 from analysis.steps.examples import chance, make_examples, make_validation
@@ -34,7 +34,7 @@ def inputs_of(objects, name, record):
 
 def test_training_examples_are_what_was_read_all_in_order_or_some_by_the_seed(objects):
     stored = put(objects, TEXTS)
-    for count in (ALL, 20, 21, 10**9):
+    for count in (ALL, 20, 10**9):
         assert training_examples(objects, "sst2", stored, count, 3) == ("classification", TEXTS)
     _, once = training_examples(objects, "sst2", stored, 7, 3)
     again, other = (training_examples(objects, "sst2", stored, 7, seed)[1] for seed in (3, 4))
@@ -66,16 +66,10 @@ def test_drawing_keeps_order_and_takes_none_twice(examples, count, seed):
 
 
 def test_examples_to_decide_by_are_none_of_the_tests_and_each_but_once(objects):
-    tiny = study.load("tiny")
     generated = [name for name in tasks.names() if tasks.task(name).generate is not None]
-    assert set(tiny.sensitivity.tasks) <= set(generated)
     for name in generated:
-        asked, count = {"task_name": name, "count": 120, "seed": 0}, 80
-        if name in tiny.sensitivity.tasks:  # at the sizes of the built-in study
-            asked = data_calls.test_examples(tiny, name).arguments
-            count = tiny.sensitivity.examples
-        elif name == "language-modelling":  # texts take long to draw
-            asked, count = asked | {"count": 60}, 60
+        count = 60 if name == "language-modelling" else 120  # texts take long to draw
+        asked = {"task_name": name, "count": count, "seed": 0}
         test = make_examples(objects, **asked)
         call = data_calls.validation(Data(name, test, None), count)
         record = make_validation(objects, **call.arguments)
@@ -134,7 +128,6 @@ def test_stand_ins_have_the_fields_and_about_the_length_of_a_tasks_examples(name
         assert ("label_word" in trained_on) == bool(task.classes)
         trained_on.pop("label_word", None)
         assert trained_on.keys() == fields - (set() if len(task.inputs) > 1 else {"second"})
-    assert [len(stand_ins(task, count, 9)) for count in (0, 1, 12)] == [0, 1, 12]
     assert stand_ins(task, 6, 0) == found
     others = stand_ins(task, 6, 1)  # training is not the test
     assert not {e[task.inputs[0]] for e in found} & {e[task.inputs[0]] for e in others}
