@@ -181,7 +181,6 @@ def test_each_matrix_loses_its_share_of_its_smallest(objects, kind):
     sparsity = sum(own[name] * scope[name].size for name in scope) / size
     record = prune_allocated(objects, **dense(objects, kind), sparsity=sparsity, sparsities=own)
     masks, count = masks_of(objects, record), round(sparsity * size)
-    assert masks.keys() == scope.keys()
     assert sum(int((~mask).sum()) for mask in masks.values()) == count
     told = {"level": sparsity, "sparsity": sparsity, "achieved": count / size}
     assert (told | {"scope_weights": size}).items() <= record.items()

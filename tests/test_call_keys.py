@@ -175,23 +175,19 @@ HALF = {"none": "float32", "hopper": "bfloat16", "turing": "float16", "both": "f
 
 
 def test_a_key_holds_the_device_and_the_type_that_are_used_never_auto(monkeypatch):
-    found = {}
+    found, placed = {}, steps("fine_tune_checkpoint scored calibrated trained timed")
     for name, type_of_answers in HALF.items():
         put_in(monkeypatch, name)
         device = "cuda" if MACHINES[name] else "cpu"
         auto = found[name] = every_call(chosen(compute={"dtype": "auto"}))
         said = every_call(chosen(compute={"device": device, "dtype": type_of_answers}))
         assert {s: call.key for s, call in auto.items()} == {s: c.key for s, c in said.items()}
-        placed = {
-            step: c.arguments["device"] for step, c in auto.items() if "device" in c.arguments
-        }
-        assert set(placed) == steps("fine_tune_checkpoint scored calibrated trained timed")
-        assert set(placed.values()) == {device}
+        on = {step: c.arguments["device"] for step, c in auto.items() if "device" in c.arguments}
+        assert on == dict.fromkeys(placed, device)
         on_gpu = {step for step, call in auto.items() if call.on_gpu}
-        assert on_gpu == (set(placed) if MACHINES[name] else set())
-        tuned = (
-            "bfloat16" if name == "hopper" else "float32"
-        )  # not in float16, which loses too much
+        assert on_gpu == (placed if MACHINES[name] else set())
+        # not in float16, which loses too much
+        tuned = "bfloat16" if name == "hopper" else "float32"
         typed = {step: c.arguments["dtype"] for step, c in auto.items() if "dtype" in c.arguments}
         assert typed == {"evaluate_variant": type_of_answers, "fine_tune_checkpoint": tuned}
     for step, call in found["none"].items():

@@ -208,20 +208,13 @@ def test_what_fits_no_tensor_is_refused_by_name():
 
 
 def test_removing_in_place_is_applying():
-    """Of masks as they are, and of a selection's, which are written out as they are asked for."""
-    cases = []
-    for size, dtype in itertools.product((0, 1, 7, 8, 9, 1000), ("float32", "float16", "uint8")):
-        generator = np.random.default_rng(size)
-        weights = {"a": generator.integers(1, 9, size).astype(dtype), "b": np.ones(3, dtype)}
-        cases.append((weights, {"a": generator.random(size) < 0.5}))
+    """Of a selection's masks too, which are written out as they are asked for."""
     weights = {"a": np.random.default_rng(0).standard_normal((37, 21)).astype(np.float32)}
     weights["a"][3] = 0.5  # ties at the threshold
-    selections = smallest_magnitudes(weights, [0.0, 0.001, 0.3, 0.5, 0.9])
-    for given_weights, masks in [*cases, *((weights, found.masks) for found in selections)]:
-        left = {name: array.copy() for name, array in given_weights.items()}
-        remove(left, masks)
-        for name, array in applied(given_weights, Pruned({**masks})).items():
-            np.testing.assert_array_equal(left[name], array)
+    for found in smallest_magnitudes(weights, [0.0, 0.001, 0.3, 0.5, 0.9]):
+        left = {"a": weights["a"].copy()}
+        remove(left, found.masks)
+        np.testing.assert_array_equal(left["a"], applied(weights, Pruned({**found.masks}))["a"])
 
 
 def test_inputs_that_no_kept_weight_reads_are_counted_along_the_right_axis():

@@ -71,38 +71,6 @@ def test_trained_models_keep_their_masks_and_without_them_zeros_vanish(finished)
     assert {name for name, spent in seconds.items() if spent > 0} == {*trained}
 
 
-def timed(finished, operation):
-    """Which kernels each variant of table `runtime` was timed with."""
-    table = tables(finished[0])["runtime"].query("operation == @operation")
-    return table.groupby("variant")["kernel"].agg(set).to_dict()
-
-
-def test_all_that_can_be_run_has_a_latency_and_the_leading_method_each_kernels(finished):
-    each = {"torch dense", "torch csr", "tiled csr", "auto"}
-    own = {"int8": {"torch int8"}, "student": {"torch dense"}, "moe": {"experts"}}
-    expected = {f"{stem}/dense": {"torch dense"} for stem in STEMS}
-    for stem, names in STEMS.items():
-        for name in names.split():
-            method = name.split("/")[0]
-            if name != "structured/one-shot/0.99" and not name.endswith("oracle"):
-                kernels = own | {"structured": {"torch dense"}, "magnitude": each}
-                expected[f"{stem}/{name}"] = kernels.get(method, {"auto"})
-    assert timed(finished, "forward") == expected
-
-
-def test_writing_and_training_are_timed_where_they_are_done(finished):
-    both = {"torch dense", "auto"}
-    half, most = (f"magnitude/one-shot/{level}" for level in (0.5, 0.99))
-    written = {"dense": {"torch dense"}, half: both, most: both}
-    trained = {"dense": {"torch dense"}, half: {"torch dense"}}
-    writers = [stem for stem in STEMS if stem != "tiny-bert/paraphrase"]
-    for step, stems, own in (("generate", writers, written), ("train_step", STEMS, trained)):
-        assert timed(finished, step) == {f"{s}/{name}": own[name] for s in stems for name in own}
-    replicas = tables(finished[0])["replicas"]
-    assert set(replicas["sparsity"]) == {0.5, 0.99}
-    assert (replicas.loc[replicas["kernel"] == "torch dense", "speedup"] == 1).all()
-
-
 def test_alternatives_are_scored_and_say_what_they_are(finished):
     names = [f"tiny-bert/paraphrase/{name}" for name in ["dense", *OTHER.split()]]
     found = variants_of(finished, model="tiny-bert").loc[names]

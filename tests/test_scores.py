@@ -302,9 +302,5 @@ def test_the_interval_of_a_speed_up_is_a_bootstrap_of_both_medians():
         outside.append(((ratios < low).mean(), (ratios > high).mean()))
         assert (whole["speedup_low"], whole["speedup_high"]) == (1, 1)  # of the dense samples
     assert np.mean(outside, axis=0) == pytest.approx([0.025, 0.025], abs=0.006)
-    both = timed("dense", dense.tolist()), timed("fast", fast.tolist(), "auto")
-    wide, narrow = (runtimes(*both, confidence=level)[1] for level in (0.99, 0.5))
-    assert wide["speedup_low"] < low < narrow["speedup_low"] < narrow["speedup_high"] < high
-    noise = [1 + 0.02 * (i % 7) for i in range(25)]
-    _, same = runtimes(timed("dense", noise), timed("same", noise[::-1]))
-    assert same["speedup_low"] < 1 < same["speedup_high"]
+    half = runtimes(timed("d", dense.tolist()), timed("f", fast.tolist(), "auto"), confidence=0.5)
+    assert low < half[1]["speedup_low"] < half[1]["speedup_high"] < high

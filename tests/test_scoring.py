@@ -83,20 +83,11 @@ def test_perplexity_is_per_word_over_the_whole_corpus(pairs):
     require_both_ways(pairs, by_definition)
 
 
-CAT, FIVE = ("the cat sat", "the cat ran off"), ("a b c d e", "a b c d f")
 BY_HAND = [  # metric, predictions, references, value
-    ("accuracy", [1, 1, 0, 0], [1, 0, 1, 0], 1 / 2), ("f1", [1, 1, 0, 0], [1, 0, 1, 0], 1 / 2),
-    ("f1", [0, 0], [0, 0], 0), ("f1", [-1, -1, 1, 2], [1, 0, 1, 0], 2 / 3),
-    ("combined", [2, 1, 0], [1, 1, 2], 1 / 2), ("perplexity", [-1e6], [1], math.inf),
-    ("perplexity", [-10.0, -1.0, -4.0], [5, 1, 2], math.exp(15 / 8)),
-    *((name, *CAT, value) for name, value in zip(ROUGE, (4 / 7, 2 / 5, 4 / 7, 4 / 7), strict=True)),
+    ("perplexity", [-1e6], [1], math.inf),
     ("rouge1", "cats running", "cat runs", 1),  # of one stem
-    ("rougeL", RAIN, WINDS, 1 / 2),
     ("rougeLsum", RAIN, WINDS, 1),  # sentences in any order
-    ("bleu", *FIVE, (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25),
-    ("bleu", "a b c d", FIVE[0], math.exp(1 - 5 / 4)),
     ("bleu", "Le chat dort , ici .", "Le chat dort, ici.", 1),
-    ("chrf", "abc", "abd", (2 / 3 + 1 / 2 + 0) / 3),  # no orders that neither text has
     ("chrf", "ab", "abcd", 25 / 53),  # precision 1, recall 5/12, which weighs four times
 ]  # fmt: skip
 
