@@ -9,11 +9,11 @@ import re
 from types import SimpleNamespace
 
 import numpy as np
+from leaves import in_memory
 
 from analysis import pruning, study, tasks
 from analysis.execution.names import AUTO, DENSE, EXPERTS, INT8, TILED_CSR, TORCH_CSR
 from analysis.models import naming
-from analysis.models.tensors import in_memory
 from analysis.profile import grids, leaf
 from analysis.profile.checkpoint import profile as profile_checkpoint
 from analysis.pruning.patterns import parse

@@ -1,7 +1,10 @@
-"""Leaves of arrays in memory, for tests of their statistics."""
+"""Leaves and checkpoints of arrays in memory, for tests of their statistics."""
+
+from pathlib import Path
 
 import numpy as np
 
+from analysis.models.tensors import BY_NAME, Checkpoint, Tensor
 from analysis.profile.leaf import measure
 
 
@@ -19,3 +22,19 @@ def statistics(values):
 def normal(size=20_000, scale=0.02, seed=0):
     """Normally distributed weights."""
     return (scale * np.random.default_rng(seed).standard_normal(size)).astype(np.float32)
+
+
+def in_memory(arrays):
+    """A checkpoint of arrays in memory."""
+    tensors = {}
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        tensors[name] = Tensor(
+            name,
+            BY_NAME[str(array.dtype)],
+            arrays[name].shape,  # numpy makes a contiguous scalar an array of one
+            Path(),
+            array.nbytes,
+            memory=array.reshape(-1).view(np.uint8),
+        )
+    return Checkpoint(Path(), tensors)

@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from leaves import normal, statistics
+from leaves import in_memory, normal, statistics
 from safetensors.torch import save_file
 
 from analysis import progress, threads
 from analysis.models import naming
 from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
-from analysis.models.tensors import Reader, in_memory
+from analysis.models.tensors import Reader
 from analysis.profile import blocks
 from analysis.profile.checkpoint import profile
 

@@ -12,13 +12,14 @@ import pytest
 import torch
 from checkpoints import tensors, weights_sha256
 from damage import cut, flipped, oversized
+from leaves import in_memory
 from safetensors.numpy import load_file, save_file
 
 from analysis import files
 from analysis.errors import RunError
 from analysis.models import digests
 from analysis.models.checkpoint import open_checkpoint
-from analysis.models.tensors import Reader, in_memory
+from analysis.models.tensors import Reader
 from analysis.models.weights import FILE, read_weights, require_finite, weights_in
 
 

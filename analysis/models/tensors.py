@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,19 +119,3 @@ class Reader:
 
 def _unreadable(path: Path, error: OSError) -> RunError:
     return RunError(f"cannot read {path}: {error.strerror or error}; mend that, and run again")
-
-
-def in_memory(arrays: Mapping[str, NDArray[Any]]) -> Checkpoint:
-    """A checkpoint of arrays in memory."""
-    tensors = {}
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        tensors[name] = Tensor(
-            name,
-            BY_NAME[str(array.dtype)],
-            arrays[name].shape,  # numpy makes a contiguous scalar an array of one
-            Path(),
-            array.nbytes,
-            memory=array.reshape(-1).view(np.uint8),
-        )
-    return Checkpoint(Path(), tensors)
