@@ -95,9 +95,8 @@ def test_every_way_to_import_is_followed_inside_the_package(digest):
 def test_modules_that_import_each_other_or_swap_their_code_are_told_apart(digest):
     circle = {"middle": "from analysis import deep\n", "deep": "from analysis import middle\n"}
     assert digest(**circle) != digest(**circle | {"deep": circle["deep"] + "X = 1\n"})
-    both = "from analysis import middle, deep\n"
-    one, other = "A = 1\n", "A = 2\n"
-    assert digest(step=both, middle=one, deep=other) != digest(step=both, middle=other, deep=one)
+    one = {"step": "from analysis import middle, deep\n", "middle": "A = 1\n", "deep": "A = 2\n"}
+    assert digest(**one) != digest(**one | {"middle": one["deep"], "deep": one["middle"]})
 
 
 def test_an_edit_is_seen_now_while_all_keys_of_a_process_are_of_one_code(tmp_path):

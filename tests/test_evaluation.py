@@ -3,12 +3,14 @@
 import functools
 import itertools
 import json
+import re
 
 import accelerate
 import accelerate.utils
 import numpy as np
 import pytest
 import torch
+from calibrations import refused
 from checkpoints import weights_sha256
 from loud_models import CASES, opened
 from safetensors.numpy import load_file, save_file
@@ -185,45 +187,15 @@ def test_only_answers_that_should_differ_are_called_collapsed(objects, kind):
     assert not evaluated(objects, kind)["collapsed"]
 
 
-def require_one_line(kind, says, call, *arguments):
-    with pytest.raises(kind, match=says) as caught:
-        call(*arguments)
-    assert "\n" not in str(caught.value)
-
-
 def test_each_form_has_its_head_and_the_type_asked_for(tmp_path):
     for case in ("bert", "masked-bert", "masked-deberta", "gpt2", "cloze", "t5"):
         folder = saved(tmp_path / case, case)
         for dtype in DTYPES:
             model, _ = load_model(folder, CASES[case][2].form, "cpu", dtype)
-            assert type(model).__name__ == CASES[case][0]
+            assert (type(model).__name__, model.training) == (CASES[case][0], False)
             assert model.dtype == getattr(torch, dtype)
-            assert not model.training
-
-
-def test_other_types_are_refused():
     for dtype in ("float64", "int8", "", "half", "auto"):
-        require_one_line(RequestError, "dtype.*bfloat16", torch_type, dtype)
-
-
-def test_a_classifier_without_padding_takes_batches(tmp_path, monkeypatch):
-    """GPT-2's checkpoint names no token, and its classifier then takes none."""
-    monkeypatch.setattr(opened("gpt2-classifier")[0].config, "pad_token_id", None)
-    model, _ = load_model(saved(tmp_path, "gpt2-classifier"), "classification", "cpu")
-    assert model(torch.tensor([[5, 6], [7, 0]])).logits.shape == (2, 12)
-
-
-def test_what_is_pruned_may_have_the_names_of_the_bare_model(tmp_path):
-    of = {"gpt2": ("transformer.", "h.0.attn.c_attn.weight"), "bart": ("model.", "shared.weight")}
-    for case, (prefix, matrix) in of.items():
-        path = saved(tmp_path / case, case) / FILE
-        bare = {name.removeprefix(prefix): array for name, array in load_file(path).items()}
-        save_file(bare, path, metadata={"format": "pt"})
-        model, _ = load_model(path.parent, CASES[case][2].form, "cpu")
-        mask = np.random.default_rng(0).random(bare[matrix].shape) < 0.5
-        put(model, {matrix: mask}, {matrix: bare[matrix] * 2})
-        found = model.state_dict()[prefix + matrix].numpy()
-        np.testing.assert_array_equal(found, np.where(mask, bare[matrix] * 2, 0))
+        assert re.search("dtype.*bfloat16", refused(RequestError, torch_type, dtype)), dtype
 
 
 def test_what_another_form_of_task_has_is_not_put_in(tmp_path):
@@ -241,16 +213,16 @@ def test_what_another_form_of_task_has_is_not_put_in(tmp_path):
 def test_a_model_without_a_head_a_layer_or_a_tokenizer_is_refused(tmp_path, case):
     """Transformers would draw weights at random, and make up a tokenizer that knows no word."""
     path = saved(tmp_path / "whole", case) / FILE
-    says = "has no head for this form of task.*fine_tune"
-    require_one_line(RunError, says, load_model, path.parent, "classification", "cpu")
+    said = refused(RunError, load_model, path.parent, "classification", "cpu")
+    assert re.search("has no head for this form of task.*fine_tune", said)
     tensors = load_file(path)
     layer = min(name for name in tensors if ".1." in name)
     del tensors[layer]
     save_file(tensors, path, metadata={"format": "pt"})
-    says, form = f"weights for all of it.*{layer}", CASES[case][2].form
-    require_one_line(RunError, says, load_model, path.parent, form, "cpu")
+    said = refused(RunError, load_model, path.parent, CASES[case][2].form, "cpu")
+    assert re.search(f"weights for all of it.*{layer}", said)
     opened(case)[0].save_pretrained(tmp_path / "mute")
-    require_one_line(RequestError, "has no tokenizer", open_tokenizer, tmp_path / "mute")
+    assert "has no tokenizer" in refused(RequestError, open_tokenizer, tmp_path / "mute")
 
 
 def test_a_model_is_spread_over_gpus_with_whole_blocks_if_it_fits(tmp_path, monkeypatch):
@@ -260,8 +232,9 @@ def test_a_model_is_spread_over_gpus_with_whole_blocks_if_it_fits(tmp_path, monk
     monkeypatch.setattr(
         accelerate, "dispatch_model", lambda model, device_map: plans.append(device_map) or model
     )
-    folder, says = saved(tmp_path, "gpt2"), "does not fit into the memory of 2 GPUs"
-    require_one_line(RunError, says, load_model, folder, "causal", "cuda")
+    folder = saved(tmp_path, "gpt2")
+    said = refused(RunError, load_model, folder, "causal", "cuda")
+    assert "does not fit into the memory of 2 GPUs" in said
     model, _ = load_model(folder, "causal", "cpu")
     assert (model.device.type, plans) == ("cpu", [])
     size = sum(parameter.nbytes for parameter in model.parameters())

@@ -72,10 +72,7 @@ def test_inflection():
 
 def test_lexicon_is_consistent_and_makes_many_words_and_short_texts():
     for topic in TOPICS.values():
-        assert len(topic.traits) >= 3
-        assert all(verb.objects for verb in topic.verbs.values())
         assert {thing for verb in topic.verbs.values() for thing in verb.objects} <= {*topic.things}
-        assert not set(topic.people) & set(topic.things)
     texts = language.paragraphs(5000, 2)
     assert not set(texts) & set(language.paragraphs(1000, 2, split="test"))
     assert len({token.lower() for text in texts for token in separated(text)}) > 500

@@ -139,18 +139,15 @@ def test_a_damaged_record_is_computed_again_and_said_to_be_repaired(cache, log, 
     (path,) = cache.folder.rglob("output.pkl")  # all that joblib holds
     content = path.read_bytes()
     wrong_checksum = content.replace(b'"twice": 8', b'"twice": 9')
-    cut = [damage.cut(content, place) for place in (0.5, 1.0)]
-    for count, damaged in enumerate([*NO_RECORDS, *cut, content[::-1], wrong_checksum], 2):
+    for count, damaged in enumerate([*NO_RECORDS, content[::-1], wrong_checksum], 2):
         path.write_bytes(damaged)
         assert (cache.lookup(doubling), cache.has_entry(doubling)) == (None, True), damaged
         mended = cache.run(doubling)
         assert (mended.how, mended.record) == ("repaired", {"twice": 8}), damaged
         assert cache.run(doubling).how == "remembered", damaged
         assert times_computed(log) == count
-    places = [i / len(content) for i in range(len(content))]
-    flips = [(place, damage.flipped(content, place, i % 8)) for i, place in enumerate(places)]
-    for name, damaged in flips + [(name, hurt(content)) for name, hurt in damage.damages(60)]:
-        path.write_bytes(damaged)
+    for name, hurt in damage.damages(400):
+        path.write_bytes(hurt(content))
         outcome = cache.lookup(doubling)
         assert outcome is None or outcome.record == {"twice": 8}, name
     assert capfd.readouterr() == ("", "")
@@ -275,14 +272,12 @@ def test_objects_are_found_wherever_a_record_names_them():
 
 def test_a_copied_cache_is_remembered(cache, log, tmp_path):
     calls = [call("double", log, x=1), call("store", log, text="content")]
-    for one in calls:
-        cache.run(one)
+    records = [cache.run(one).record for one in calls]
     for extra in cache.folder.rglob("metadata.json"):  # joblib's, and not needed
         extra.unlink()
-    shutil.copytree(cache.folder, tmp_path / "copy")
-    shutil.rmtree(cache.folder)
-    copy = Memo(tmp_path / "copy")
-    assert [copy.run(one).how for one in calls] == ["remembered", "remembered"]
+    copy = Memo(cache.folder.rename(tmp_path / "elsewhere"))
+    found = [copy.run(one) for one in calls]
+    assert [(one.how, one.record) for one in found] == [("remembered", r) for r in records]
 
 
 def test_a_failing_step_leaves_nothing_and_can_be_run_again(cache, log):
@@ -333,7 +328,7 @@ def test_a_disk_that_is_not_there_and_a_file_for_the_cache_are_told_as_that(cach
         cache.prepare()
 
 
-def test_what_killed_runs_left_is_swept_by_the_next_that_computes(cache, log, tmp_path):
+def test_what_killed_runs_left_is_swept_by_the_next_that_computes(cache, log):
     nobody = 4_194_305  # no process has that number
     cache.run(call("double", log, x=1))
     assert list((cache.folder / "locks").iterdir()) == []
@@ -354,9 +349,6 @@ def test_what_killed_runs_left_is_swept_by_the_next_that_computes(cache, log, tm
     assert half.exists()
     assert cache.run(call("double", log, x=2)).how == "computed"
     assert (lock.exists(), half.exists(), output.exists()) == (False, False, True)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(MachineError, match=r"cannot write to the cache folder .*file"):
-        Memo(tmp_path / "file").prepare()
 
 
 def test_processes_on_one_key_compute_it_once(cache, log):
@@ -388,15 +380,14 @@ def test_a_process_killed_in_a_step_leaves_the_key_free(cache, log):
 
 
 def test_a_timing_has_the_machine_alone_and_other_steps_share_it(cache, log):
-    both = itertools.product((machine.beside_others, machine.alone), (False, True))
-    for number, (held, timing) in enumerate(both):
+    for number, (held, timing) in enumerate(((machine.beside_others, 0), (machine.alone, 0),
+                                             (machine.beside_others, 1))):  # fmt: skip
         waits = timing or held is machine.alone
-        step = dataclasses.replace(call("double", log, x=number), timing=timing)
+        step = dataclasses.replace(call("double", log, x=number), timing=bool(timing))
         running = threading.Thread(target=cache.run, args=(step,))
         with held():
             running.start()
             running.join(0.2 if waits else 60)
-            assert running.is_alive() == waits, (held, timing)
-            assert times_computed(log) == number + (not waits)
+            assert running.is_alive() == bool(waits), (held, timing)
         running.join()
         assert times_computed(log) == number + 1

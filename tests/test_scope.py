@@ -12,6 +12,7 @@ import torch.nn.utils.prune
 import transformers
 from random_models import KINDS, dense, made, random_model, stored
 from safetensors.torch import save_file
+from torch.nn import utils
 from transformers.pytorch_utils import Conv1D
 
 from analysis import pruning
@@ -42,6 +43,7 @@ from analysis.steps.shrunk import shrink_checkpoint
 from analysis.steps.sizes import measure_sizes
 from analysis.steps.student import distil_student
 from analysis.storage import reading as storage
+from benchmarks import architectures
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 KINDS_TRIED = ("bert", "gpt2", "t5")
@@ -202,24 +204,13 @@ def test_float64_is_ranked_by_its_own_magnitudes():
 
 def text_models():
     """Models with GPT-2's Conv1D, with linear layers of its names, and with both."""
-    small = {"n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 60}
-    bert = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    bert |= {"intermediate_size": 8, "vocab_size": 60}
-    cross = small | {"add_cross_attention": True, "is_decoder": True}
-    decoder, encoder = transformers.GPT2Config(**cross), transformers.BertConfig(**bert)
-    both = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
-    neo = transformers.GPTNeoConfig(
-        hidden_size=16, num_layers=1, num_heads=2, attention_types=[[["global"], 1]],
-        intermediate_size=8, vocab_size=60,
-    )  # fmt: skip
-    decision = {"hidden_size": 16, "n_layer": 1, "n_head": 2, "state_dim": 3, "act_dim": 2}
-    yield transformers.GPT2LMHeadModel(transformers.GPT2Config(**small, n_inner=8))
-    yield transformers.OpenAIGPTLMHeadModel(transformers.OpenAIGPTConfig(**small))
-    yield transformers.ImageGPTModel(transformers.ImageGPTConfig(**small))
-    yield transformers.DecisionTransformerModel(transformers.DecisionTransformerConfig(**decision))
-    yield transformers.EncoderDecoderModel(both)
-    yield transformers.GPTNeoForCausalLM(neo)
-    yield transformers.GPTBigCodeForCausalLM(transformers.GPTBigCodeConfig(**small))
+    known = {}
+    for name in ("gpt2", "openai-gpt", "gpt_neo", "gpt_bigcode", "bert"):
+        known[name] = architectures.config_of(name, architectures.tokenizer_of(name))
+        yield transformers.AutoModel.from_config(known[name])
+    cross = transformers.GPT2Config(**known["gpt2"].to_dict() | {"add_cross_attention": True})
+    of_both = transformers.EncoderDecoderConfig.from_encoder_decoder_configs
+    yield transformers.EncoderDecoderModel(of_both(known["bert"], cross))
 
 
 def test_the_architecture_says_which_matrices_are_stored_by_input():
@@ -337,26 +328,21 @@ def test_a_wrappers_word_before_all_names_changes_nothing(objects, tmp_path, wra
     assert all(torch.equal(loaded[name], tensor) for name, tensor in held.items())
 
 
+ANEW = {  # what torch makes a weight anew from, and the call that stores it
+    r"prune\.remove": lambda module: utils.prune.l1_unstructured(module, "weight", 0.5),
+    "remove_spectral_norm": utils.spectral_norm,
+    "remove_weight_norm": utils.weight_norm,
+    "remove_parametrizations": utils.parametrizations.spectral_norm,
+    "remove_parametrizations ": utils.parametrizations.weight_norm,
+}
+
+
 @pytest.mark.filterwarnings("ignore:.*weight_norm")
-@pytest.mark.parametrize(("of", "call"), [
-    ("prune", r"prune\.remove"), ("spectral", "remove_spectral_norm"),
-    ("weight norm", "remove_weight_norm"), ("parametrized", "remove_parametrizations"),
-    ("parametrized weight norm", "remove_parametrizations"),
-])  # fmt: skip
-def test_weights_that_torch_makes_anew_are_refused_with_the_call_that_stores_them(
-    objects, tmp_path, of, call
-):
-    utils = torch.nn.utils
-    attach = {
-        "prune": lambda module: utils.prune.l1_unstructured(module, "weight", 0.5),
-        "spectral": utils.spectral_norm,
-        "weight norm": utils.weight_norm,
-        "parametrized": utils.parametrizations.spectral_norm,
-        "parametrized weight norm": utils.parametrizations.weight_norm,
-    }[of]
+@pytest.mark.parametrize("call", ANEW)
+def test_weights_that_torch_makes_anew_are_refused_with_the_call_that_stores_them(tmp_path, call):
     model = made("bert")
-    attach(model.bert.encoder.layer[0].output.dense)
-    folder = shutil.copytree(objects.open(dense(objects, "bert")["checkpoint"]), tmp_path / "model")
-    save_file({n: t.contiguous() for n, t in model.state_dict().items()}, folder / SAFETENSORS)
-    with pytest.raises(RequestError, match=call), opened(folder):
+    model.save_pretrained(tmp_path)
+    ANEW[call](model.bert.encoder.layer[0].output.dense)
+    save_file({n: t.contiguous() for n, t in model.state_dict().items()}, tmp_path / SAFETENSORS)
+    with pytest.raises(RequestError, match=call.strip()), opened(tmp_path):
         pass

@@ -167,8 +167,8 @@ class Words(list):
 def test_inputs_are_random_whole_and_of_words_that_the_model_knows():
     """Some tokenizers have more words than their model, others fewer."""
     size = (model := made("bert")).config.vocab_size
-    for words, end in ((40, 3), (400, 3), (400, 399), (5, 0), (40, None)):
-        for form in ("classification", "causal", "cloze", "masked", "text-to-text"):
+    for words, end in ((40, 3), (400, 399), (5, 0), (40, None)):
+        for form in ("classification", "text-to-text"):
             asked = model, Words(words, end), form, 4, 50
             one, again, other = (random_inputs(*asked, seed) for seed in (0, 0, 1))
             ids = one["input_ids"]

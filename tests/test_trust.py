@@ -6,6 +6,7 @@ from functools import partial
 
 import families
 import pytest
+from calibrations import refused
 from transformers import AutoModel
 
 from analysis.calibration.loaded import calibration_of
@@ -59,9 +60,7 @@ def test_a_folder_cannot_allow_its_own_code(hostile, tmp_path):
             partial(calibration_of, folder, "decoder-only", str(texts), 0),
             partial(tune, folder, "causal", [{"text": "one"}], **course),
         ):
-            with pytest.raises(RequestError, match="remote_code: true") as caught:
-                use()
-            assert "\n" not in str(caught.value)
+            assert "remote_code: true" in refused(RequestError, use)
     assert not (tmp_path / "ran").exists()
 
 
