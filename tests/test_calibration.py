@@ -219,25 +219,6 @@ def test_a_matrix_that_sees_padding_only_or_is_no_linear_layer_of_a_block_is_nam
         assert f"--exclude '{name}'" in refusal
 
 
-@pytest.mark.parametrize("architecture", ALL)
-def test_matrices_are_found_by_either_name_and_give_their_outputs_first(architecture):
-    """With and without the base model's prefix; whichever way a matrix is stored."""
-    of = calibrations.model(architecture)
-    names = calibrations.in_scope(of)
-    bare = [name.removeprefix(f"{of.base_model_prefix}.") for name in names]
-    both = zip(matrices(of, names), matrices(of, bare), names, bare, strict=True)
-    for matrix, same, whole, name in both:
-        assert (matrix.name, same.name) == (whole, name)
-        assert matrix.module.weight is same.module.weight is of.get_parameter(whole)
-        out, width = matrix.outputs_first.shape
-        x, bias = torch.randn(3, width), getattr(matrix.module, "bias", None)
-        expected = matrix.module(x) - (0 if bias is None else bias)
-        torch.testing.assert_close(x @ matrix.outputs_first.T, expected.data)
-        assert torch.equal(matrix.as_stored(matrix.outputs_first), matrix.module.weight)
-        matrix.outputs_first[out - 1, 0] = 5.0
-        assert (matrix.module.weight == 5.0).sum() == 1
-
-
 def written(tmp_path, text, name="texts.txt"):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8", newline="")

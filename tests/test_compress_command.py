@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from calibrations import refused
 from commandline import one_line, request
 from damage import hurt
 from mini import analysis
@@ -120,12 +121,6 @@ def test_the_commands_say_what_was_saved_and_what_is_damaged(model, tmp_path):
     assert ("damaged" in one_line(done.stderr), done.returncode) == (True, 1)
 
 
-def refused(error, words, command, *arguments):
-    with pytest.raises(error) as caught:
-        command(*arguments)
-    assert [word for word in words if word not in str(caught.value)] == [], caught.value
-
-
 def test_what_cannot_be_converted_is_said(model, tmp_path):
     out, taken = tmp_path / "out", tmp_path / "taken"
     compress(model, taken)
@@ -157,7 +152,9 @@ def test_damaged_files_are_refused_and_nothing_is_left(model, tmp_path):
     ):  # fmt: skip
         entry = f'"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{begin},{end}]}}'
         handmade(model / f"a{DENSE}", [entry] * (2 if word == "twice" else 1), size)
-        refused(RequestError, (f"a{DENSE}", word), compress, model, out)
+        said = refused(RequestError, compress, model, out)
+        assert f"a{DENSE}" in said
+        assert word in said
     path = small / f"{TWO}{SPARSE}"
     odd, size = "a is not what the original header says", "original header: a takes 8 bytes, and 9"
     for name, dtype, end, said in ("a", "F32", 8, odd), ("b", "I32", 8, odd), ("a", "I32", 9, size):
@@ -165,7 +162,8 @@ def test_damaged_files_are_refused_and_nothing_is_left(model, tmp_path):
         with Writer(path) as writer:
             writer.add_header(json.dumps({name: entry}).encode())
             writer.add("a", np.ones(2, np.int32))
-        refused(RunError, (path.name, said), decompress, small, out)
+        message = refused(RunError, decompress, small, out)
+        assert (path.name in message, said in message) == (True, True), message
     assert not out.exists()
     path.unlink()
     with Writer(small / f"{ONE}{SPARSE}") as writer:  # made by the library, not of a file
@@ -184,13 +182,13 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(model, tmp_path, monkeypatch
     for command, folder in ((compress, model), (decompress, small)):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, limits[1]))  # less than a shard takes
         try:
-            refused(RunError, ("make room",), command, folder, tmp_path / "out")
+            assert "make room" in refused(RunError, command, folder, tmp_path / "out")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     # said before anything is written, where it is known how much it will be
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    refused(RunError, ("make room",), decompress, small, out)
+    assert "make room" in refused(RunError, decompress, small, out)
     assert listing(tmp_path) == before
 
 
@@ -203,7 +201,7 @@ def test_an_unreadable_file_is_named(model, public_folder, unprivileged):
         for path in folder.iterdir():
             path.chmod(0 if path.name == name else 0o644)
         with unprivileged():
-            refused(RunError, [f"cannot read {folder / name}"], compress, folder, out)
+            assert f"cannot read {folder / name}" in refused(RunError, compress, folder, out)
 
 
 def test_one_tensor_is_in_memory_at_a_time(tmp_path):

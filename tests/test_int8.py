@@ -24,7 +24,7 @@ from analysis.models.loading import load_model, open_model
 from analysis.steps.quantised import quantise_checkpoint
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("error")]
-NAME = "encoder.layer.0.output.dense.weight"
+NAME, BIAS = "encoder.layer.0.output.dense.weight", np.ones(2, np.float32)
 # matrices of heads that are not tied to an embedding
 HEADS = {"Llama": "lm_head.weight", "Roberta": "lm_head.dense.weight"}
 HEADS |= dict.fromkeys(("Bert", "DebertaV2"), "cls.predictions.transform.dense.weight")
@@ -57,11 +57,15 @@ def layers(of):
     return {n: m for n, m in of.named_modules() if isinstance(m, dynamic.Linear)}
 
 
-@given(MATRICES)
-def test_codes_are_the_weights_rounded_to_their_channels_scale(weight):
-    tensors, facts = int8.quantise({NAME: weight}, [NAME], ())
+@given(MATRICES, st.sampled_from([(), (NAME,)]))
+def test_codes_are_the_weights_rounded_to_their_channels_scale(stored, by_input):
+    stored.setflags(write=False)
+    tensors, facts = int8.quantise({NAME: stored, "bias": BIAS}, [NAME], by_input)
+    assert facts == {"output_axis": {NAME: len(by_input)}}
+    assert (tensors.keys(), tensors["bias"] is BIAS) == ({NAME, "bias", f"{NAME}_scale"}, True)
     codes, scales = tensors[NAME], tensors[f"{NAME}_scale"]
-    assert (codes.dtype, codes.shape) == (np.int8, weight.shape)
+    assert (codes.dtype, codes.shape) == (np.int8, stored.shape)
+    weight, codes = (stored.T, codes.T) if by_input else (stored, codes)  # as of a Conv1D
     assert (scales.dtype, scales.shape) == (np.float32, weight.shape[:1])
     for row, coded, scale in zip(weight.tolist(), codes.tolist(), scales, strict=True):
         largest = max(abs(value) for value in row)
@@ -71,30 +75,16 @@ def test_codes_are_the_weights_rounded_to_their_channels_scale(weight):
             assert scale == np.float32(largest / 127)
             assert max(abs(code) for code in coded) == 127
         assert coded == [round(value / float(scale)) for value in row]
-    assert facts == {"output_axis": {NAME: 0}}
     back = int8.plain(tensors, facts)
-    assert {name: array.dtype for name, array in back.items()} == {NAME: np.float32}
-    error = np.abs(back[NAME].astype(np.float64) - weight)
+    assert (back.keys(), back[NAME].dtype) == ({NAME, "bias"}, np.float32)
+    again = back[NAME].T if by_input else back[NAME]
+    error = np.abs(again.astype(np.float64) - weight)
     # half a scale, and float32's own rounding
     assert (error <= scales[:, None].astype(np.float64) * (0.5 + 127 * 2**-23)).all()
-    assert (int8.quantise(back, [NAME], ())[0][NAME] == codes).all()
+    assert (int8.quantise(back, [NAME], by_input)[0][NAME] == tensors[NAME]).all()
 
 
-def test_conv1ds_outputs_are_its_columns_and_the_rest_is_handed_on():
-    shapes = {"h.0.mlp.c_fc.weight": (4, 16), "h.0.attn.c_proj.weight": (4, 4)}
-    generator = np.random.default_rng(0)
-    weights = {n: generator.normal(size=s).astype(np.float32) for n, s in shapes.items()}
-    bias = np.ones(2, np.float32)
-    for array in (bias, *weights.values()):
-        array.setflags(write=False)
-    tensors, facts = int8.quantise(weights | {"b": bias}, list(weights), list(weights))
-    assert facts["output_axis"] == dict.fromkeys(weights, 1)
-    assert tensors.keys() == {"b", *weights, *(f"{name}_scale" for name in weights)}
-    assert tensors["b"] is bias
-    for name, weight in weights.items():
-        scales = tensors[f"{name}_scale"]
-        np.testing.assert_array_equal(scales, np.abs(weight).max(axis=0) / np.float32(127))
-        assert (int8.plain(tensors, facts)[name] == tensors[name] * scales).all()
+def test_weights_that_are_not_finite_are_counted():
     for bad in (np.nan, np.inf, -np.inf):
         with pytest.raises(RunError, match="1 of 2 weights are NaN or infinite"):
             int8.quantise({NAME: np.array([[1, bad]], np.float32)}, [NAME], ())

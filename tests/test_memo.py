@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 import threading
-import time
 from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import patch
@@ -367,16 +366,6 @@ def test_processes_on_one_key_compute_it_once(cache, log):
     for child in children:
         child.join()
     assert times_computed(log) == 1
-
-
-def test_a_process_killed_in_a_step_leaves_the_key_free(cache, log):
-    child = FORK.Process(target=cache.run, args=(call("double", log, {"seconds": 60}, x=3),))
-    child.start()
-    while not log.exists():
-        time.sleep(0.01)
-    child.kill()
-    child.join()
-    assert cache.run(call("double", log, {"seconds": 0}, x=3)).how == "computed"
 
 
 def test_a_timing_has_the_machine_alone_and_other_steps_share_it(cache, log):
