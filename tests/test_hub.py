@@ -4,6 +4,7 @@ A model and a data set have the same name here: what holds for one is asked of b
 """
 
 import json
+import shlex
 import time
 from functools import partial
 from itertools import chain, product
@@ -343,7 +344,8 @@ Path.write_text = Path.mkdir = refuse
     refused(client.each(*asked()), "RunError", "cannot write", "HF_HOME")
 
 
-FETCH = [f"hf download {NAME} --revision main{kind}" for kind in ("", " --repo-type dataset")]
+FETCH = [f"hf download {NAME} --revision main"]
+FETCH.append(f"{FETCH[0]} --repo-type dataset --include 'sst2/validation-*.parquet'")
 
 
 def missing(client, *given, **more) -> list:
@@ -365,11 +367,12 @@ def test_what_cannot_be_asked_for_is_said_with_what_fetches_it(server, client):
         for message, fetch in zip(missing(client, **unreachable), FETCH, strict=True):
             plain(message, f"{NAME} is not cached", why, fetch)
     for fetch in FETCH:  # as it stands, then no network
-        run = f"import sys; sys.argv[:] = {fetch.split()!r}"
+        run = f"import sys; sys.argv[:] = {shlex.split(fetch)!r}"
         run += "\ntry:\n    __import__('huggingface_hub.cli.hf', fromlist=['main']).main()"
         client.execute(run + "\nexcept SystemExit as ended: assert not ended.code")
     model, data = client.each(*asked(), HF_HUB_OFFLINE="1")
     assert (len(model["held"]) > len(SINGLE), data["held"]) == (True, ROWS)
+    assert not {*MORE} & {*server.fetched()} - {"README.md"}
     server.faults.listings = 503
     for message in missing(client, "org/other"):
         plain(message, "org/other is not cached", "answers 503", "hf download org/other")

@@ -34,7 +34,7 @@ def missing_split(source: Mapping[str, Any]) -> str | None:
 
 
 def _repository(source: Mapping[str, Any]) -> Repository:
-    return Repository(source["path"], "dataset")
+    return Repository(source["path"], "dataset", source["files"])
 
 
 def _revision(source: Mapping[str, Any]) -> str:

@@ -13,10 +13,14 @@ _REVISION = re.compile(r"(?!.*\.\.)[^\s\\~^:?*\[/.-][^\s\\~^:?*\[]*")  # git's r
 
 @dataclass(frozen=True)
 class Repository:
-    """`organisation/name` of a model or of a data set. Raises RequestError for what is none."""
+    """`organisation/name` of a model or of a data set. Raises RequestError for what is none.
+
+    pattern   of the paths that alone are worth fetching, if not all are
+    """
 
     name: str
     kind: Literal["model", "dataset"]
+    pattern: str = ""
 
     def __post_init__(self) -> None:
         if why := why_no_name(self.name, self.what):
@@ -30,9 +34,10 @@ class Repository:
         return "model" if self.kind == "model" else "data set"
 
     def command(self, revision: str) -> str:
-        """What fetches all of it, for a person to type."""
+        """What fetches it, for a person to type."""
         data = "" if self.kind == "model" else " --repo-type dataset"
-        return f"hf download {self.name} --revision {revision}{data}"
+        files = f" --include '{self.pattern}'" if self.pattern else ""
+        return f"hf download {self.name} --revision {revision}{data}{files}"
 
 
 def is_commit(revision: str) -> bool:
