@@ -24,8 +24,8 @@ from hub_server import TOKEN, environment
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
-        *("torch", "pandas", "pyarrow.parquet", "httpx2", "aiohttp", "fsspec", "dill", "yaml"),
-        *("multiprocess", "pydantic", "filelock", "tqdm", "safetensors", "tokenizers"),
+        *("torch", "pyarrow.parquet", "httpx2", "yaml", "filelock", "tqdm", "safetensors"),
+        "tokenizers",
     ]
 )
 

@@ -168,12 +168,6 @@ def test_what_another_program_cached_will_do_but_a_part_is_not_taken_for_the_who
     refused(offline(*asked()), "RunError", "not all of", "main", "HF_HUB_OFFLINE")
     client.execute(fetch + "\n".join(more))
     assert held(offline(*asked())) == HELD
-    publish(server, model=sharded(*WEIGHTS), data=DATA | {SHARDS[0]: parquet(ROWS[:1])})
-    server.faults.files |= {WEIGHTS[1]: 404, SHARDS[0]: 404}
-    assert all("error" in result for result in client.each(*asked()))
-    client.home.rename(client.home.with_name("old"))
-    client.each(*asked())
-    refused(offline(*asked()), "RunError", "not all of", "main", "HF_HUB_OFFLINE")
 
 
 def test_a_cut_is_continued_where_it_broke(server, client):
