@@ -49,23 +49,6 @@ def test_tokenizers_round_trip_every_text(tokenizers):
         assert tokenizer.unk_token_id in tokenizer("naïve 日本")["input_ids"]
 
 
-def test_causal_batch_goes_from_beginning_to_end_unless_it_is_cut(tokenizers):
-    tokenizer = tokenizers["tiny-gpt2"]
-    texts = [{"text": SENTENCES[0]}, {"text": "The end."}]
-    batch = training.causal_batch_of(tokenizer, texts, MAX_TOKENS)
-    lengths = batch["attention_mask"].sum(1).tolist()
-    assert lengths[0] > lengths[1]
-    for row, labels, length in zip(batch["input_ids"], batch["labels"], lengths, strict=True):
-        assert (row[0], row[length - 1]) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
-        assert (row[length:] == tokenizer.pad_token_id).all()
-        assert (labels[length:] == encoding.IGNORED).all()
-        assert labels[0] == encoding.IGNORED  # nothing comes before it
-        assert torch.equal(labels[1:length], row[1:length])
-    cut = training.causal_batch_of(tokenizer, texts[:1], 4)["input_ids"]
-    assert torch.equal(cut, batch["input_ids"][:1, :4])
-    assert tokenizer.eos_token_id not in cut[0, 1:]
-
-
 def test_batches_are_padded_on_the_right_and_cut_within_what_is_special(tokenizers):
     for name, tokenizer in tokenizers.items():
         for others in (None, ["A park was opened.", "Never."]):
@@ -229,14 +212,6 @@ def test_pieces_fit_and_lose_nothing_but_white_space(learnt, text, limit, family
     room = limit - tokenizer.num_special_tokens_to_add()
     for piece in pieces:  # a cut may split a token that two letters made: one more at most
         assert len(tokenizer(piece, add_special_tokens=False)["input_ids"]) <= room + 1
-
-
-def test_single_texts_and_pairs_come_in_proportion(learnt):
-    texts = [*["A park was opened."] * 300, *[("One.", "Other.")] * 100]
-    count, batches = pretraining.masked_words(learnt["encoder-only"], texts, 4, 48, 0)
-    assert count == 400
-    pairs = sum(bool(next(batches)["token_type_ids"].any()) for _ in range(400))
-    assert 60 < pairs < 140
 
 
 def test_the_step_reads_training_examples_of_every_form(objects):

@@ -140,7 +140,6 @@ def test_weights_of_every_type_are_those_of_torch(tmp_path, dtype):
 def test_integers_are_left_out_and_scales_are_not_applied_and_both_are_named(tmp_path):
     mlp, query = "model.layers.0.mlp", "model.layers.{}.self_attn.q_proj"
     tensors = {
-        f"{mlp}.up_proj.weight": torch.ones(3, 5, dtype=torch.int8),
         f"{mlp}.down_proj.qweight": torch.ones(7, dtype=torch.int32),
         f"{mlp}.gate_proj.weight": torch.ones(4), f"{mlp}.gate_proj.weight_scale": torch.ones(1),
         "model.mask": torch.ones(2, dtype=torch.bool), "position_ids": torch.arange(9),
@@ -149,10 +148,8 @@ def test_integers_are_left_out_and_scales_are_not_applied_and_both_are_named(tmp
         tensors[f"{query.format(i)}.weight"] = torch.ones(5).to(torch.float8_e4m3fn)
         tensors[f"{query.format(i)}.{scale}"] = torch.ones(1)
     record = profile(saved(tmp_path, tensors))
-    assert record["left_out"] == [
-        {"name": f"{mlp}.down_proj.qweight", "dtype": "int32", "elements": 7},
-        {"name": f"{mlp}.up_proj.weight", "dtype": "int8", "elements": 15},
-    ]
+    left_out = {"name": f"{mlp}.down_proj.qweight", "dtype": "int32", "elements": 7}
+    assert record["left_out"] == [left_out]
     assert record["scaled"] == [f"{query.format(i)}.weight" for i in range(3)]
     odd = [f"{query.format(2)}.scale", f"{query.format(3)}.weight_other"]
     assert (record["not_understood"], of_model(record)["parameters"]) == (odd, 4 + 4 * 5 + 2)

@@ -147,14 +147,6 @@ def test_retained_is_1_as_the_dense_model_and_0_at_chance_which_cannot_degrade()
         assert found == pytest.approx(expected, nan_ok=True), (name, numbers)
 
 
-def rows_of(name, seed):
-    rows = (
-        np.random.default_rng(seed).integers(1, 9, (60, len(METRICS[name].columns))).astype(float)
-    )
-    rows.setflags(write=False)  # comparing is not to change them
-    return rows
-
-
 def answered(right):
     """Rows of accuracy."""
     return np.stack([right, np.ones(len(right))], axis=1)
@@ -164,37 +156,6 @@ def compared(name, rows, dense, chance=0.0, seed=0):
     metric, counts = METRICS[name], resample_counts(len(rows), 400, seed)
     score, whole = (drawn(metric, of, counts) for of in (rows, dense))
     return compare_drawn(metric, score, whole, chance, 0.95)
-
-
-def test_resamples_draw_as_many_as_there_are_with_replacement_by_the_seed():
-    counts = resample_counts(50, 400, seed=0)
-    assert counts.sum(axis=1).tolist() == [50] * 400
-    assert (counts.shape[1], counts.min() >= 0, counts.max() > 1) == (50, True, True)
-    assert counts.mean(axis=0) == pytest.approx(np.ones(50), abs=0.25)
-    np.testing.assert_array_equal(counts, resample_counts(50, 400, seed=0))
-    assert (counts != resample_counts(50, 400, seed=2)).any()
-    assert (resample_counts(1, 5, seed=0) == 1).all()
-
-
-def test_a_model_that_equals_the_dense_one_has_a_difference_of_no_width():
-    for name in METRICS:
-        rows = rows_of(name, 0)
-        found = compared(name, rows, rows, chance=1e9 if name == "perplexity" else -0.5)
-        assert (astuple(found.delta), astuple(found.retained)) == ((0, 0, 0), (1, 1, 1)), name
-
-
-def test_95_percent_intervals_cover_the_truth_about_so_often():
-    """300 data sets of a known accuracy and a known difference from a dense model."""
-    generator, covered = np.random.default_rng(7), np.zeros(2)
-    truth, dense_truth, flips = 0.7, 0.8, 0.1
-    for seed in range(300):
-        dense = generator.random(60) < dense_truth
-        # a right answer is lost with 1/8: 0.8 · 7/8 = 0.7
-        variant = dense & (generator.random(60) < 1 - flips / dense_truth)
-        found = compared("accuracy", answered(variant), answered(dense), seed=seed)
-        of = (found.score, truth), (found.delta, truth - dense_truth)
-        covered += [interval.low <= true <= interval.high for interval, true in of]
-    assert 0.90 <= min(covered / 300) <= max(covered / 300) <= 0.98
 
 
 def test_what_is_undefined_has_no_bounds():

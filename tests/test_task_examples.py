@@ -4,6 +4,7 @@ import json
 import string
 
 import pytest
+from calibrations import refused
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,10 +52,8 @@ def test_the_generated_language_is_made_anew(objects):
     found = [{"first": e["sentence"], "label": e["label"]} for e in made]
     assert training_examples(objects, "sentiment", None, 5, 3) == ("classification", found)
     for name, count in [("sst2", 3), ("lambada", 3), ("sentiment", ALL)]:
-        says = f"{name} has no training examples here.*train"
-        with pytest.raises(RunError, match=says) as caught:
-            training_examples(objects, name, None, count, 0)
-        assert "\n" not in str(caught.value)
+        said = refused(RunError, training_examples, objects, name, None, count, 0)
+        assert f"{name} has no training examples here" in said
 
 
 @given(UNIQUE, st.none() | st.integers(0, 40), st.integers())
