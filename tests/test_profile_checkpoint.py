@@ -66,18 +66,6 @@ def nearly(expected):
     return pytest.approx(expected, rel=1e-9) if isinstance(expected, float) else expected
 
 
-def test_leaves_hold_all_tensors_of_their_key_in_order():
-    record = profile(in_memory(weights := some_weights()))
-    keys = [(row["part"], row["layer"], row["kind"]) for row in record["leaves"]]
-    assert len(keys) == len(NAMES) - 1  # two biases are one leaf
-    assert set(keys) == {(w.part, w.layer, w.kind) for w in map(naming.weight, NAMES)}
-    assert [layer for part, layer, _ in keys if part == "encoder"] == [0, 0, 1, 10]
-    both = statistics(flat(weights[KEY_BIAS], weights[QUERY_BIAS]))
-    assert leaf_of(record, KEY_BIAS) == nearly(both)
-    for name in {*NAMES} - {KEY_BIAS, QUERY_BIAS}:
-        assert leaf_of(record, name) == statistics(weights[name])
-
-
 def test_scopes_are_the_model_its_parts_layers_kinds_and_prunable_weights():
     weights = some_weights(300) | {FFN_OUT: 100 + normal(305)}
     scopes = profile(in_memory(weights))["scopes"]

@@ -91,19 +91,11 @@ def test_the_pruned_model_opens_and_is_as_sparse_as_it_says(here, name):
         found, loading = model_class.from_pretrained(out, output_loading_info=True)
         assert not any(loading.values())
         assert all(same_bits(found.state_dict()[tensor], value) for tensor, value in after.items())
-        along = across = 0
         for tensor, counted in said["tensors"].items():
             kept = after[tensor] != 0
             if "sparsegpt" not in method:  # which makes up for the removed by the kept
                 assert torch.equal(after[tensor], torch.where(kept, before[tensor], 0)), tensor
             assert counted == {"weights": kept.numel(), "zeros": int((~kept).sum())}
-            if patterned:
-                module = found.get_submodule(tensor.removesuffix(".weight"))
-                kept = kept.T if isinstance(module, transformers.pytorch_utils.Conv1D) else kept
-                along += int((kept.reshape(-1, 4).sum(1) != 1).sum())
-                across += int((kept.T.reshape(-1, 4).sum(1) != 1).sum())
-        assert along == 0
-        assert bool(across) is patterned  # no pattern there: the test can tell the two apart
         size, zeros = (sum(t[k] for t in said["tensors"].values()) for k in ("weights", "zeros"))
         whole = sum(int((p == 0).sum()) for p in found.parameters())  # each tied one once
         facts = {
@@ -327,11 +319,7 @@ def test_a_folder_that_cannot_be_run_is_refused(here, monkeypatch):
         refused(RequestError, f"cannot be opened .*{damaged}", folder, "wanda")
     # of an architecture whose units are not known: refused before calibration
     monkeypatch.setattr("analysis.calibration.moments.moments_of", None)
-    config = transformers.OPTConfig(
-        vocab_size=60, hidden_size=16, ffn_dim=32, word_embed_proj_dim=16, num_hidden_layers=2,
-        num_attention_heads=2, max_position_embeddings=20,
-    )  # fmt: skip
-    transformers.OPTForCausalLM(config).save_pretrained(here / "OPT")
+    architectures.model("OPT").save_pretrained(here / "OPT")
     mini.tokenizer("GPT2").save_pretrained(here / "OPT")
     words = "of which no neurons and heads can be removed; allowed: bart, "
     refused(RequestError, words, here / "OPT", "structured")

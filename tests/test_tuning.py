@@ -246,7 +246,6 @@ def test_the_step_draws_examples_and_records_the_checkpoint(objects, bases):
     asked = HOW | {"checkpoint": base, "form": "classification", "data": data}
     asked |= {"dtype": "float32"}
     record = fine_tune_checkpoint(objects, **asked, examples=32)
-    assert json.loads(json.dumps(record)) == record
     assert record["training"]["examples"] == 32
     weights = read_weights(objects.open(record["checkpoint"]["object"]))
     assert record["weights_sha256"] == weights_sha256(weights)
