@@ -5,7 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from analysis.errors import AnalysisError, RequestError, RunError
 from analysis.hub.repository import Repository
@@ -21,18 +21,29 @@ class UnreachableError(RunError):
 @contextmanager
 def quiet_client() -> Iterator[None]:
     """The client's warnings, full of urls, stay unsaid; its progress bars are for terminals."""
-    from huggingface_hub import constants, utils
+    from huggingface_hub import utils
 
     level = utils.logging.get_verbosity()
     utils.logging.set_verbosity(utils.logging.ERROR if level == logging.WARNING else level)
-    free = constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not utils.are_progress_bars_disabled()
-    hide = free and not sys.stderr.isatty()  # of its bars, one is drawn into pipes too
-    if hide:
+    try:
+        with nullcontext() if sys.stderr.isatty() else no_bars():
+            yield
+    finally:
+        utils.logging.set_verbosity(level)
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Without the client's progress bars, of which one is drawn into pipes too; what the user's
+    environment says of them is left."""
+    from huggingface_hub import constants, utils
+
+    free = constants.HF_HUB_DISABLE_PROGRESS_BARS is None
+    if hide := free and not utils.are_progress_bars_disabled():
         utils.disable_progress_bars()
     try:
         yield
     finally:
-        utils.logging.set_verbosity(level)
         if hide:
             utils.enable_progress_bars()
 

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.errors import RequestError, RunError
 from analysis.files import replace_text
-from analysis.hub.errors import ROOM, UnreachableError, host, one_line_errors, quiet_client
+from analysis.hub.errors import (
+    ROOM,
+    UnreachableError,
+    host,
+    no_bars,
+    one_line_errors,
+    quiet_client,
+)
 from analysis.hub.repository import Repository, is_commit, require_revision
 
 if TYPE_CHECKING:
@@ -174,7 +181,9 @@ def _fetched(repository: Repository, revision: str, found: Listing, choose: Choo
 
     files = choose(found.names, locate)
     where["allow_patterns"] = [escape(file) for file in files]
-    _require_room(repository, snapshot_download(repository.name, dry_run=True, **where))
+    with no_bars():
+        planned = snapshot_download(repository.name, dry_run=True, **where)
+    _require_room(repository, planned)
     folder = Path(snapshot_download(repository.name, **where))
     # if the server fails it now, the client may return a folder that it could not check
     if absent := [file for file in files if not (folder / file).is_file()]:
