@@ -211,24 +211,6 @@ def test_the_timed_task_is_the_one_that_is_named_or_the_models_first():
             assert found[step]["form"] == form
 
 
-def test_the_timed_method_trains_masked_and_generates_where_a_task_writes():
-    for method, level in (("magnitude", 0.5), ("wanda", 0.9)):
-        asked = timed_study(method=method, masked_at=level, task="sentiment")
-        found = timings(asked, "tiny-bert")
-        assert set(found) == {"measure_latency", "measure_training"}
-        one_shot = [f"{method}/one-shot/{s}" for s in (0.5, 0.9)]
-        each = [name for name, run in kernels(found["measure_latency"]).items() if run == EACH]
-        assert each == [f"{STEM}/{name}" for name in one_shot]
-        masked = f"{STEM}/{method}/one-shot/{level}"
-        assert kernels(found["measure_training"]) == {f"{STEM}/dense": DENSE, masked: DENSE}
-        assert found["measure_training"]["batch"] == 4  # the largest
-        for name, task in (("tiny-gpt2", "language-modelling"), ("tiny-bart", "headline")):
-            assert kernels(timings(asked, name)["measure_generation"]) == {
-                f"{name}/{task}/dense": DENSE,
-                **{f"{name}/{task}/{pruned}": BOTH for pruned in one_shot},
-            }
-
-
 def test_only_what_is_asked_for_is_timed_and_only_beside_a_dense_model():
     for operations in (["forward"], ["generate"], ["generate", "forward"]):
         steps = {"forward": "measure_latency", "generate": "measure_generation"}

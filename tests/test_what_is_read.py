@@ -17,7 +17,7 @@ from analysis.alternatives.student import distil, halved
 from analysis.calibration.batches import calibration_batches
 from analysis.data_calls import Data
 from analysis.grid import calibration_task
-from analysis.models import naming, recovery, training
+from analysis.models import naming, recovery
 from analysis.models.encoding import positions
 from analysis.models.growing import grow_sparse
 from analysis.models.recovery import Course
@@ -67,25 +67,6 @@ def test_models_are_trained_and_calibrated_on_texts_longer_than_they_read(archit
         distil(halved(make("Bert")[0]), model, words, asked)
         read = asked.read_by(model, words)  # only a causal course is cut into windows
         assert (read.examples, read.max_tokens) == (asked.examples, POSITIONS)
-
-
-@pytest.mark.parametrize("most", [8, 256])
-def test_an_epoch_of_a_causal_course_is_one_pass_over_its_windows(most, monkeypatch):
-    model, words, masks = make("GPT2")
-    seen, batch_of = [], training.causal_batch_of
-
-    def spy(tokenizer, chosen, max_tokens):
-        seen.extend(row["ids"] for row in chosen)
-        return batch_of(tokenizer, chosen, max_tokens)
-
-    monkeypatch.setitem(training._FORMS, "causal", spy)
-    asked = course("GPT2", max_tokens=most)
-    trained = recovery.fine_tune_masked(model, words, masks, asked)
-    read = asked.read_by(model, words)
-    assert sorted(seen) == sorted(example["ids"] for example in read.examples)
-    assert max(map(len, seen)) == min(most, POSITIONS)
-    assert (len(trained.zeros), len(trained.losses)) == (1, read.steps)
-    assert read.read_by(model, words) == read  # windows are not cut again
 
 
 def test_texts_are_cut_in_every_training_where_fine_tuning_cuts_them(tmp_path):
