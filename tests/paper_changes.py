@@ -115,6 +115,15 @@ def without(*starts):
     return change
 
 
+def change_of(told, functions=()):
+    """The change that a table tells of: a function, of here or one of these, and its arguments."""
+    if callable(told):
+        return told
+    (name, given), *conditions = told.items()
+    arguments = given if isinstance(given, list) else [] if given is None else [given]
+    return {**globals(), **dict(functions)}[name](*arguments, **dict(conditions))
+
+
 def met(data, one, other):
     """Which rows of table `contests` are of these two series, and in which order they stand."""
     names = data.variants.set_index("variant")["series"]

@@ -196,16 +196,6 @@ def _cases():
 CASES = _cases()
 
 
-def change(told):
-    """The change that a case names: by its function, its arguments, and conditions."""
-    if callable(told):
-        return told
-    (name, given), *conditions = told.items()
-    function = globals().get(name) or getattr(paper_changes, name)
-    arguments = given if isinstance(given, list) else [] if given is None else [given]
-    return function(*arguments, **dict(conditions))
-
-
 # decided by counts, bytes and orders: nothing has an interval
 EXACT = {"dense-bytes", "compressor-finds-zeros", "sparse-files-shrink", "layers-differ",
          "differs-with-depth", "kinds-differ-more", "inputs-cut-off", "masks-needed",
@@ -221,7 +211,8 @@ def test_a_claim_goes_by_the_results(name):
         study = next((one for one in told if isinstance(one, str)), "tiny")
         says = [one["says"] for one in told if isinstance(one, dict) and "says" in one]
         changes = [one for one in told if one != study and (callable(one) or "says" not in one)]
-        found = claims.verdict(after(fake.data(study), *map(change, changes)), name)
+        given = [paper_changes.change_of(one, globals()) for one in changes]
+        found = claims.verdict(after(fake.data(study), *given), name)
         assert found.verdict.name.lower() == verdict, (told, found.evidence)
         assert all(part in plain(found.evidence) for part in says), found.evidence
 

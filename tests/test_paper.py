@@ -12,11 +12,10 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import yaml
-from paper_changes import MADE, after, cells, drop, plain, put, verdict, void, without
+from paper_changes import MADE, after, cells, change_of, plain, verdict
 
 from analysis import paper, results, study
 from analysis.errors import RequestError, RunError
-from analysis.execution.names import AUTO, INT8, TILED_CSR, TORCH_CSR
 from analysis.paper import claims, style, weight_figures, weights
 from analysis.paper import data as paper_data
 from analysis.paper.data import Data
@@ -131,34 +130,12 @@ def test_the_paper_of_any_study_is_whole(of, chosen):
         require_figure(name, paper.figure(name), chosen in DRAWN)
 
 
-LACKING = {
-    "no timings": [drop("runtime"), drop("replicas")],
-    "sparse files, on a GPU": [
-        drop("size", format=["auto", "auto+zstd", "bitmask", "csr16"]),
-        drop("runtime", kernel=[TORCH_CSR, TILED_CSR, INT8]),
-        put("runtime", {"peak_bytes": np.nan, "device": "cuda"}),
-        without("moe/[0-9]+-of-16/oracle"),
-    ],
-    "files but dense ones": [
-        drop("size", format="!= 'dense'"), drop("runtime", operation="!= 'forward'"),
-    ],
-    "forward passes": [drop("runtime", operation="forward"), drop("replicas")],
-    "sparse kernels": [drop("runtime", kernel=[AUTO, TORCH_CSR, TILED_CSR]), without("student"),
-                       drop("runtime", variant="^tiny-gpt2/")],
-    "alternatives": [without("int8", "student", "moe/")],
-    "sound benchmarks": [void(variant="")],
-    "a sound first model": [void(variant="^tiny-bert/")],
-    "known names": [
-        put("variants", {"method": own}, method=method)
-        for method, own in {"sparsegpt": "mine", "nm-wanda": "near", "random": "nm-alike",
-                            "gradual": "slow", "magnitude-row": "a|b $x_1$ **c**"}.items()
-    ],
-}  # fmt: skip
+LACKING = yaml.safe_load(Path(__file__).with_name("lacking.yml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", LACKING)
 def test_the_paper_of_results_that_lack_something_is_whole(of, name):
-    data = of(after(fake.data("tiny"), *LACKING[name]))
+    data = of(after(fake.data("tiny"), *map(change_of, LACKING[name])))
     # what a method is, is asked of the project
     require_words(data, but=["method_costs"] if name == "known names" else [])
     for name, make in MADE["figure"].items():

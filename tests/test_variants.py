@@ -71,30 +71,6 @@ def test_a_variant_is_named_by_all_that_tells_it_apart(tiny, dense):
         assert (variant.name, variant.seed) == (f"{STEM}/{name}/seed-4", 4)
 
 
-def test_a_pruned_variant_has_masks_for_the_dense_weights_or_weights_of_its_own(tiny, dense):
-    for method, settings in (("wanda", [{}] * 5), ("nm-wanda", [{"pattern": p} for p in NM])):
-        record = fake.pruned("encoder-only", method, tiny)["levels"]
-        for made, level, said in zip(pruned(tiny, dense, method), record, settings, strict=True):
-            assert (made.masks, made.sparsity) == (level["masks"]["object"], level["sparsity"])
-            for told in ("checkpoint", "weights_sha256", "parameters", "prunable"):
-                assert getattr(made, told) == getattr(dense, told)
-            assert (made.kind, made.reached, made.train_seconds) == ("pruned", True, 0.0)
-            said = said | {"calibrated_on": level["calibrated_on"]}
-            assert made.settings == said  # what the name does not say
-    for made in pruned(tiny, dense, "structured")[:3]:
-        stored = f"smaller-{made.sparsity}"
-        assert (made.checkpoint, made.weights_sha256, made.masks) == (stored, stored, None)
-        assert made.parameters == made.level["parameters"] < dense.parameters
-        said = {key: made.level[key] for key in ("kept", "calibrated_on")}
-        assert (made.settings, made.reached) == (said, True)
-    record = {"flush_denormal": False}
-    level = {"level": 0.5, "sparsity": 0.5, "train_seconds": 2.5}
-    for notes, kept in (({"w": "damped"}, {"notes": {"w": "damped"}}), ({}, {})):
-        told = (tiny, dense, "gradual", "fine-tuned", record, level | {"notes": notes})
-        made = variants.pruned_variant(*told)
-        assert (made.settings, made.train_seconds) == (kept | record, 2.5)
-
-
 def test_a_variant_that_was_trained_or_allotted_stands_beside_the_one_it_came_of(tiny, dense):
     start = pruned(tiny, dense, "magnitude")[2]
     record = fake.recovered(start, True) | {"achieved": 0.91, "flush_denormal": True}
@@ -114,30 +90,6 @@ def test_a_variant_that_was_trained_or_allotted_stands_beside_the_one_it_came_of
     assert made.name == f"{uniform.name}/allocated"
     assert (made.method, made.protocol, made.sparsity) == ("magnitude-layer", "one-shot", 0.5)
     assert made.settings == {"allocation": {"encoder 0": 0.1235, "encoder 1": 0.98}}
-
-
-def test_what_is_out_of_reach_or_failed_is_named_as_if_it_were_there_and_says_why(tiny, dense):
-    unreached = pruned(tiny, dense, "structured")[-1]
-    why = ("unreachable", "one head of each layer has to stay")
-    gone = [(unreached, f"{STEM}/structured/one-shot/0.99", *why)]
-    for method in ("magnitude", "structured", "nm-wanda", "gradual"):
-        for made in pruned(tiny, dense, method):
-            level = made.level["level"]
-            lost = variants.failed_variant(tiny, dense, method, made.protocol, level, "a, b")
-            gone.append((lost, made.name, "failed", "a, b"))
-            assert lost.sparsity == made.sparsity
-    for kind in ("dense", "moe"):
-        lost = variants.failed_dense(tiny, tiny.models[0], "sentiment", 0, "lost", kind=kind)
-        gone.append((lost, f"{STEM}/{kind}", "failed", "lost"))
-        assert (lost.kind, lost.method) == (kind, kind)
-    for lost, name, status, reason in gone:
-        told = {"variant": name, "status": status, "reason": reason}
-        told |= dict.fromkeys(("achieved", "scope_weights", "prune_seconds", "parameters"))
-        assert told.items() <= variant_row(lost).items()
-        assert not lost.reached
-    for made in (dense, pruned(tiny, dense, "magnitude")[0]):  # a later step of it failed
-        level = (made.level or {}) | {"status": "failed", "reason": "no room"}
-        assert variants.failed(made, "no room") == replace(made, level=level)
 
 
 def test_every_kind_of_variant_has_a_row_in_the_table(tiny, dense):
