@@ -1,13 +1,16 @@
 """The one place in which transformers opens a checkpoint's files, whatever they run it into."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
+from transformers import AutoConfig, GenerationConfig
 
 from analysis.errors import AnalysisError, RequestError, short
 from analysis.models.config import require_object
+from analysis.models.trust import trusted
 
 CONFIG = ("config.json",)
 MODEL = (
@@ -25,6 +28,13 @@ TOKENIZER = (
     "vocab.json",
 )
 _SHOWN = 300
+_WHOLE = "tokenizer.json"  # which is right if it can be read by itself
+_MEND = "mend that file, copy the model again, or save it again"
+_ALONE: Mapping[str, Callable[[Path], object]] = {  # what reads such a file, and nothing else
+    "config.json": lambda path: AutoConfig.from_pretrained(path.parent, **trusted(path.parent)),
+    "generation_config.json": lambda path: GenerationConfig.from_pretrained(path.parent),
+    _WHOLE: lambda path: Tokenizer.from_file(str(path)),
+}
 
 
 @contextlib.contextmanager
@@ -51,8 +61,16 @@ def opening(folder: Path, files: tuple[str, ...]) -> Iterator[None]:
         there = [name for name in files if (folder / name).is_file()]
         for name in there:
             require_object(folder / name)
-        read = ", ".join(there) or f"no {files[0]}"
-        raise RequestError(
-            f"{folder} cannot be opened ({read}): {type(error).__name__}"
-            f"{': ' if said else ''}{said}; mend that file, copy the model again, or save it again"
-        ) from error
+            _require_readable(folder / name)
+        read = ", ".join(name for name in there if name != _WHOLE) or f"no {files[0]}"
+        what = f"{folder} cannot be opened ({read}): {type(error).__name__}"
+        raise RequestError(f"{what}{': ' if said else ''}{said}; {_MEND}") from error
+
+
+def _require_readable(path: Path) -> None:
+    """Raise RequestError for a file that cannot be read even by itself."""
+    try:
+        _ALONE.get(path.name, lambda _: None)(path)
+    except Exception as error:
+        said = short(" ".join(str(error).split()), _SHOWN)
+        raise RequestError(f"{path} has not what such a file has: {said}; {_MEND}") from error

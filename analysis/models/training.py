@@ -36,6 +36,7 @@ Example = dict[str, Any]
 MakeBatch = Callable[[list[Example]], Batch]
 
 _POOL = 16  # batches sorted by length together, so that little is padded
+_SHOWN = 30  # characters before and behind of what is wrong in a text
 _CLIP = 1.0
 _HIDDEN = 0.15  # of the words of a masked text (BERT, section 3.1)
 
@@ -196,12 +197,15 @@ def _require_one_end(
     end = tokenizer.eos_token
     if end is None or "eos_mask" not in inspect.getsource(type(model).forward):
         return
-    for number, example in enumerate(examples, 1):
-        if any(end in str(example.get(key, "")) for key in ("first", "second")):
-            raise RequestError(
-                f"training example {number} has {end!r} in it, which is the end of a text to the"
-                " model's tokenizer; write it otherwise, or leave the example out"
-            )
+    for example in examples:
+        for text in (str(example.get(key, "")) for key in ("first", "second")):
+            if end in text:
+                start = max(0, text.index(end) - _SHOWN)
+                raise RequestError(
+                    f"a training text has {end!r} in it, which is the end of a text to the model's"
+                    f" tokenizer; look for {text[start : start + 2 * _SHOWN]!r} in the training"
+                    " data, and write it otherwise, or leave that line out"
+                )
 
 
 def in_windows(
