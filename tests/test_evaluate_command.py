@@ -131,7 +131,7 @@ BROKEN = [  # a file of a model, what becomes of it, what the line says of it
     ("config.json", lambda text: text.replace('den_size": 32', 'den_size": "x"'), "config.json"),
     ("config.json", lambda text: '{"architectures": 5}', "config.json: 'architectures' is 5"),
     ("config.json", lambda text: text.replace("n_heads\": 2", "n_heads\": 3"), "(config.json, gen"),
-    ("tokenizer.json", lambda text: text.replace("model", "modem"), "/tokenizer.json has not"),
+    ("tokenizer.json", lambda text: text.replace("model", "modem"), "/tokenizer.json cannot be"),
     ("tokenizer_config.json", lambda text: '{"tokenizer_class": 5}', "tokenizer_config.json): "),
     ("tokenizer.json", lambda text: "5", "tokenizer.json is no JSON object"),
     ("tokenizer_config.json", lambda text: "[]", "tokenizer_config.json is no JSON object"),

@@ -91,7 +91,7 @@ def test_a_tokenizer_that_knows_more_than_its_model_is_kept_to_it_or_refused(bas
 
 def test_an_end_of_text_within_a_text_is_named_where_the_answer_is_read_at_the_end(tuned):
     examples = [*EXAMPLES["classification"][:2], {"first": "a </s> b", "label": 1}]
-    with pytest.raises(RequestError, match="has '</s>' in it.*look for 'a </s> b' in the"):
+    with pytest.raises(RequestError, match=r"has '</s>' in it.*look for 'a </s> b' in the"):
         tuned("classification", "out", "encoder-decoder", examples=examples)
 
 

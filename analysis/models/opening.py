@@ -73,4 +73,4 @@ def _require_readable(path: Path) -> None:
         _ALONE.get(path.name, lambda _: None)(path)
     except Exception as error:
         said = short(" ".join(str(error).split()), _SHOWN)
-        raise RequestError(f"{path} has not what such a file has: {said}; {_MEND}") from error
+        raise RequestError(f"{path} cannot be opened: {said}; {_MEND}") from error
