@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from analysis.errors import RequestError, RunError
 from analysis.models.loading import DTYPES, load_model, put, torch_type
 from analysis.models.tokenizing import open_tokenizer
-from analysis.models.weights import FILE, read_weights
+from analysis.models.weights import FILE, read_weights, write_in_place_of
 from analysis.objects import Objects, content_digest
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
 from analysis.scoring.batches import MEMORY_BYTES
@@ -94,12 +94,9 @@ def evaluated(objects, kind, masks=None, **other):
 def by_hand(objects, kind, masks):
     """The variant as a checkpoint of its own: the weights as pruning left them, saved."""
     folder = objects.open(checkpoint_of(objects, kind))
-    model, tokenizer = load_model(folder, described(KINDS[kind][0]).form, "cpu")
-    for name, array in applied(read_weights(folder), read_pruned(objects.open(masks))).items():
-        model.state_dict()[name].copy_(torch.from_numpy(array))
+    left = applied(read_weights(folder), read_pruned(objects.open(masks)))
     with objects.scratch() as scratch:
-        model.save_pretrained(scratch / "checkpoint")
-        tokenizer.save_pretrained(scratch / "checkpoint")
+        write_in_place_of(folder, scratch / "checkpoint", left)
         return objects.adopt(scratch / "checkpoint")
 
 

@@ -62,20 +62,14 @@ def scope(name, weights, architecture=""):
     return Scope(chosen, stored_by_input(shapes, {"model_type": architecture.lower()}))
 
 
-def select(name, architecture, levels, weights=None):
+def select(name, architecture, levels):
     """A selection a level; of a calibrated method, on a few batches."""
-    module, weights = pruning.method(name), weights or dense(architecture)
+    module, found = pruning.method(name), scope(name, dense(architecture), architecture)
     if name in WEIGHTS:
-        return list(module.select(scope(name, weights, architecture), levels))
-
-    def load():
-        model = calibrations.model(architecture)
-        for tensor, array in weights.items():
-            model.get_parameter(tensor).data.copy_(torch.tensor(array))
-        return model
-
+        return list(module.select(found, levels))
+    load = functools.partial(calibrations.model, architecture)
     calibration = calibrated.Calibration(load, calibrations.batches)
-    return list(calibrated.select(module, scope(name, weights).weights, levels, calibration))
+    return list(calibrated.select(module, found.weights, levels, calibration))
 
 
 @functools.cache
