@@ -159,7 +159,9 @@ def read(folder: Path) -> tuple[Tables, dict[str, Any]]:
     try:
         tables = {name: _read_csv(folder / f"{name}.csv") for name in COLUMNS}
         environment = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if not isinstance(environment, dict):
+            raise ValueError(f"{ENVIRONMENT} is no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(
             f"the results in {folder} cannot be read ({error}); compute them again with"
             " `python -m analysis run`"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -58,5 +59,6 @@ def _models(study: Study, finished: float) -> Iterator[str]:
         folder = Path(str(model.path)).expanduser()
         if model.source == "local" and folder.is_dir():
             times = [path.stat().st_mtime for path in folder.iterdir() if path.is_file()]
-            if max(times, default=0.0) > finished + 1:  # it is written in whole seconds
+            past = [at for at in times if at <= time.time()]  # what is to come tells nothing
+            if max(past, default=0.0) > finished + 1:  # it is written in whole seconds
                 yield str(folder)

@@ -162,7 +162,7 @@ def test_results_are_whole_or_refused_with_what_makes_them(tmp_path):
         refused(RequestError, lambda at=place: read(at), f"no results in {place};", run)
     write(a_result(), {}, folder)
     damaged = {"models.csv": [b"", b"\xff\xfe\x00", b'a,"b\n', b"a,b\n1,2,3,4\n5,6\n"]}
-    damaged |= {"environment.json": [b"", b"{", b"\xff"]}
+    damaged |= {"environment.json": [b"", b"{", b"\xff", b"[]"]}
     for path in list(folder.iterdir()):
         whole = path.read_bytes()
         path.unlink()

@@ -183,9 +183,8 @@ def test_a_damaged_note_is_written_again(tmp_path, memory, reads, monkeypatch):
     first = digest_in(folder, memory)
     (note,) = memory.iterdir()
     whole = note.read_bytes()
-    stamp, other = json.loads(whole)["stamp"], {"weights_sha256": "0" * 64}
-    notes = ([], None, {}, other, {"stamp": stamp}, {"stamp": [], **other},
-             {"stamp": stamp[:-1], **other})  # fmt: skip
+    seal, other = {"seal": json.loads(whole)["seal"]}, {"weights_sha256": "0" * 64}
+    notes = ([], None, {}, other, seal, seal | other, seal | {"weights_sha256": [5]})
     texts = [json.dumps(held).encode() for held in notes]
     for text in (b"", cut(whole, 0.5), oversized(whole, b"}"), b"\xff\xfe" + whole, *texts):
         note.write_bytes(text)

@@ -78,8 +78,10 @@ class Chooser:
         return self._known[key]
 
     def _read(self) -> dict[str, dict[str, float]]:
+        if self._memory is None or not self._memory.is_file():  # a pipe would be waited for in vain
+            return {}
         try:
-            found = json.loads(self._memory.read_text(encoding="utf-8")) if self._memory else {}
+            found = json.loads(self._memory.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
         items = found.items() if isinstance(found, dict) else ()

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,12 @@ def weights_sha256(checkpoint: Checkpoint, memory: Path) -> str:
     """
     note = memory / f"{hashlib.sha256(str(checkpoint.folder.resolve()).encode()).hexdigest()}.json"
     now = stamp(checkpoint)
-    remembered = _remembered(note)
-    if now and remembered.get("stamp") == now:  # without files nothing tells it is the same
-        return str(remembered["weights_sha256"])
+    remembered = _remembered(note, now)
+    if now and remembered:  # without files nothing tells it is the same
+        return remembered
     digest = content_sha256(checkpoint)
     if now and now == stamp(checkpoint):  # else it changed while it was read
-        text = json.dumps({"stamp": now, "weights_sha256": digest})
+        text = json.dumps({"seal": _seal(now, digest), "weights_sha256": digest})
         with contextlib.suppress(OSError):  # a full disk: it is computed again next time
             memory.mkdir(parents=True, exist_ok=True)
             files.replace_text(note, text)
@@ -52,12 +51,19 @@ def config_sha256(folder: Path) -> str:
     return hashlib.sha256(json.dumps(config_of(folder), sort_keys=True).encode()).hexdigest()
 
 
-def _remembered(note: Path) -> Mapping[str, object]:
-    try:
-        found = json.loads(note.read_text(encoding="utf-8"))
+def _remembered(note: Path, now: list[Any]) -> str | None:
+    """The digest that was noted of the files as they are now, if the note is whole."""
+    try:  # a pipe would be waited for in vain
+        found = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
     except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) and "weights_sha256" in found else {}
+        return None
+    digest = found.get("weights_sha256") if isinstance(found, dict) else None
+    return digest if digest and found.get("seal") == _seal(now, digest) else None
+
+
+def _seal(now: list[Any], digest: str) -> str:
+    """What a note of that digest of files with that stamp is known by."""
+    return hashlib.sha256(json.dumps([now, digest]).encode()).hexdigest()
 
 
 def stamp(checkpoint: Checkpoint) -> list[Any]:
