@@ -35,7 +35,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """A safe loader that refuses a key that stands twice: the last would silently win."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
@@ -86,7 +86,7 @@ class _Loader(yaml.SafeLoader):
         )
 
 
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [(tag, rule) for tag, rule in rules if tag != _TIMESTAMP]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -110,7 +110,7 @@ def read(path: Path) -> str:
 def parsed(path: Path, text: str) -> dict[Any, Any]:
     """What the YAML of a study says, by key. Raises RequestError, with the line, if it is none."""
     try:
-        tree = yaml.load(text, _Loader)
+        tree = yaml.load(text, Loader)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise RequestError(

@@ -22,8 +22,8 @@ def project(tmp_path):
     package = tmp_path / "analysis"
     (package / "rendering").mkdir(parents=True)
     (tmp_path / "report.qmd").write_text("---\ntitle: T\n---\n")
-    for name in ("errors.py", "project.py", "files.py", "processes.py", "stopping.py"):
-        shutil.copy(ROOT / "analysis" / name, package)
+    for name in ("errors", "project", "files", "processes", "stopping", "study_text"):
+        shutil.copy(ROOT / "analysis" / f"{name}.py", package)
     shutil.copytree(ROOT / "analysis" / "rendering", package / "rendering", dirs_exist_ok=True)
     (package / "__init__.py").write_text("")
     (package / "__main__.py").write_text(MAIN)

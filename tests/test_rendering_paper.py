@@ -121,7 +121,7 @@ def test_sections_figures_tables_and_equations_are_numbered(page, flat):
         "1 Introduction", "1.1 Methods", "1.1.1 Loss", "Unnumbered aside", "2 Results",
         "Appendix A: Environment", "References",
     ]  # fmt: skip
-    for kind, what, count in (("fig", "Figure", 5), ("tbl", "Table", 7)):
+    for kind, what, count in (("fig", "Figure", 5), ("tbl", "Table", 6)):
         captions = page.xpath(f"//figcaption[contains(@class,'quarto-float-{kind}')]")
         numbers = [caption.split(":")[0] for caption in listed(captions)]
         assert numbers == [f"{what} {n}" for n in range(1, count + 1)]
@@ -132,8 +132,12 @@ def test_sections_figures_tables_and_equations_are_numbered(page, flat):
     equation = page.get_element_by_id("eq-loss")
     assert equation.find(".//math") is not None
     assert words(equation.find_class("eq-number")[0]) == "(1)"
-    for caption in ("Figure 3: A heat map", "Table 6: A table longer", "Table 7: Wide again",
-                    "(a) The first panel", "(1)"):  # fmt: skip
+    for caption in (
+        "Figure 3: A heat map",
+        "Table 6: A table longer",
+        "(a) The first panel",
+        "(1)",
+    ):
         assert caption in flat
     rows = page.xpath("//div[@id='tbl-small']//tr")
     assert [listed(row) for row in rows] == [
@@ -171,23 +175,21 @@ def test_values_and_figures_are_shown_as_quarto_shows_them(page):
 def test_code_is_folded_shown_or_hidden_as_asked_and_absent_from_the_pdf(page, flat):
     folded = page.xpath("//details[contains(@class,'code-fold')]")
     assert "minipaper.curve()" in folded[0].text_content()
-    summaries = [words(s) for d in folded[:2] for s in d.iter("summary")]
-    assert summaries == ["Code", "How the panels are drawn"]
+    assert listed(folded[0].iter("summary")) == ["Code"]
     assert not any(d.get("open") is not None for d in folded)
-    assert page.xpath("//section//div[contains(@class,'wide')]//pre[not(ancestor::details)]")
     assert page.xpath("//div[contains(@class,'keep')]//figure[contains(@class,'quarto-float-fig')]")
     text = page.text_content()
     for hidden in ("minipaper.heat()", "import minipaper"):
         assert hidden not in text
-    assert "never_run()" in text
     assert "```\nplain output" in [
         e.text_content() for e in page.xpath("//div[@class='cell-output']/pre")
     ]
-    assert "kept to itself" not in page.xpath("string(//div[@class='cell-output'])")
     assert "minipaper.curve()" not in flat
     for shown in ("plain output", "43"):
         assert shown in flat
     main = page.get_element_by_id("quarto-document-content").text_content()
+    for shown in ("Trained as the facts say.", "Spans too."):
+        assert (shown in main, shown in flat) == (True, True), shown
     for shown in ("Only in HTML.", "Raw HTML."):
         assert (shown in main, shown in flat) == (True, False), shown
     for shown in ("Only in the PDF.", "Hidden from HTML.", "Raw Typst."):
@@ -207,22 +209,14 @@ def test_hostile_strings_are_exact_and_inert(page, flat):
     assert page.xpath(live) == []
 
 
-def test_callouts_tabs_panels_and_notes(page, flat):
-    note, warning, tip = page.xpath("//main//*[contains(@class,'callout-style-default')]")
-    assert (note.tag, warning.tag, warning.get("open")) == ("div", "details", None)
-    titles = [one.find_class("callout-title-container")[0] for one in (note, warning, tip)]
-    assert listed(titles) == ["A note with a title", "Folded away", "Tip"]
-    tabset = page.find_class("panel-tabset")[0]
-    assert listed(tabset.find_class("tab-title")) == ["First tab", "Second tab"]
-    assert "First tab" not in words(page.get_element_by_id("TOC"))
+def test_panels_and_notes(page, flat):
     panels = page.find_class("quarto-layout-panel")
     assert [panel.get("style") for panel in panels] == ["--columns: 2"] * 2
     assert len(panels[0].find_class("quarto-layout-cell")) == 2
     assert "A note with code" in words(page.find_class("footnotes")[0])
     assert listed(page.iter("dt")) == ["Sparsity", "Density"]
     assert page.find(".//blockquote") is not None
-    for printed in ("A warning that opens on demand", "The fraction of weights that is zero."):
-        assert printed in flat
+    assert "The fraction of weights that is zero." in flat
 
 
 def test_page_loads_nothing_and_can_be_found_one_s_way_in(page):
@@ -266,7 +260,7 @@ def contrast(*colours):
 
 def test_the_pdf_has_contents_tags_and_embedded_fonts(pdf, pages, flat):
     sizes = [(round(p.mediabox.width), round(p.mediabox.height)) for p in pdf.pages]
-    assert (sizes[0], sizes.count((842, 595))) == ((595, 842), 1)
+    assert set(sizes) == {(595, 842)}
     assert pages[0].count("Sparse is enough") == 1
     assert all("Sparse is enough" in text for text in pages[1:])
     assert all(re.search(rf"\b{n}\b", text) for n, text in enumerate(pages, 1))
@@ -293,7 +287,7 @@ def test_quarto_renders_the_same_paper(tmp_path):
     page, pdf = rendering.render(tmp_path, tmp_path / "_output", engine="quarto")
     assert REFERENCES in words(html.parse(str(page)).getroot())
     text = " ".join(p.extract_text() for p in PdfReader(pdf).pages).replace("\xa0", " ")
-    assert "Table 7: Wide again" in " ".join(text.split())
+    assert "Table 6: A table longer" in " ".join(text.split())
 
 
 def test_importing_the_package_loads_no_engine():

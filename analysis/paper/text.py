@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.rendering.check import like_leftovers
+from analysis.rendering.leftovers import like_leftovers
 
 _ASCII_PUNCTUATION = set("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _LONG_RUN, _BREAK_EVERY = 24, 12

@@ -1,6 +1,5 @@
 """The built-in renderer: both files from one execution of report.qmd, without Quarto."""
 
-import datetime
 import os
 import re
 import unicodedata
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from analysis import files
 from analysis.errors import RequestError, RunError, unknown
-from analysis.rendering import check, markdown, pdf, settings, source, subset, vanishing, webpage
+from analysis.rendering import check, document, markdown, pdf, settings, vanishing, webpage
 from analysis.rendering.execute import Executed, execute
 from analysis.rendering.markdown import Markdown
 
@@ -39,34 +38,28 @@ def render(
     for name in formats:
         if name not in _WRITERS:
             raise RequestError(unknown("format", name, _WRITERS))
-    layers = settings.project_layers(project)
-    document = source.read(project / "report.qmd")
-    subset.refuse_unsupported(document)
-    first = settings.merged(project, layers, _without_values(document.front.text))
-    meta = settings.metadata(first, _today())
-    vanishing.refuse_vanishing(markdown.unexecuted(document, meta))
+    source = document.read(project / "report.qmd")
+    chosen = settings.read(source)
+    meta = settings.metadata(chosen, markdown.as_words)
+    vanishing.refuse_vanishing(markdown.unexecuted(source, meta), "subset", "read")
     output.mkdir(parents=True, exist_ok=True)
     with files.passing_folder("rendering", output) as folder:
-        executed = execute(document, first, progress)
+        inches = (chosen.document["fig-width"], chosen.document["fig-height"])
+        executed = execute(source, inches, progress)
         with ThreadPoolExecutor(1) as beside:  # takes as long as a page
-            written = markdown.written(document, executed, meta)
-            checked = beside.submit(vanishing.refuse_vanishing, written)
-            made = [_write(name, document, executed, layers, folder, progress) for name in formats]
+            written = markdown.written(source, executed, meta)
+            checked = beside.submit(vanishing.refuse_vanishing, written, "read")
+            made = [_write(name, source, executed, chosen, folder, progress) for name in formats]
             checked.result()
         _refuse_findings(made)
         return [_put(path, output / path.name) for path, _ in made]
 
 
-def _without_values(front: str) -> str:
-    """The front matter before it is evaluated, expressions standing as words."""
-    return source.INLINE.sub(r"\1value", front)
-
-
 def _write(
     name: str,
-    document: source.Source,
+    source: document.Source,
     executed: Executed,
-    layers: settings.Layers,
+    chosen: settings.Settings,
     folder: Path,
     progress: Progress,
 ) -> tuple[Path, Markdown]:
@@ -75,26 +68,13 @@ def _write(
     progress(f"render  writing report.{name}")
     work = folder / name
     work.mkdir()
-    chosen = settings.merged(document.path.parent, layers, executed.front)
-    meta = settings.metadata(chosen, _today())
-    text = markdown.document(document, executed, chosen, meta, kind, work)
+    text = markdown.document(source, executed, chosen, kind, work)
     path = folder / f"report.{name}"
     for character in write(text, chosen, work, path):
-        progress(f"render  report.{name}: {_named(character)}: no font here has it")
+        called = unicodedata.name(character, "a character")
+        printed = f"{called} is printed as [U+{ord(character):04X}]"
+        progress(f"render  report.{name}: {printed}: no font here has it")
     return path, text
-
-
-def _named(character: str) -> str:
-    """A character and what is printed for it."""
-    return f"{unicodedata.name(character, 'a character')} is printed as [U+{ord(character):04X}]"
-
-
-def _today() -> datetime.date:
-    """The day of the render: that of SOURCE_DATE_EPOCH where files are to be the same again."""
-    given = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if given.isdigit():
-        return datetime.datetime.fromtimestamp(int(given), datetime.UTC).date()
-    return datetime.date.today()
 
 
 def _refuse_findings(made: Sequence[tuple[Path, Markdown]]) -> None:

@@ -9,56 +9,56 @@ from typing import Any
 
 from analysis.errors import RequestError, RunError
 from analysis.rendering import kernel
+from analysis.rendering.document import INLINE, Chunk, Prose, Source
 from analysis.rendering.kernel import ChunkError, Kernel, KernelDeathError
-from analysis.rendering.settings import Settings
-from analysis.rendering.source import INLINE, Chunk, Place, Prose, Source
+from analysis.rendering.subset import Place
 
 Progress = Callable[[str], None]
 # what Quarto escapes in plain strings, and what else Markdown or a table's row reads as its own
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()>#+\-.!|~^$@<])")
-
 _NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?")  # which may stand in a formula
 
 
 @dataclass(frozen=True)
 class Executed:
-    """The document with its values: front matter as text, and each part with what it became."""
+    """The document with its values: of the front matter's expressions, and of each part."""
 
-    front: str
+    front: dict[str, str]  # expression → Markdown
     parts: tuple[tuple[Prose | Chunk, Any], ...]  # Prose → text, Chunk → list of Jupyter outputs
 
 
-def execute(source: Source, settings: Settings, progress: Progress) -> Executed:
+def execute(source: Source, inches: tuple[float, float], progress: Progress) -> Executed:
     """Run the document once; front-matter expressions come before every chunk, as under Quarto.
 
-    RunError with its line for what raises, RequestError for a value that cannot be shown.
+    Figures that ask for no size have `inches`. RunError with its line for what raises,
+    RequestError for a value that cannot be shown.
     """
-    runs = [chunk for chunk in source.chunks if _evaluated(chunk, settings)]
-    if not runs and not INLINE.search(source.text):
-        return Executed(source.front.text, tuple((part, _unrun(part)) for part in source.parts))
+    if not source.chunks and not INLINE.search(source.text):
+        return Executed({}, tuple((p, p.text) for p in source.parts if isinstance(p, Prose)))
     progress("render  starting Python")
-    with kernel.running(source.path.parent, *settings.figure_inches) as python:
-        front = _filled(python, source.front)
-        parts: list[tuple[Prose | Chunk, Any]] = []
+    parts: list[tuple[Prose | Chunk, Any]] = []
+    with kernel.running(source.path.parent, *inches) as python:
+        front, done = dict(_values(python, source.front)), 0
         for part in source.parts:
             if isinstance(part, Prose):
-                parts.append((part, _filled(python, part)))
-            elif _evaluated(part, settings):
-                done = 1 + sum(part.place.line > chunk.place.line for chunk in runs)
-                label = f" ({part.label})" if part.label else ""
-                progress(f"render  executing chunk {done} of {len(runs)}{label}")
-                parts.append((part, _outputs(python, part)))
+                parts.append((part, _with_values(python, part)))
             else:
-                parts.append((part, []))
+                done += 1
+                label = f" ({part.label})" if part.label else ""
+                progress(f"render  executing chunk {done} of {len(source.chunks)}{label}")
+                parts.append((part, _outputs(python, part)))
     return Executed(front, tuple(parts))
 
 
-def _evaluated(chunk: Chunk, settings: Settings) -> bool:
-    return bool(chunk.options.get("eval", settings.execute.get("eval", True)))
+def _with_values(python: Kernel, part: Prose) -> str:
+    """The text with each inline expression replaced by its value."""
+    values = (value for _, value in _values(python, part))
+    return INLINE.sub(lambda found: found[1] + next(values), part.text)
 
 
-def _unrun(part: Prose | Chunk) -> str | list[Any]:
-    return part.text if isinstance(part, Prose) else []
+def key(found: re.Match[str]) -> str:
+    """An expression as front matter is known to hold it: YAML may break its lines elsewhere."""
+    return " ".join(found[2].split())
 
 
 def _outputs(python: Kernel, chunk: Chunk) -> list[Any]:
@@ -78,19 +78,16 @@ def _deaths_at(place: Place) -> Iterator[None]:
         raise RunError(f"{place}: {error}") from error
 
 
-def _filled(python: Kernel, part: Prose) -> str:
-    """The text with each inline expression replaced by its value."""
+def _values(python: Kernel, part: Prose) -> list[tuple[str, str]]:
+    """A text's inline expressions in order, with their values as Markdown."""
     found = list(INLINE.finditer(part.text))
-    if not found:
-        return part.text
     with _deaths_at(part.place):
-        results = python.evaluate([match[2].strip() for match in found])
-    pieces, end = [], 0
+        results = python.evaluate([match[2].strip() for match in found]) if found else []
+    values = []
     for match, result in zip(found, results, strict=True):
         place = part.place.down(part.text.count("\n", 0, match.start(2)))
-        pieces += [part.text[end : match.start()], match[1], _value(place, match[2], result)]
-        end = match.end()
-    return "".join([*pieces, part.text[end:]])
+        values.append((key(match), _value(place, match[2], result)))
+    return values
 
 
 def _value(place: Place, expression: str, result: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,26 +10,30 @@ from typing import Any
 import yaml
 
 from analysis.errors import RequestError
-from analysis.rendering.execute import Executed
-from analysis.rendering.settings import Settings
-from analysis.rendering.source import INLINE, Chunk, Place, Prose, Source, visible_lines
+from analysis.rendering.document import INLINE, Chunk, Prose, Source, visible_lines
+from analysis.rendering.execute import Executed, key
+from analysis.rendering.settings import Settings, metadata
+from analysis.rendering.subset import Place
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 MADE = "made-by-chunks"  # stands for the folder of figures, whose own path may hold any character
 _IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
-_PREFERRED = {
-    "html": ("text/html", "text/markdown", *_IMAGES, "text/plain"),
-    "typst": ("text/markdown", *_IMAGES, "text/plain"),
-}
+_SHOWN = ("text/markdown", *_IMAGES, "text/plain")
 
 
 @dataclass(frozen=True)
 class Markdown:
     """The text for one format, and what of the author's document each part of it comes from."""
 
-    head: str  # the metadata, as YAML between `---` lines
+    meta: dict[str, Any]  # as settings.metadata makes it
     parts: tuple[tuple[Prose | Chunk, str], ...]
     source: Source
+
+    @property
+    def head(self) -> str:
+        """The metadata, as YAML between `---` lines."""
+        dumped = yaml.safe_dump(self.meta, allow_unicode=True, sort_keys=False, width=1_000_000)
+        return f"---\n{dumped}---\n"
 
     @property
     def text(self) -> str:
@@ -45,10 +49,16 @@ class Markdown:
         return self.source.front.place
 
     def place_of(self, needle: str) -> Place:
-        """Where `needle` stands as a word: in prose, else in what a chunk gave, else in code."""
-        before, after = (r"(?<![\w-])" if needle[:1].isalnum() else "", r"(?![\w-])")
-        word = re.compile(before + re.escape(needle) + (after if needle[-1:].isalnum() else ""))
-        return self._first(word.search) or self.source.front.place
+        """Where `needle` stands as a word: in prose, else in what a chunk gave, else in code.
+
+        A class may stand without its dot.
+        """
+        for sought in (needle, needle.removeprefix(".")):
+            before = r"(?<![\w-])" if sought[:1].isalnum() else ""
+            after = r"(?![\w-])" if sought[-1:].isalnum() else ""
+            if found := self._first(re.compile(before + re.escape(sought) + after).search):
+                return found
+        return self.source.front.place
 
     def _first(self, wanted: Callable[[str], object]) -> Place | None:
         for part, text in self.parts:
@@ -86,115 +96,90 @@ def within(part: Prose | Chunk, offset: int) -> Place:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Where and for which format outputs are written."""
+    """With which settings outputs are written, and where their figures go."""
 
-    kind: str  # html or typst
-    settings: Settings
+    options: dict[str, Any]  # of the format
+    execute: dict[str, Any]
     figures: Path
 
 
 def document(
-    source: Source,
-    executed: Executed,
-    settings: Settings,
-    meta: dict[str, Any],
-    kind: str,
-    figures: Path,
+    source: Source, executed: Executed, settings: Settings, kind: str, figures: Path
 ) -> Markdown:
     """The whole text for `kind` (`html`, `typst`); figures go to the folder `figures`."""
-    writer = _Writer(kind, settings, figures)
+    writer = _Writer(getattr(settings, kind), settings.execute, figures)
     parts = tuple(
         (part, _cell(writer, part, result, number) if isinstance(part, Chunk) else result)
         for number, (part, result) in enumerate(executed.parts, 1)
     )
-    return Markdown(_head(meta), parts, source)
+
+    def value(found: re.Match[str]) -> str:
+        known = executed.front.get(key(found))
+        return found[0] if known is None else found[1] + known
+
+    meta = metadata(settings, lambda text: INLINE.sub(value, text))
+    return Markdown(meta, parts, source)
 
 
 def unexecuted(source: Source, meta: dict[str, Any]) -> Markdown:
-    """The author's prose before anything runs: expressions stand as words, chunks are left out."""
+    """The author's prose before anything runs: expressions stand as words, chunks by labels."""
     parts = tuple(
-        (part, INLINE.sub(_word, part.text) if isinstance(part, Prose) else "")
+        (part, as_words(part.text) if isinstance(part, Prose) else _labelled(part))
         for part in source.parts
     )
-    return Markdown(_head(meta), parts, source)
+    return Markdown(meta, parts, source)
+
+
+def as_words(text: str) -> str:
+    """The text with a word in the place of each expression, on as many lines."""
+    return INLINE.sub(lambda found: f"{found[1]}value" + "\n" * found[2].count("\n"), text)
 
 
 def written(source: Source, executed: Executed, meta: dict[str, Any]) -> Markdown:
     """The author's prose with its values, and what chunks gave as Markdown."""
     parts = tuple(
-        (part, result if isinstance(part, Prose) else "\n\n".join(_of_markdown(part, result)))
+        (part, result if isinstance(part, Prose) else _of_markdown(part, result))
         for part, result in executed.parts
     )
-    return Markdown(_head(meta), parts, source)
+    return Markdown(meta, parts, source)
 
 
-def _of_markdown(chunk: Chunk, outputs: list[Any]) -> Iterator[str]:
+def _of_markdown(chunk: Chunk, outputs: list[Any]) -> str:
     """The outputs that are shown and that pandoc reads as they are."""
-    mode = chunk.options.get("output", True)
-    if mode is False or not chunk.options.get("include", True):
-        return
-    for output in outputs:
-        if output["output_type"] == "stream":
-            if mode == "asis" and output["name"] == "stdout":
-                yield output["text"]
-        elif "text/markdown" in output.get("data", {}):
-            yield str(output["data"]["text/markdown"])
+    shown = outputs if chunk.options.get("include", True) else []
+    data = [output.get("data", {}) for output in shown]
+    return "\n\n".join(str(one["text/markdown"]) for one in data if "text/markdown" in one)
 
 
-def _word(expression: re.Match[str]) -> str:
-    return f"{expression[1]}value" + "\n" * expression[2].count("\n")
-
-
-def _head(meta: dict[str, Any]) -> str:
-    dumped = yaml.safe_dump(meta, allow_unicode=True, sort_keys=False, width=1_000_000)
-    return f"---\n{dumped}---\n"
+def _labelled(chunk: Chunk) -> str:
+    return f"::: {{#{chunk.label}}}\n:::" if chunk.label else ""
 
 
 def _cell(writer: _Writer, chunk: Chunk, outputs: list[Any], number: int) -> str:
     """A chunk's code (if shown) and what it gave, in a `.cell` div."""
-    given = chunk.options
-    if not given.get("include", writer.settings.execute.get("include", True)):
+    if not chunk.options.get("include", writer.execute.get("include", True)):
         return ""
     inner = []
-    if given.get("echo", _default_echo(writer)):
-        inner.append(_code(writer, chunk))
+    echo = writer.options.get("echo", writer.execute.get("echo", True))
+    if chunk.options.get("echo", echo):
+        fold = str(writer.options.get("code-fold", False)).lower()
+        inner.append(_block(chunk.code, f'.python .cell-code code-fold="{fold}"'))
     shown = _shown(writer, chunk, outputs, number)
-    if chunk.kind:
-        if not shown:
-            what = "figure" if chunk.kind == "fig" else "table"
-            raise RequestError(
-                f"{chunk.place}: {chunk.label} shows nothing: end the chunk with the {what}."
-            )
-        inner.append(_float(chunk, shown))
-    else:
-        inner += shown
+    if chunk.kind and not shown:
+        what = "figure" if chunk.kind == "fig" else "table"
+        said = f"{chunk.label} shows nothing: end the chunk with the {what}."
+        raise RequestError(f"{chunk.place}: {said}")
+    inner += [_float(chunk, shown)] if chunk.kind else shown
     if not inner:
         return ""
-    classes = "".join(f" .{name}" for name in ["cell", *chunk.classes])
-    label = f"#cell-{chunk.label}" if chunk.kind else (f"#{chunk.label}" if chunk.label else "")
+    classes = "".join(f" .{name}" for name in ["cell", *chunk.options.get("classes", "").split()])
+    label = f"#{'cell-' if chunk.kind else ''}{chunk.label}" if chunk.label else ""
     return _div(f"{label}{classes}".strip(), "\n\n".join(inner), 9)
-
-
-def _default_echo(writer: _Writer) -> bool:
-    own = getattr(writer.settings, writer.kind).get("echo")
-    return bool(writer.settings.execute.get("echo", True) if own is None else own)
 
 
 def _div(attributes: str, content: str, colons: int) -> str:
     fence = ":" * colons
     return f"{fence} {{{attributes}}}\n{content}\n{fence}"
-
-
-def _code(writer: _Writer, chunk: Chunk) -> str:
-    fold = chunk.options.get("code-fold", writer.settings.option(writer.kind, "code-fold", False))
-    summary = chunk.options.get(
-        "code-summary", writer.settings.option(writer.kind, "code-summary", "Code")
-    )
-    state = fold if isinstance(fold, str) else str(bool(fold)).lower()
-    attributes = (
-        f".python .cell-code code-fold={_quoted(state)} code-summary={_quoted(str(summary))}"
-    )
-    return _block(chunk.code, attributes)
 
 
 def _block(text: str, attributes: str = "") -> str:
@@ -218,7 +203,7 @@ def _float(chunk: Chunk, shown: list[str]) -> str:
     attributes = f"#{label}"
     if ncol := given.get("layout-ncol"):
         attributes += f' layout-ncol="{ncol}"'
-    if (widths := given.get("tbl-colwidths")) and isinstance(widths, list):
+    if widths := given.get("tbl-colwidths"):
         attributes += f' tbl-colwidths="{",".join(str(width) for width in widths)}"'
     if subcaptions := given.get("fig-subcap"):
         if len(subcaptions) != len(shown):
@@ -239,51 +224,41 @@ def _line(caption: object) -> str:
 
 
 def _shown(writer: _Writer, chunk: Chunk, outputs: list[Any], number: int) -> list[str]:
-    """The Markdown of each output that the options let through."""
-    mode = chunk.options.get("output", writer.settings.execute.get("output", True))
-    warn = chunk.options.get("warning", writer.settings.execute.get("warning", True))
-    if mode is False:
-        return []
+    """The Markdown of each output."""
     shown, images = [], 0
     for output in outputs:
         if output["output_type"] == "stream":
-            if output["name"] == "stdout" or warn:
-                shown.append(_stream(output["text"], asis=mode == "asis"))
+            if output["name"] == "stdout" or writer.execute.get("warning", True):
+                shown.append(_printed(output["text"].rstrip("\n")))
             continue
         data = output.get("data", {})
-        mime = next((name for name in _PREFERRED[writer.kind] if name in data), None)
+        if "text/html" in data:
+            raise RequestError(
+                f"{chunk.place}: the result shows itself as HTML, which the PDF cannot hold: "
+                "give it a _repr_markdown_ alone (a pipe table)."
+            )
+        mime = next((name for name in _SHOWN if name in data), "")
         if mime in _IMAGES:
             images += 1
-            shown.append(
-                _image(writer, chunk, mime, data[mime], f"chunk-{number}-{images}", images - 1)
-            )
+            path = writer.figures / f"chunk-{number}-{images}.{_IMAGES[mime]}"
+            shown.append(_image(path, data[mime], _description(chunk, images)))
         elif mime:
-            shown.append(_text(writer, chunk.place, mime, data))
+            text = str(data[mime])
+            shown.append(text if mime == "text/markdown" else _printed(text))
     return [text for text in shown if text.strip()]
 
 
-def _stream(text: str, *, asis: bool) -> str:
-    return text if asis else _div(".cell-output", _block(_ANSI.sub("", text).rstrip("\n")), 5)
+def _printed(text: str) -> str:
+    return _div(".cell-output", _block(_ANSI.sub("", text)), 5)
 
 
-def _text(writer: _Writer, place: Place, mime: str, data: dict[str, str]) -> str:
-    if mime == "text/markdown":
-        return str(data[mime])
-    if "text/html" in data and "text/markdown" not in data:
-        raise RequestError(
-            f"{place}: the result shows itself as HTML only, which the PDF cannot hold: "
-            "give it a _repr_markdown_ (a pipe table)."
-        )
-    if mime == "text/html":
-        return _block(str(data[mime]), "=html")
-    return _div(".cell-output", _block(_ANSI.sub("", str(data[mime]))), 5)
+def _description(chunk: Chunk, number: int) -> str:
+    """What the chunk's image of that number, from 1, says to those who do not see it."""
+    given = chunk.options.get("fig-alt", "")
+    return str([*given, *[""] * number][number - 1]) if isinstance(given, list) else given
 
 
-def _image(writer: _Writer, chunk: Chunk, mime: str, content: str, stem: str, index: int) -> str:
-    """An image file in the figures folder, as a Markdown image with its description."""
-    path = writer.figures / f"{stem}.{_IMAGES[mime]}"
-    path.write_bytes(content.encode() if mime == "image/svg+xml" else base64.b64decode(content))
-    alt = chunk.options.get("fig-alt", "")
-    if isinstance(alt, list):
-        alt = alt[index] if index < len(alt) else ""
-    return f"![](<{MADE}/{path.name}>){{fig-alt={_quoted(str(alt))}}}"
+def _image(path: Path, content: str, description: str) -> str:
+    """An image file, as a Markdown image with its description."""
+    path.write_bytes(content.encode() if path.suffix == ".svg" else base64.b64decode(content))
+    return f"![](<{MADE}/{path.name}>){{fig-alt={_quoted(description)}}}"

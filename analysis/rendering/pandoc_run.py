@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from analysis.errors import RequestError, RunError
+from analysis.errors import RequestError, RunError, short
+from analysis.rendering.document import Prose
 from analysis.rendering.markdown import Markdown
-from analysis.rendering.source import Prose
+from analysis.rendering.subset import outside
 
 _FILTERS = Path(__file__).parent / "pandoc"
 # auto-made identifiers and captions would say the words of headings and images twice
@@ -25,13 +26,13 @@ _BIBLIOGRAPHY = re.compile(r"Error reading bibliography file (.*?):\s")
 _LINE = re.compile(r"(?:at )?\(?(?:chunk )?line (\d+),? column \d+\)?")
 
 
-def read(document: Markdown) -> list[Any]:
+def read(document: Markdown, filters: Sequence[str]) -> list[Any]:
     """The blocks of the document as pandoc reads them, as JSON values.
 
-    RequestError, with the line of the source, for raw HTML and TeX that a file would not show.
+    RequestError, with the line of the source, for what the filters (files in pandoc/) refuse.
     """
-    done = _pandoc([*_READ, "--lua-filter", str(_FILTERS / "read.lua")], document, {})
-    blocks: list[Any] = json.loads(done)["blocks"]
+    named = [f"--lua-filter={_FILTERS / name}.lua" for name in filters]
+    blocks: list[Any] = json.loads(_pandoc([*_READ, *named], document, {}))["blocks"]
     return blocks
 
 
@@ -111,29 +112,35 @@ def _command() -> list[str]:
 def _raise_problems(document: Markdown, lines: Sequence[str], status: int) -> None:
     for line in lines:
         if line.startswith("problem "):
-            found = json.loads(line.removeprefix("problem "))
-            raise RequestError(f"{document.place_of(found['needle'])}: {found['message']}")
+            raise _problem(document, json.loads(line.removeprefix("problem ")))
     if formula := _FORMULA.search("\n".join(lines)):
         raise _formula_problem(document, formula[1].strip(), formula[2])
-    if status and (bibliography := _BIBLIOGRAPHY.search("\n".join(lines))):
-        raise _bibliography_problem(Path(bibliography[1]))
     said = " ".join(line.strip() for line in lines if line.strip())
+    if status and (bibliography := _BIBLIOGRAPHY.search(said)):
+        raise _bibliography_problem(Path(bibliography[1]))
     if status or said:
         at = _LINE.search(said)
         place = document.place(int(at[1])) if at else document.source.path.name
         said = _LINE.sub("", said) if at else said  # a line of the text that was made
-        raise RunError(f"{place}: pandoc: {said or f'exit status {status}'}")
+        raise RequestError(f"{place}: pandoc: {said or f'exit status {status}'}")
+
+
+def _problem(document: Markdown, found: dict[str, Any]) -> RequestError:
+    """What a filter found: a message of its own, or something that the subset does not hold."""
+    place = document.place_of(found["needle"])
+    if "message" in found:
+        return RequestError(f"{place}: {found['message']}")
+    return outside(place, found["what"], found["given"], found["allowed"])
 
 
 def _formula_problem(document: Markdown, formula: str, said: str) -> RequestError:
     """The line of a formula that pandoc cannot read, and at which command it stopped."""
     command = re.search(r"control sequence (\\\w+)", said)
     what = f"{command[1]} is not known in formulas" if command else "this formula is not complete"
-    shown = " ".join(formula.split())
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    shown, place = short(" ".join(formula.split()), 60), document.place_of(formula.split("\n")[0])
     return RequestError(
-        f"{document.place_of(formula.split(chr(10))[0].strip())}: {what}, ${shown}$: write it with"
-        " what TeX and amsmath have, each brace closed, lines within \\begin{aligned}."
+        f"{place}: {what}, ${shown}$: write it with what TeX and amsmath have, each brace closed,"
+        " lines within \\begin{aligned}."
     )
 
 

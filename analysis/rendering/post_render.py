@@ -14,8 +14,8 @@ sys.path[0] = os.getcwd()  # it was this folder, whose modules would hide the st
 import subprocess  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from analysis.rendering import kept  # noqa: E402
-from analysis.rendering.interpreter import NO_PYTHON, project_python  # noqa: E402
+from analysis.errors import RequestError  # noqa: E402
+from analysis.rendering import hooks  # noqa: E402
 
 
 def main() -> int:
@@ -25,13 +25,14 @@ def main() -> int:
     files = [line.strip() for line in listed if line.strip().endswith((".html", ".pdf"))]
     if not files:
         return 0
-    python = project_python(project)
-    if python is None:
-        print(NO_PYTHON, file=sys.stderr, flush=True)
-        return 2
+    try:
+        python = hooks.project_python(project)
+    except RequestError as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_status
     status = subprocess.call([python, "-m", "analysis.rendering.check", *files], cwd=project)
     if output := os.environ.get("QUARTO_PROJECT_OUTPUT_DIR", ""):
-        (kept.bring_back if status else kept.forget)(project / output)
+        (hooks.bring_back if status else hooks.forget)(project / output)
     return status
 
 

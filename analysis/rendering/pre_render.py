@@ -14,7 +14,7 @@ from pathlib import Path  # noqa: E402
 
 from analysis import project as places  # noqa: E402
 from analysis.errors import RequestError, RunError, unknown  # noqa: E402
-from analysis.rendering import interpreter, kept  # noqa: E402
+from analysis.rendering import hooks  # noqa: E402
 
 
 def check_profiles(project: Path, given: str) -> None:
@@ -40,11 +40,12 @@ def check_output(project: Path, given: str, study: str) -> None:
 
 def check_python(project: Path) -> None:
     """RequestError if this Python, which Quarto will run the chunks with, cannot run them."""
-    if missing := interpreter.missing_here():
-        if interpreter.project_python(project) is None:
-            raise RequestError(interpreter.NO_PYTHON)
-        said = interpreter.NOT_THIS_PYTHON.format(python=sys.executable, missing=missing)
-        raise RequestError(said)
+    if missing := hooks.missing_here():
+        hooks.project_python(project)
+        raise RequestError(
+            f"Quarto runs the chunks with {sys.executable}, which lacks {missing}: activate the"
+            " environment first, `. .venv/bin/activate`, or set QUARTO_PYTHON=.venv/bin/python."
+        )
 
 
 def check_words(project: Path) -> None:
@@ -52,16 +53,16 @@ def check_words(project: Path) -> None:
 
     Where the document cannot be read for that, as it may go beyond what we read, this is said.
     """
-    from analysis.rendering import markdown, source, vanishing  # which need the Python just checked
+    from analysis.rendering import document, markdown, vanishing  # with the Python just checked
 
     unread = "words that would vanish are not looked for: "
     try:
-        document = source.read(project / "report.qmd")
+        source = document.read(project / "report.qmd")
     except RequestError as error:
         print(f"{unread}{error}", file=sys.stderr, flush=True)
         return
     try:
-        vanishing.refuse_vanishing(markdown.unexecuted(document, {}))
+        vanishing.refuse_vanishing(markdown.unexecuted(source, {}), "read")
     except RunError as error:  # of pandoc
         print(f"{unread}{error}", file=sys.stderr, flush=True)
 
@@ -79,7 +80,7 @@ def main() -> int:
         print(error, file=sys.stderr, flush=True)
         return error.exit_status
     if output:
-        kept.keep(project / output)
+        hooks.keep(project / output)
     if os.environ.get("SPARSITY_COMPUTED"):  # by whoever called Quarto
         return 0
     return subprocess.call([sys.executable, "-m", "analysis", "run"], cwd=project)

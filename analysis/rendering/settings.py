@@ -1,140 +1,111 @@
 """What the paper is to look like: _quarto.yml, its profiles and the front matter, merged.
 
 Later layers win, as under Quarto: _quarto.yml, then _quarto-NAME.yml for each profile in
-QUARTO_PROFILE, then the front matter. A key that would change the paper under Quarto and does
-nothing here is refused.
+QUARTO_PROFILE, then the files that the front matter names as `metadata-files`, then itself.
 """
 
 import datetime
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import RequestError, unknown
-from analysis.rendering import dates
-from analysis.rendering.source import Place, settings_of
+from analysis.errors import RequestError
+from analysis.rendering import subset
+from analysis.rendering.document import Source
+from analysis.rendering.subset import Place, settings_of, text_of
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Every key that is honoured, or that changes nothing a reader of these two files would see
-_DOCUMENT = _words(
-    """title subtitle author authors affiliations date date-format abstract abstract-title keywords
-    description lang number-sections bibliography csl link-citations nocite toc toc-depth toc-title
-    fig-width fig-height fig-format fig-dpi code-fold code-summary execute format project
-    quarto-required jupyter engine profile"""
-)
-_BOTH = _words(
-    """toc toc-depth toc-title fig-format fig-width fig-height fig-dpi output-file number-sections
-    echo code-fold code-summary"""
-)
-_HTML = _BOTH | _words(
-    """theme respect-user-color-scheme embed-resources html-math-method toc-location toc-expand grid
-    format-links anchor-sections smooth-scroll code-copy code-overflow page-layout
-    link-external-newwindow code-line-numbers"""
-)
-_TYPST = _BOTH | _words(
-    """papersize margin mainfont fontsize section-numbering page-numbering citeproc linkcolor
-    include-in-header pdf-standard keep-typ"""
-)
-_EXECUTE = _words("echo warning message include eval output daemon cache freeze enabled")
-_FORMATS = {"html": _HTML, "typst": _TYPST}
-_META = ("title", "subtitle", "abstract", "abstract-title", "keywords", "description", "lang")
+_DEFAULTS = {"lang": "en", "fig-width": 7, "fig-height": 5, "toc-depth": 3}
+_TITLE_BLOCK = ("title", "subtitle", "abstract", "keywords", "lang")
 _ENTRY = re.compile(  # of BibTeX, with its key
     r"^[ \t]*@(?!(?:comment|string|preamble)\b)\w+\s*\{\s*([^\s,{}]+)\s*,",
     re.MULTILINE | re.IGNORECASE,
 )
-_ONLY = {  # keys with one value that this renderer can honour
-    ("html", "html-math-method"): "mathml",
-    ("html", "embed-resources"): True,
-    ("html", "toc-location"): "left",
-    ("html", "fig-format"): "svg",
-    ("typst", "fig-format"): "svg",
-    ("typst", "citeproc"): True,
-}
-
-
-_DEPTHS = (("html", "toc-depth"), ("typst", "toc-depth"))
-Layers = list[tuple[str, dict[str, Any]]]  # (file name, content), the later wins
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Merged settings: `document` without formats, and the options of each format."""
+    """Merged settings: of the document, and with their defaults of each format."""
 
     project: Path
     document: dict[str, Any]
     html: dict[str, Any]
     typst: dict[str, Any]
     execute: dict[str, Any]
+    facts: dict[str, Any]  # what metadata files say beside settings: content depends on it
 
-    def place(self, key: str) -> str:
-        """`file:line` of a key: in the front matter, else in _quarto.yml."""
+    def place(self, key: str) -> Place:
+        """The line of a key: in the front matter, else in _quarto.yml."""
         found = _at(self.project / "report.qmd", key)
-        return _at(self.project / "_quarto.yml", key) if found.endswith(":1") else found
+        return _at(self.project / "_quarto.yml", key) if found.line == 1 else found
 
-    @property
-    def figure_inches(self) -> tuple[float, float]:
-        """Width and height of a figure that asks for none."""
-        return self.number("html", "fig-width", 7), self.number("html", "fig-height", 5)
+    def file(self, key: str, name: str) -> Path:
+        """The file that the key names; RequestError, at its line, if there is none."""
+        if not (self.project / name).is_file():
+            said = f"{key} {name} is missing: create it, or correct its name."
+            raise RequestError(f"{self.place(key)}: {said}")
+        return self.project / name
 
-    def number(self, kind: str, key: str, default: float) -> float:
-        """A positive number among the options; RequestError for anything else."""
-        value = self.option(kind, key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            raise RequestError(
-                f"{self.place(key)}: {key} is {value!r}; it takes a positive number."
-            )
-        return value
-
-    def option(self, kind: str, key: str, default: Any = None) -> Any:
-        """An option of format `html` or `typst`, falling back to the document's."""
-        return getattr(self, kind).get(key, self.document.get(key, default))
+    def bibliography(self) -> dict[str, Any]:
+        """Where pandoc finds what is cited, if anything is; RequestError if it cannot be."""
+        name = self.document.get("bibliography")
+        return (
+            {"bibliography": for_pandoc(_citable(self.file("bibliography", name)))} if name else {}
+        )
 
 
-def project_layers(project: Path) -> Layers:
-    """(file name, content) of _quarto.yml and of the chosen profiles' files."""
-    base = _layer(project, "_quarto.yml")
-    chosen = re.split(r"[,\s]+", os.environ.get("QUARTO_PROFILE", "").strip())
-    default = (base[1].get("profile") or {}).get("default") or []
-    if chosen == [""]:
-        chosen = [default] if isinstance(default, str) else default
-    return [base, *(_layer(project, f"_quarto-{profile}.yml") for profile in chosen if profile)]
-
-
-def _layer(project: Path, name: str) -> tuple[str, dict[str, Any]]:
-    path = project / name
-    if not path.exists():
-        raise RequestError(f"{name} is missing in {project}: it says how the paper looks.")
-    return name, _mapping(path.read_text(encoding="utf-8-sig"), Place(name, 1))
-
-
-def _mapping(text: str, place: Place) -> dict[str, Any]:
-    return settings_of(text, place, "settings are `key: value` lines.")
-
-
-def merged(project: Path, layers: Layers, front: str) -> Settings:
-    """The settings of report.qmd whose front matter (expressions filled in) is `front`."""
-    document: dict[str, Any] = {}
-    for name, layer in [*layers, ("report.qmd", _mapping(front + "\n", Place("report.qmd", 2)))]:
-        _refuse_unknown(project / name, layer)
+def read(source: Source) -> Settings:
+    """The settings of the document; RequestError, with its line, for what is not honoured here."""
+    project = source.path.parent
+    document: dict[str, Any] = dict(_DEFAULTS)
+    for path, layer in _layers(project, source):
+        _check(path, layer)
         document = _over(document, layer)
-    formats: dict[str, Any] = document.pop("format", {})
-    execute: dict[str, Any] = document.pop("execute", {})
-    settings = Settings(
-        project,
-        document,
-        {} if formats.get("html") in (None, "default") else formats["html"],
-        {} if formats.get("typst") in (None, "default") else formats["typst"],
-        execute,
-    )
-    _check_values(settings)
-    return settings
+    formats, execute = document.pop("format", {}), document.pop("execute", {})
+    common = {key: document[key] for key in subset.IN_FORMATS if key in document}
+    html, typst = ({**common, **(formats.get(kind) or {})} for kind in subset.FORMATS)
+    facts = {key: value for key, value in document.items() if key not in subset.DOCUMENT}
+    if not document.get("title", "").strip():
+        raise RequestError("report.qmd:1: no title in the front matter: add `title: …`.")
+    return Settings(project, document, html, typst, execute, facts)
+
+
+def _layers(project: Path, source: Source) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Where settings stand, and what they are there; the later win."""
+    profiles = re.split(r"[,\s]+", os.environ.get("QUARTO_PROFILE", ""))
+    for name in ("_quarto.yml", *(f"_quarto-{profile}.yml" for profile in profiles if profile)):
+        yield from _with_files(project / name, text_of(project / name), Place(name, 1))
+    yield from _with_files(source.path, source.front.text + "\n", source.front.place)
+
+
+def _with_files(path: Path, text: str, place: Place) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The settings in `text`, and before them those of the `metadata-files` that they name."""
+    layer = settings_of(text, place)
+    for name in _listed(layer.get("metadata-files", [])):
+        named = path.parent / str(name)
+        yield named, settings_of(text_of(named), Place(named.name, 1))
+    yield path, layer
+
+
+def _check(path: Path, layer: dict[str, Any]) -> None:
+    """RequestError for the first setting outside the subset."""
+
+    def at(key: str) -> Place:
+        return _at(path, key)
+
+    fixed = path.suffix == ".qmd" or path.name.startswith("_quarto")
+    settings = {k: v for k, v in layer.items() if fixed or k in subset.DOCUMENT}
+    subset.check(settings, subset.DOCUMENT, "setting", at)
+    subset.check(layer.get("execute", {}), subset.EXECUTE, "execute option", at)
+    formats = layer.get("format", {})
+    subset.check(formats, dict.fromkeys(subset.FORMATS, dict), "format", at)
+    for kind, options in formats.items():
+        subset.check(options, subset.FORMATS[kind], f"{kind} option", at)
+    for author in _listed(layer.get("author", [])):
+        if isinstance(author, dict):
+            subset.check(author, subset.AUTHOR, "key of an author", at)
 
 
 def _over(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
@@ -147,110 +118,75 @@ def _over(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _refuse_unknown(path: Path, layer: dict[str, Any]) -> None:
-    """RequestError for the first key that this renderer does not know."""
-    groups: list[tuple[dict[str, Any], Iterable[str], str]] = [
-        (layer, _DOCUMENT, "setting"),
-        (layer.get("execute") or {}, _EXECUTE, "execute option"),
-    ]
-    formats = layer.get("format") or {}
-    if not isinstance(formats, dict):
-        raise RequestError(
-            f"{_at(path, 'format')}: format lists html: and typst: with their options."
-        )
-    groups.append((formats, _FORMATS, "format"))
-    for kind, allowed in _FORMATS.items():
-        if isinstance(formats.get(kind), dict):
-            groups.append((formats[kind], allowed, f"{kind} option"))
-    for given, known, what in groups:
-        for key in given:
-            if key not in known:
-                raise RequestError(f"{_at(path, str(key))}: {unknown(what, key, known)}")
-
-
-def _at(path: Path, key: str) -> str:
-    """`file:line` of the first `key:` in the file."""
+def _at(path: Path, key: str) -> Place:
+    """The line of the first `key:` in the file."""
     text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     if path.suffix == ".qmd":  # its front matter only
         text = text[: text.find("\n---", 3)]
     for number, line in enumerate(text.split("\n"), 1):
-        if re.search(rf"(^|[{{,])\s*{re.escape(key)}\s*:", line):
-            return f"{path.name}:{number}"
-    return f"{path.name}:1"
+        if re.search(rf"(^|[{{,]|-\s)\s*{re.escape(key)}\s*:", line):
+            return Place(path.name, number)
+    return Place(path.name, 1)
 
 
-def _check_values(settings: Settings) -> None:
-    for (kind, key), only in _ONLY.items():
-        value = getattr(settings, kind).get(key, only)
-        if value != only:
-            raise RequestError(
-                f"{settings.place(key)}: {kind} option {key} is {value!r}; "
-                f"the built-in renderer offers {only!r} only."
-            )
-    for kind, key in (("html", "fig-width"), ("html", "fig-height"), *_DEPTHS):
-        settings.number(kind, key, 1)
-    if not str(settings.document.get("title", "")).strip():
-        raise RequestError("report.qmd:1: no title in the front matter: add `title: …`.")
-    lang = str(settings.document.get("lang", "en"))
-    if not lang.startswith("en"):
-        raise RequestError(f"{settings.place('lang')}: lang is {lang!r}; use en or en-GB.")
-    for key in ("cache", "freeze"):
-        if settings.execute.get(key):
-            raise RequestError(
-                f"{settings.place(key)}: execute: {key} keeps stale results: remove it."
-            )
+def metadata(settings: Settings, filled: Callable[[str], str]) -> dict[str, Any]:
+    """What pandoc is told about the document; `filled` puts values in the place of expressions."""
+    given = _filled(settings.document, filled)
+    meta = {key: given[key] for key in _TITLE_BLOCK if given.get(key)}
+    if "date" in given:
+        meta["date"] = _date(settings, given["date"])
+    meta["by-author"] = [
+        _author(author, settings.place("author")) for author in _listed(given.get("author", []))
+    ]
+    return {**meta, "link-citations": True, "conditions": settings.facts}
 
 
-def metadata(settings: Settings, today: datetime.date) -> dict[str, Any]:
-    """What pandoc is told about the document: the title block and how to cite."""
-    given = settings.document
-    kept = (*_META, "nocite")
-    meta: dict[str, Any] = {key: given[key] for key in kept if given.get(key) is not None}
-    meta.setdefault("lang", "en")
-    meta["link-citations"] = given.get("link-citations", True)
-    if isinstance(meta.get("keywords"), str):
-        meta["keywords"] = [word.strip() for word in meta["keywords"].split(",")]
-    if given.get("date") is not None:
-        meta["date"] = dates.formatted(
-            given["date"], given.get("date-format"), today, place=settings.place
-        )
-    meta["by-author"] = authors(given)
-    if not all(author["name"] for author in meta["by-author"]):
-        raise RequestError(
-            f"{settings.place('author')}: an author has no name: give it as `name:`."
-        )
-    return meta
+def _filled(value: Any, filled: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(one, filled) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_filled(one, filled) for one in value]
+    return filled(value) if isinstance(value, str) else value
 
 
-def citation_files(settings: Settings) -> dict[str, Any]:
-    """The bibliography and the CSL style as pandoc's options; RequestError for a missing file."""
-    options: dict[str, Any] = {}
-    for key in ("bibliography", "csl"):
-        given = settings.document.get(key) or []
-        paths = [settings.project / name for name in ([given] if isinstance(given, str) else given)]
-        for path in paths:
-            if not path.exists():
-                raise RequestError(
-                    f"{settings.place(key)}: {key} {path.name} is missing: create it or correct it."
-                )
-            if path.suffix.lower() == ".bib":
-                _refuse_twin_entries(path)
-        if paths:
-            named = [for_pandoc(path) for path in paths]
-            options[key] = named if key == "bibliography" else named[0]
-    return options
+def _author(author: Any, place: Place) -> dict[str, Any]:
+    """Name and affiliations."""
+    given = author if isinstance(author, Mapping) else {"name": str(author)}
+    if not given.get("name"):
+        raise RequestError(f"{place}: an author has no name: give it as `name:`.")
+    places = _listed(given.get("affiliations", given.get("affiliation", [])))
+    return {"name": given["name"], "affiliations": [str(place) for place in places]}
 
 
-def _refuse_twin_entries(path: Path) -> None:
-    """RequestError for a key that two entries have, of which one would be cited for the other."""
-    content = path.read_bytes()
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]
+
+
+def _date(settings: Settings, given: str) -> str:
+    """The date as text. RequestError for a day that there is none of."""
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise RequestError(
-            f"{Place(path.name, line)}: this is not UTF-8: save it as UTF-8."
-        ) from None
+        date = _today() if given == "today" else datetime.date.fromisoformat(given)
+    except ValueError:
+        place = settings.place("date")
+        raise subset.outside(place, "date", given, ["today", "a day, as 2026-01-02"]) from None
+    return subset.DATES[settings.document.get("date-format", "long")].format(date)
+
+
+def _today() -> datetime.date:
+    """The day of the render: that of SOURCE_DATE_EPOCH where files are to be the same again."""
+    if (seconds := source_date()) is None:
+        return datetime.date.today()
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date()
+
+
+def source_date() -> int | None:
+    """The seconds that SOURCE_DATE_EPOCH gives for the time of making; None for now."""
+    return int(given) if (given := os.environ.get("SOURCE_DATE_EPOCH", "")).isdigit() else None
+
+
+def _citable(path: Path) -> Path:
+    """The path; RequestError for a key that two entries have: one would be cited for the other."""
+    text = text_of(path)
     seen: dict[str, int] = {}
     for entry in _ENTRY.finditer(text):
         line = text.count("\n", 0, entry.start(1)) + 1
@@ -259,50 +195,9 @@ def _refuse_twin_entries(path: Path) -> None:
                 f"{Place(path.name, line)}: the entry {entry[1]!r} stands on line {first} already:"
                 " remove one, or rename it."
             )
+    return path
 
 
 def for_pandoc(path: Path) -> str:
     """A path as pandoc takes it where it takes addresses too."""
     return str(path).replace("%", "%25")
-
-
-def authors(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """One entry an author: name, affiliations, email, orcid."""
-    listed = given.get("author", given.get("authors")) or []
-    named = {
-        str(place.get("id")): place
-        for place in given.get("affiliations") or []
-        if isinstance(place, dict)
-    }
-    return [_author(author, named) for author in (listed if isinstance(listed, list) else [listed])]
-
-
-def _author(author: Any, named: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(author, dict):
-        return {"name": str(author)}
-    name = author.get("name", "")
-    if isinstance(name, dict):
-        name = name.get("literal") or f"{name.get('given', '')} {name.get('family', '')}".strip()
-    places = author.get("affiliations", author.get("affiliation")) or []
-    entry: dict[str, Any] = {"name": str(name)}
-    entry["affiliations"] = [
-        _affiliation(place, named) for place in (places if isinstance(places, list) else [places])
-    ]
-    for key in ("email", "orcid"):
-        if author.get(key):
-            entry[key] = str(author[key])
-    return entry
-
-
-def _affiliation(place: Any, named: dict[str, Any]) -> str:
-    """An affiliation as text: department, name, city, country."""
-    if isinstance(place, dict) and "ref" in place:
-        place = named.get(str(place["ref"]))
-        if place is None:
-            raise RequestError(
-                "report.qmd:2: an author's affiliation `ref` names no entry of `affiliations`."
-            )
-    if isinstance(place, dict):
-        parts = [place.get(key) for key in ("department", "name", "city", "country")]
-        return ", ".join(str(part) for part in parts if part)
-    return str(place)

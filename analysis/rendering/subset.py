@@ -1,166 +1,174 @@
-"""What Quarto would act upon and this renderer does not: refused with its line, never dropped."""
+"""What of Quarto the built-in renderer honours: keys and their values, and the one refusal.
 
-import re
+docs/rendering.md tells authors the same. What lies outside is refused with its line, never dropped.
+"""
 
-from analysis.errors import RequestError
-from analysis.rendering import check
-from analysis.rendering.source import Place, Prose, Source, visible_lines
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
 
-CALLOUTS = ("note", "tip", "important", "warning", "caution")
-_ACTED_UPON = re.compile(
-    r"(column-|panel-|layout|callout-|quarto-|aside$|hidden$|incremental$|nonincremental$|fragment"
-    r"|cell|border$|header$|footer$|appendix$|margin-|page-columns|grid$|g-col|theorem|proof$"
-    r"|remark$|solution$|notes$|columns?$|unlisted$|content-)"
-)
-_KNOWN = {
-    "panel-tabset",
-    "content-visible",
-    "content-hidden",
-    *(f"callout-{kind}" for kind in CALLOUTS),
+import yaml
+
+from analysis.errors import RequestError, unknown
+from analysis.study_text import Loader
+
+# key → its type, or the values that can be honoured
+Table = Mapping[str, Any]
+CHUNK: Table = {
+    "label": str,
+    "fig-cap": str,
+    "fig-alt": str | list,
+    "fig-subcap": list,
+    "layout-ncol": int,
+    "tbl-cap": str,
+    "tbl-colwidths": list,
+    "echo": bool,
+    "include": bool,
+    "classes": str,
 }
-_FLOAT_LABELS = re.compile(r"#(lst|thm|lem|cor|prp|cnj|def|exm|exr|nte|tip|wrn|imp|cau|dia)-[\w-]+")
-_CALLOUT_ATTRIBUTES = {"title", "collapse", "appearance", "icon"}
-_LAYOUT_ATTRIBUTES = {"layout", "layout-nrow", "layout-align", "layout-valign"}
+DATES = {  # date-format → how Python writes it
+    "D MMMM YYYY": "{0.day} {0:%B} {0.year}",
+    "long": "{0:%B} {0.day}, {0.year}",
+    "iso": "{0}",
+}
+IN_FORMATS: Table = {"toc": bool, "toc-depth": int, "number-sections": bool}  # for both
+DOCUMENT: Table = {
+    **IN_FORMATS,
+    "title": str,
+    "subtitle": str,
+    "author": str | list | dict,
+    "date": str,
+    "date-format": tuple(DATES),
+    "abstract": str,
+    "keywords": list,
+    "lang": ("en", "en-GB", "en-US"),
+    "bibliography": str,
+    "fig-width": float,
+    "fig-height": float,
+    "execute": dict,
+    "format": dict,
+    "metadata-files": list,
+    "project": dict,
+    "quarto-required": str,
+}
+EXECUTE: Table = {"echo": bool, "warning": bool, "include": bool, "daemon": (False,)}
+FORMATS: Mapping[str, Table] = {
+    "html": {
+        **IN_FORMATS,
+        "echo": bool,
+        "output-file": ("report.html",),
+        "theme": dict,
+        "respect-user-color-scheme": (True,),
+        "embed-resources": (True,),
+        "html-math-method": ("mathml",),
+        "toc-location": ("left",),
+        "grid": dict,
+        "code-fold": bool,
+        "fig-format": ("svg",),
+        "format-links": (False,),
+    },
+    "typst": {
+        **IN_FORMATS,
+        "echo": bool,
+        "output-file": ("report.pdf",),
+        "papersize": ("a4",),
+        "margin": dict,
+        "mainfont": ("Libertinus Serif", "New Computer Modern", "DejaVu Sans Mono"),
+        "fontsize": str,
+        "section-numbering": str,
+        "page-numbering": str,
+        "citeproc": (True,),
+        "linkcolor": str,
+        "fig-format": ("svg",),
+        "include-in-header": str,
+    },
+}
+AUTHOR: Table = {"name": str, "affiliation": str | list, "affiliations": str | list}
+_NAMED = {
+    str: "text",
+    bool: "true, false",
+    int: "a whole number from 1",
+    float: "a number above 0",
+    list: "a list",
+    dict: "`key: value` lines",
+}
 
 
-def refuse_unsupported(source: Source) -> None:
-    """RequestError for the first thing in the prose that lies outside the subset."""
-    _refuse_shortcodes(source.front)
-    _refuse_notes(_without_comments(source.front))
-    _refuse_unbalanced(source)
-    for part in source.parts:
-        if isinstance(part, Prose):
-            _refuse_shortcodes(part)
-            _refuse_notes(part)
-            for offset, line in visible_lines(part.text):
-                _check_line(part.place.down(offset), line)
+@dataclass(frozen=True)
+class Place:
+    """A line of a file, for messages: `report.qmd:12`."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+    def down(self, lines: int) -> "Place":
+        """The place so many lines further down."""
+        return Place(self.file, self.line + lines)
 
 
-def _refuse_unbalanced(source: Source) -> None:
-    """RequestError for a `:::` that opens or closes nothing."""
-    open_at: list[Place] = []
-    for part in source.parts:
-        for offset, line in visible_lines(part.text) if isinstance(part, Prose) else ():
-            fence = re.match(r"\s*:{3,}\s*(.*?)\s*:*$", line)
-            if fence and fence[1]:
-                open_at.append(part.place.down(offset))
-            elif fence and not open_at:
-                raise RequestError(
-                    f"{part.place.down(offset)}: this ::: closes nothing: remove it."
-                )
-            elif fence:
-                open_at.pop()
-    if open_at:
-        raise RequestError(f"{open_at[-1]}: this ::: is never closed: add a line `:::`.")
-
-
-def _refuse_shortcodes(part: Prose) -> None:
-    for offset, line in visible_lines(part.text):
-        if found := re.search(r"\{\{<\s*(/?\w*)", line):
-            raise RequestError(
-                f"{part.place.down(offset)}: shortcode {{{{< {found[1]} … >}}}} works in Quarto "
-                "only: write the text itself, or make it in a chunk."
-            )
-        if re.search(r"`\{python\}\s*`", _raw(part, offset)):
-            raise RequestError(
-                f"{part.place.down(offset)}: empty inline expression: give it one, or remove it."
-            )
-        if found := re.search(r"(?<!`)`\{python\}[^`\s][^`]*`", _raw(part, offset)):
-            raise RequestError(
-                f"{part.place.down(offset)}: {found[0]} would be shown and not computed: leave a"
-                " space behind {python}."
-            )
-
-
-def _without_comments(front: Prose) -> Prose:
-    return Prose(front.place, re.sub(r"(^|[ \t])#.*$", "", front.text, flags=re.MULTILINE))
-
-
-def _refuse_notes(part: Prose) -> None:
-    for offset, line in visible_lines(part.text):
-        if found := check.notes(line):
-            raise RequestError(
-                f"{part.place.down(offset)}: {found!r} is a leftover note: write what is missing, "
-                f"or say that it is meant: [{found}]{{.data}}."
-            )
-
-
-def _raw(part: Prose, offset: int) -> str:
-    return part.text.split("\n")[offset]
-
-
-def _check_line(at: Place, line: str) -> None:
-    if found := re.search(r"!\[[^]]*\]\(\s*<?(https?:)?//", line):
-        raise RequestError(
-            f"{at}: the image {found[0]!r}… is on a network: put the file beside the paper."
-        )
-    if found := re.search(r"\{=(?!html\}|typst\})(\w+)\}", line):
-        raise RequestError(f"{at}: raw {found[1]} would be in neither file: html and typst are.")
-    for braces in re.findall(r"\{([^{}]*)\}", line):
-        _check_attributes(at, braces, is_heading=line.lstrip().startswith("#"))
-    if (given := re.match(r"\s*:{3,}\s*\{(.*)\}\s*:*$", line)) and (
-        rest := _no_attribute(given[1])
-    ):
-        raise RequestError(
-            f'{at}: {rest!r} is no attribute: write .class, #label or key="value", in quotes.'
-        )
-    if (fence := re.match(r"\s*:{3,}\s*([\w-]+)\s*:*$", line)) and _refused_class(fence[1]):
-        raise RequestError(f"{at}: {_not_offered(fence[1])}")
-
-
-def _no_attribute(braces: str) -> str:
-    """What in `{…}` is no attribute: with it, pandoc takes the whole line for text."""
-    quoted = r"(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"']+)"
-    rest = re.sub(rf"(?<!\S)(?:[.#=][^\s\"'=]+|-|[\w:-]+={quoted})(?!\S)", " ", braces).split()
-    return rest[0] if rest else ""
-
-
-def _check_attributes(at: Place, braces: str, *, is_heading: bool) -> None:
-    """RequestError if one `{…}` holds a class, label or attribute outside the subset."""
-    bare = re.sub(r"\"[^\"]*\"|'[^']*'", "", braces)
-    names = re.findall(r"(?:^|\s)\.([\w:-]+)", bare)
-    for name in names:
-        if _refused_class(name):
-            if is_heading and name == "appendix":
-                raise RequestError(
-                    f"{at}: .appendix numbers on in the PDF: write "
-                    "`# Appendix A: … {#app-a .unnumbered}` and link to #app-a."
-                )
-            raise RequestError(f"{at}: {_not_offered(name)}")
-    if found := _FLOAT_LABELS.search(bare):
-        raise RequestError(
-            f"{at}: {found[0]}: only fig-, tbl-, sec- and eq- labels are numbered here."
-        )
-    keys = set(re.findall(r"(?:^|\s)([\w-]+)=", bare))
-    _check_keys(at, keys, names, braces)
-
-
-def _check_keys(at: Place, keys: set[str], names: list[str], braces: str) -> None:
-    if refused := sorted(keys & _LAYOUT_ATTRIBUTES):
-        raise RequestError(f"{at}: {refused[0]} is not offered here: use layout-ncol=2.")
-    if {"content-visible", "content-hidden"} & set(names):
-        conditions = re.findall(r"([\w-]+)=[\"']?([\w-]*)", braces)
-        if len(conditions) != 1 or not all(
-            key in ("when-format", "unless-format") and value in ("html", "typst")
-            for key, value in conditions
-        ):
-            raise RequestError(
-                f'{at}: content is conditional on when-format="html" or "typst" '
-                "(or unless-format) only."
-            )
-    if any(name.startswith("callout-") for name in names) and (extra := keys - _CALLOUT_ATTRIBUTES):
-        raise RequestError(
-            f"{at}: callouts take {', '.join(sorted(_CALLOUT_ATTRIBUTES))}, not {extra.pop()}."
-        )
-
-
-def _refused_class(name: str) -> bool:
-    return name not in _KNOWN and bool(_ACTED_UPON.match(name))
-
-
-def _not_offered(name: str) -> str:
-    return (
-        f".{name} is not offered here. Offered: .content-visible, .content-hidden, .panel-tabset, "
-        f"{', '.join('.callout-' + kind for kind in CALLOUTS)}, .landscape, .wide, .unnumbered, "
-        "layout-ncol."
+def outside(place: Place, what: str, given: object, allowed: Iterable[str] = ()) -> RequestError:
+    """The refusal of whatever lies outside the subset, with what is allowed in its place."""
+    return RequestError(
+        f"{place}: {unknown(what, given, allowed)} What is offered without Quarto:"
+        " docs/rendering.md."
     )
+
+
+def check(given: Mapping[Any, Any], table: Table, what: str, at: Callable[[str], Place]) -> None:
+    """RequestError, at the place of its key, for the first key or value outside the table."""
+    for key, value in given.items():
+        if key not in table:
+            raise outside(at(str(key)), what, key, table)
+        if not _fits(value, table[key]):
+            raise outside(at(key), f"value of {key}", value, _named(table[key]))
+
+
+def _fits(value: Any, allowed: Any) -> bool:
+    if isinstance(allowed, tuple):
+        return any(value == one and type(value) is type(one) for one in allowed)
+    if isinstance(value, bool) or allowed is bool:
+        return isinstance(value, bool) and allowed is bool
+    if allowed in (int, float):
+        return isinstance(value, int if allowed is int else int | float) and value > 0
+    return isinstance(value, allowed)
+
+
+def _named(allowed: Any) -> list[str]:
+    if isinstance(allowed, tuple):
+        return [str(one) if isinstance(one, str) else str(one).lower() for one in allowed]
+    return [_NAMED[kind] for kind in get_args(allowed) or [allowed]]
+
+
+def settings_of(text: str, place: Place) -> dict[str, Any]:
+    """YAML that begins at `place`, as a mapping; RequestError with its line for anything else."""
+    try:
+        content = yaml.load(text, Loader) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = place.down(min(mark.line if mark else 0, text.rstrip().count("\n")))
+        said = str(getattr(error, "problem", None) or "unreadable")[:100]
+        raise RequestError(
+            f"{at}: not YAML ({said}): write `key: value`, each key once, and a value that holds a"
+            " colon in quotes."
+        ) from None
+    except RecursionError:
+        raise RequestError(f"{place}: not YAML that can be read: nested too deep.") from None
+    if not isinstance(content, dict):
+        raise RequestError(f"{place}: settings and options are `key: value` lines.")
+    return content
+
+
+def text_of(path: Path) -> str:
+    """A text file of the author's; RequestError, with the line, if it is none or missing."""
+    try:
+        return path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RequestError(f"{path.name}:{line}: this is not UTF-8: save it as UTF-8.") from None
+    except OSError as error:
+        said = "is missing" if isinstance(error, FileNotFoundError) else f"is {error.strerror}"
+        raise RequestError(f"{path} {said}: the paper is rendered from it.") from None

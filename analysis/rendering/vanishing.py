@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from analysis.errors import RequestError
 from analysis.rendering import pandoc_run
 from analysis.rendering.markdown import Markdown, within
-from analysis.rendering.source import Place
+from analysis.rendering.subset import Place
 
 _WORD = re.compile(r"[^\W_]+")
 _RAW = re.compile(  # meant for one of the files, as its author says
@@ -41,10 +41,11 @@ _MARKUP = re.compile(  # words that are no text: what they say is said otherwise
 )
 
 
-def refuse_vanishing(document: Markdown) -> None:
-    """RequestError, with its line, for the first word that would be in neither file."""
-    shown = Markdown(document.head, tuple(map(_without_raw, document.parts)), document.source)
-    read = list(_words_read(pandoc_run.read(shown)))
+def refuse_vanishing(document: Markdown, *filters: str) -> None:
+    """RequestError, with its line, for the first word that would be in neither file, and for what
+    the named filters of pandoc refuse: `read`, and `subset` of the built-in renderer's."""
+    shown = Markdown(document.meta, tuple(map(_without_raw, document.parts)), document.source)
+    read = list(_words_read(pandoc_run.read(shown, filters)))
     written = list(_words_written(shown))
     lost = Counter(word for word, _ in written) - Counter(read)
     if lost:

@@ -43,38 +43,4 @@
     }, { passive: true });
     mark();
   }
-
-  document.querySelectorAll(".panel-tabset").forEach((tabset) => {
-    const panes = [...tabset.querySelectorAll(":scope > .tab-pane")];
-    const list = document.createElement("div");
-    list.className = "tablist";
-    list.setAttribute("role", "tablist");
-    const select = (chosen) => panes.forEach((pane, i) => {
-      pane.hidden = i !== chosen;
-      list.children[i].setAttribute("aria-selected", String(i === chosen));
-      list.children[i].tabIndex = i === chosen ? 0 : -1;
-    });
-    panes.forEach((pane, i) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.id = pane.id + "-tab";
-      button.innerHTML = pane.querySelector(".tab-title").innerHTML;
-      button.setAttribute("role", "tab");
-      button.setAttribute("aria-controls", pane.id);
-      pane.setAttribute("role", "tabpanel");
-      pane.setAttribute("aria-labelledby", button.id);
-      button.addEventListener("click", () => select(i));
-      button.addEventListener("keydown", (event) => {
-        const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-        if (!step) return;
-        const next = (i + step + panes.length) % panes.length;
-        select(next);
-        list.children[next].focus();
-      });
-      list.append(button);
-    });
-    tabset.prepend(list);
-    tabset.classList.add("tabbed");
-    select(0);
-  });
 })();

@@ -7,6 +7,11 @@ function M.problem(needle, message)
   table.insert(problems, {needle = needle, message = message})
 end
 
+-- Remember what lies outside the subset, and what is offered in its place.
+function M.outside(needle, what, given, allowed)
+  table.insert(problems, {needle = needle, what = what, given = given, allowed = allowed})
+end
+
 -- Hand the problems to the caller, one JSON object a line on stderr.
 function M.report()
   for _, found in ipairs(problems) do
@@ -18,14 +23,6 @@ function M.has_class(element, name)
   return element.classes ~= nil and element.classes:includes(name)
 end
 
--- The first class that matches `pattern`, with its capture.
-function M.class_like(element, pattern)
-  for _, name in ipairs(element.classes or {}) do
-    local found = name:match(pattern)
-    if found then return found end
-  end
-end
-
 -- The content of an image file, or nothing if there is none. Those that chunks made lie in the folder of work.
 function M.read_image(source)
   local path = source:gsub('%%(%x%x)', function(hex) return string.char(tonumber(hex, 16)) end)
@@ -33,7 +30,7 @@ function M.read_image(source)
   local file = io.open(made and os.getenv 'RENDER_WORK' .. '/' .. made or path, 'rb')
   if not file then
     local name = path:find('%c') and source or path -- as the author wrote it
-    M.problem(name, 'the image ' .. name .. ' is missing: put it there or correct its path.')
+    M.problem(name, 'the image ' .. name .. ' is missing here: put it there, or correct its path.')
     return nil
   end
   local content = file:read('a')
@@ -102,22 +99,10 @@ function M.check_tables(doc)
       div.content:walk {Table = function() tables = tables + 1 end}
       if tables == 0 then
         M.problem(div.identifier, div.identifier
-          .. ' holds no table: end the chunk with the table, or print it under `output: asis`.')
+          .. ' holds no table: end the chunk with the table.')
       end
     end,
   }
-end
-
--- A callout's title (its attribute, its heading, or its kind) and its content without it.
-function M.callout_parts(div, kind)
-  local content = pandoc.Blocks(div.content)
-  if div.attributes.title then
-    return pandoc.utils.blocks_to_inlines(pandoc.read(div.attributes.title, 'markdown').blocks), content
-  elseif content[1] and content[1].t == 'Header' then
-    local heading = content:remove(1)
-    return heading.content, content
-  end
-  return pandoc.Inlines {pandoc.Str((kind:gsub('^%l', string.upper)))}, content
 end
 
 -- `![caption](file){#fig-x}` as the div that means the same; other figures stay.

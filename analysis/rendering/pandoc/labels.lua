@@ -32,6 +32,7 @@ function M.number(doc)
   doc.blocks = doc.blocks:walk {Inlines = mark_equations}
 
   local function add(label, kind, number, text)
+    if index[label] then common.problem(label, 'label ' .. label .. ' stands twice: rename one.') end
     index[label] = {kind = kind, number = number, text = text or (common.titles[kind] .. common.nbsp .. number)}
   end
 
@@ -125,7 +126,7 @@ function M.resolve(doc, index)
         inlines:extend(citation.suffix)
       else
         known = known or known_citations(doc)
-        if citation.id ~= '*' and not known[citation.id] then -- nocite's word for all
+        if not known[citation.id] then
           common.problem(citation.id, '@' .. citation.id .. ' is not in the bibliography: add the entry, or correct the key.')
         end
       end

@@ -110,7 +110,9 @@ end
 function M.vanishing(doc)
   each_raw(doc, function(raw)
     local shown, name = first_line(raw.text), tag(raw)
-    if (raw.format == 'tex' or raw.format == 'latex') and not is_macro(raw.text) then
+    local tex = raw.format == 'tex' or raw.format == 'latex'
+    if tex and is_macro(raw.text) then return end
+    if tex and shown:match '^\\' then
       common.problem(shown, 'TeX outside of formulas, ' .. shown .. ', would be in neither file: write Markdown, '
         .. 'or a second backslash, \\' .. shown .. ', to show it as it is.')
     elseif name and not elements[name:gsub('^/', '')] then
@@ -118,8 +120,8 @@ function M.vanishing(doc)
         .. ', or code in `…`.')
     elseif is_raw(raw, 'html') and raw.text:match '^%s*<[?!]' and not raw.text:match '^%s*<!%-%-' then
       common.problem(shown, shown .. ' would be taken for HTML, and vanish: write \\' .. shown .. '.')
-    elseif not ({html = true, html5 = true, typst = true, tex = true, latex = true})[raw.format] then
-      common.problem(shown, 'raw ' .. raw.format .. ' would be in neither file: html and typst are.')
+    elseif raw.format ~= 'html' and raw.format ~= 'typst' then
+      common.outside('{=' .. raw.format .. '}', 'format of raw text', raw.format, {'html', 'typst'})
     end
   end)
 end

@@ -1,4 +1,4 @@
--- The document as it is read, before anything runs: problems that its text alone shows.
+-- A document as it is read: problems that its text alone shows.
 local here = pandoc.path.directory(PANDOC_SCRIPT_FILE)
 for _, name in ipairs {'common', 'raw', 'structure'} do
   package.preload[name] = function() return dofile(here .. '/' .. name .. '.lua') end

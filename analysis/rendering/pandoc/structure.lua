@@ -3,50 +3,33 @@ local common = require 'common'
 local M = {}
 local format = FORMAT:match 'html' and 'html' or 'typst'
 
-local function visible(element)
+-- Whether metadata says true of `facts.trained`.
+local function holds(doc, path)
+  local found = doc.meta.conditions
+  for name in path:gmatch '[^.]+' do found = type(found) == 'table' and found[name] end
+  return found and found ~= 'false' or false
+end
+
+-- Whether the element's conditions, all of them, are met; nothing if it has none.
+local function visible(element, doc)
   local shown, hidden = common.has_class(element, 'content-visible'), common.has_class(element, 'content-hidden')
   if not (shown or hidden) then return nil end
-  local wanted, excluded = element.attributes['when-format'], element.attributes['unless-format']
-  local applies = (wanted == nil or wanted == format) and (excluded == nil or excluded ~= format)
+  local applies = true
+  for key, value in pairs(element.attributes) do
+    local met = key:match '%-meta$' and holds(doc, value) or key:match '%-format$' and value == format
+    applies = applies and (met and true or false) == (key:match '^when' ~= nil)
+  end
   return applies == shown
 end
 
 -- Content for the other format is dropped, the marks of the rest are removed.
 function M.conditional(doc)
   local function keep(element)
-    local verdict = visible(element)
+    local verdict = visible(element, doc)
     if verdict == false then return {} end
     if verdict then return element.content end
   end
   return doc:walk {Div = keep, Span = keep}
-end
-
--- A tabset's headings become its tabs' names: neither numbered nor in the table of contents.
-function M.tabsets(doc)
-  return doc:walk {
-    Div = function(div)
-      if not common.has_class(div, 'panel-tabset') then return nil end
-      if format == 'typst' then
-        common.problem('panel-tabset', 'a tabset shows in HTML only: put it inside ::: {.content-visible when-format="html"}.')
-        return div
-      end
-      local tabs = pandoc.Blocks {}
-      local level
-      for _, block in ipairs(div.content) do
-        level = level or (block.t == 'Header' and block.level)
-        if block.t == 'Header' and block.level == level then
-          local title = pandoc.Div({pandoc.Plain(block.content)}, pandoc.Attr('', {'tab-title'}))
-          tabs:insert(pandoc.Div({title}, pandoc.Attr('', {'tab-pane'})))
-        elseif #tabs > 0 then
-          tabs[#tabs].content:insert(block)
-        else
-          common.problem('panel-tabset', 'what stands before the first tab would vanish: put it before the tabset.')
-        end
-      end
-      if #tabs == 0 then common.problem('panel-tabset', 'a tabset has headings, one a tab: add `## Name`.') end
-      return pandoc.Div(tabs, div.attr)
-    end,
-  }
 end
 
 -- Labelled floats in one shape: a div of content and caption. `::: {#fig-x}` written around a chunk:

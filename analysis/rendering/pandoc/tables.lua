@@ -4,8 +4,8 @@ local TABLE = 0.84 -- of the text's size: styles/paper.typ
 local INSET = 8 -- points beside a cell's text, left and right together
 local SMALLEST = 0.6 -- of the table's usual size; beyond that words are broken
 
--- Room in points beside the margins, upright and on its side, and the text's size: pdf.py says them.
-local upright, sideways, size = (os.getenv 'RENDER_PAGE' or '459 700 10.5'):match '(%S+) (%S+) (%S+)'
+-- Room in points beside the margins, and the text's size: pdf.py says them.
+local room_in_points, size = (os.getenv 'RENDER_PAGE' or '459 10.5'):match '(%S+) (%S+)'
 
 -- Hundredths of an em that Libertinus takes for the characters from the space to the tilde.
 local advance = {}
@@ -148,9 +148,9 @@ end
 
 -- The table with widths that its words fit into, and the share of its usual size that it takes; nothing
 -- if not even single letters fit. `breakable(text, longest, every)` breaks words.
-function M.fitted(element, on_its_side, breakable)
+function M.fitted(element, breakable)
   local em = TABLE * tonumber(size)
-  local page = tonumber(on_its_side and sideways or upright)
+  local page = tonumber(room_in_points)
   local room = (page - INSET * #element.colspecs) / em
   local listed = cells(element)
   local word, line = needs(element, listed)

@@ -1,4 +1,4 @@
--- Typst: floats, callouts, layouts and formulas as calls of the functions in page/paper_template.typ.
+-- Typst: floats, layouts and formulas as calls of the functions in page/paper_template.typ.
 local common = require 'common'
 local tables = require 'tables'
 local M = {}
@@ -159,17 +159,6 @@ local function float(div, index)
   return blocks
 end
 
-local function callout(div, kind)
-  local name, content = common.callout_parts(div, kind)
-  local head = pandoc.Inlines {inline('#callout(kind: "' .. kind .. '", title: [')}
-  head:extend(pandoc.Inlines(name):walk {Math = formula}) -- of an attribute: it was none when formulas were set
-  head:insert(inline '])[')
-  local blocks = pandoc.Blocks {pandoc.Plain(head)}
-  blocks:extend(content)
-  blocks:insert(raw ']')
-  return blocks
-end
-
 local function wrapped(div, before, after)
   local blocks = pandoc.Blocks {raw(before)}
   blocks:extend(div.content)
@@ -179,9 +168,6 @@ end
 
 local function division(div, index)
   if common.float_kind(div) then return float(div, index) end
-  local kind = common.class_like(div, '^callout%-(%a+)$')
-  if kind then return callout(div, kind) end
-  if common.has_class(div, 'landscape') then return wrapped(div, '#page(flipped: true)[', ']') end
   if common.has_class(div, 'quarto-layout-cell') then return wrapped(div, '[', '],') end
   if common.has_class(div, 'quarto-layout-panel') then
     return wrapped(div, '#grid(columns: (1fr,) * ' .. div.attributes.ncol .. ', gutter: 1.2em,', ')')
@@ -189,23 +175,15 @@ local function division(div, index)
   if common.has_class(div, 'cell') or common.has_class(div, 'cell-output') then return div.content end
 end
 
-local SIDEWAYS = 'on-its-side'
-
 -- What a table's widths depend on, known to the divs around it.
 local function prepared(div)
-  if common.has_class(div, 'landscape') then
-    div.content = div.content:walk {Table = function(element)
-      element.classes:insert(SIDEWAYS)
-      return element
-    end}
-  end
   div.content = common.set_widths(div.content, div.attributes['tbl-colwidths'])
   div.attributes['tbl-colwidths'] = nil
   return div
 end
 
 local function grid(element)
-  local fitted, scale = tables.fitted(element, common.has_class(element, SIDEWAYS), breakable)
+  local fitted, scale = tables.fitted(element, breakable)
   if not fitted then
     local words = pandoc.utils.stringify(element.head):match '%S+' or ''
     common.problem(words, 'a table of ' .. #element.colspecs .. ' columns does not fit the PDF\'s page: split it, turn it '

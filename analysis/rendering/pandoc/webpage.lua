@@ -1,12 +1,8 @@
--- HTML: floats, callouts, tabs, folded code and embedded images, with the class names that Quarto uses.
+-- HTML: floats, folded code and embedded images, with the class names that Quarto uses.
 local common = require 'common'
 local M = {}
 
 local function raw(html) return pandoc.RawBlock('html', html) end
-
-local function escaped(text)
-  return (text:gsub('[&<>"]', {['&'] = '&amp;', ['<'] = '&lt;', ['>'] = '&gt;', ['"'] = '&quot;'}))
-end
 
 local types = {
   svg = 'image/svg+xml', png = 'image/png', jpg = 'image/jpeg', jpeg = 'image/jpeg', gif = 'image/gif',
@@ -31,16 +27,11 @@ local function image(element)
 end
 
 local function code(block)
-  local fold, summary = block.attributes['code-fold'], block.attributes['code-summary'] or 'Code'
+  local fold = block.attributes['code-fold']
   if not fold then return nil end
-  block.attributes['code-fold'], block.attributes['code-summary'] = nil, nil
-  if fold ~= 'true' and fold ~= 'show' then return block end
-  return {
-    raw('<details class="code-fold"' .. (fold == 'show' and ' open=""' or '') .. '><summary>'
-      .. escaped(summary) .. '</summary>'),
-    block,
-    raw '</details>',
-  }
+  block.attributes['code-fold'] = nil
+  if fold ~= 'true' then return block end
+  return {raw '<details class="code-fold"><summary>Code</summary>', block, raw '</details>'}
 end
 
 local function tab(element)
@@ -85,48 +76,6 @@ local function float(div, index)
   return pandoc.Div(figure, pandoc.Attr(div.identifier, classes))
 end
 
-local icons = {note = 'i', tip = '✓', important = '!', warning = '!', caution = '!'}
-
-local function callout(div, kind)
-  local name, content = common.callout_parts(div, kind)
-  local look = div.attributes.appearance or 'default'
-  local classes = 'callout callout-style-' .. look .. ' callout-' .. kind .. ' callout-titled'
-  local icon = (div.attributes.icon == 'false' or look == 'minimal') and ''
-    or '<span class="callout-icon" aria-hidden="true">' .. (icons[kind] or 'i') .. '</span>'
-  local fold = div.attributes.collapse
-  local id = div.identifier ~= '' and ' id="' .. div.identifier .. '"' or ''
-  local outer, header = fold and 'details' or 'div', fold and 'summary' or 'div'
-  local open = fold == 'false' and ' open=""' or ''
-  local blocks = pandoc.Blocks {
-    raw('<' .. outer .. id .. ' class="' .. classes .. '"' .. open .. '><' .. header
-      .. ' class="callout-header">' .. icon .. '<span class="callout-title-container">'),
-    pandoc.Plain(name),
-    raw('</span></' .. header .. '><div class="callout-body-container callout-body">'),
-  }
-  blocks:extend(content)
-  blocks:insert(raw('</div></' .. outer .. '>'))
-  return blocks
-end
-
-local tabsets = 0
-
-local function tabset(div)
-  tabsets = tabsets + 1
-  local blocks = pandoc.Blocks {raw '<div class="panel-tabset">'}
-  for number, pane in ipairs(div.content) do
-    local id = 'tabset-' .. tabsets .. '-' .. number
-    local content = pandoc.Blocks(pane.content)
-    local title = content:remove(1).content[1]
-    blocks:insert(raw('<section class="tab-pane" id="' .. id .. '"><p class="tab-title">'))
-    blocks:insert(title)
-    blocks:insert(raw '</p>')
-    blocks:extend(content)
-    blocks:insert(raw '</section>')
-  end
-  blocks:insert(raw '</div>')
-  return blocks
-end
-
 local function equation(span, index)
   if not common.has_class(span, 'equation') then return nil end
   span.classes = pandoc.List {'quarto-equation'}
@@ -136,9 +85,6 @@ end
 
 local function division(div, index)
   if common.float_kind(div) then return float(div, index) end
-  local kind = common.class_like(div, '^callout%-(%a+)$')
-  if kind then return callout(div, kind) end
-  if common.has_class(div, 'panel-tabset') then return tabset(div) end
   if common.has_class(div, 'quarto-layout-panel') then
     div.attributes.style = '--columns: ' .. div.attributes.ncol
     div.attributes.ncol = nil
