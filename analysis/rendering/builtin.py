@@ -10,11 +10,11 @@ from pathlib import Path
 from analysis import files
 from analysis.errors import RequestError, RunError, unknown
 from analysis.rendering import check, document, markdown, pdf, settings, vanishing, webpage
-from analysis.rendering.execute import Executed, execute
-from analysis.rendering.markdown import Markdown
+from analysis.rendering.execute import execute
+from analysis.rendering.traced import Markdown
 
 Progress = Callable[[str], None]
-_WRITERS = {"html": ("html", webpage.write), "pdf": ("typst", pdf.write)}
+_WRITERS = {"html": webpage.write, "pdf": pdf.write}
 
 
 def say(line: str) -> None:
@@ -45,46 +45,35 @@ def render(
     output.mkdir(parents=True, exist_ok=True)
     with files.passing_folder("rendering", output) as folder:
         inches = (chosen.document["fig-width"], chosen.document["fig-height"])
-        executed = execute(source, inches, progress)
+        text = markdown.executed(source, execute(source, inches, progress), chosen, folder)
         with ThreadPoolExecutor(1) as beside:  # takes as long as a page
-            written = markdown.written(source, executed, meta)
-            checked = beside.submit(vanishing.refuse_vanishing, written, "read")
-            made = [_write(name, source, executed, chosen, folder, progress) for name in formats]
+            checked = beside.submit(vanishing.refuse_vanishing, text, "read")
+            made = [_write(name, text, chosen, folder, progress) for name in formats]
             checked.result()
-        _refuse_findings(made)
-        return [_put(path, output / path.name) for path, _ in made]
+        _refuse_findings(text, made)
+        return [_put(path, output / path.name) for path in made]
 
 
 def _write(
-    name: str,
-    source: document.Source,
-    executed: Executed,
-    chosen: settings.Settings,
-    folder: Path,
-    progress: Progress,
-) -> tuple[Path, Markdown]:
-    """One format, in its own corner of `folder`: the file, and the text that it is made of."""
-    kind, write = _WRITERS[name]
+    name: str, text: Markdown, chosen: settings.Settings, folder: Path, progress: Progress
+) -> Path:
+    """One format of the text, in `folder`."""
     progress(f"render  writing report.{name}")
-    work = folder / name
-    work.mkdir()
-    text = markdown.document(source, executed, chosen, kind, work)
     path = folder / f"report.{name}"
-    for character in write(text, chosen, work, path):
+    for character in _WRITERS[name](text, chosen, folder, path):
         called = unicodedata.name(character, "a character")
         printed = f"{called} is printed as [U+{ord(character):04X}]"
         progress(f"render  report.{name}: {printed}: no font here has it")
-    return path, text
+    return path
 
 
-def _refuse_findings(made: Sequence[tuple[Path, Markdown]]) -> None:
-    found = [(line, text) for path, text in made for line in check.findings(path)]
+def _refuse_findings(text: Markdown, made: Sequence[Path]) -> None:
+    found = [line for path in made for line in check.findings(path)]
     if found:
-        line, text = found[0]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        quoted = re.match(r"[\w.]+: '([^']+)' ", line)
+        quoted = re.match(r"[\w.]+: '([^']+)' ", found[0])
         place = f"{text.place_of(quoted[1])}: " if quoted else ""
-        raise RunError(f"{place}{line}{more}")
+        raise RunError(f"{place}{found[0]}{more}")
 
 
 def _put(made: Path, path: Path) -> Path:

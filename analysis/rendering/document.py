@@ -12,7 +12,7 @@ from typing import Any
 
 from analysis.errors import RequestError
 from analysis.rendering import leftovers
-from analysis.rendering.subset import CHUNK, Place, check, outside, settings_of, text_of
+from analysis.rendering.subset import TABLES, Place, check, outside, settings_of, text_of
 
 _FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*(.*?)\s*$")
 INLINE = re.compile(r"(^|[^`])`\{python\}[ \t]([^`]+)`", re.MULTILINE)  # Quarto's own
@@ -148,7 +148,7 @@ def _options(place: Place, lines: list[str]) -> dict[str, Any]:
         return place.down(next((i for i, x in enumerate(bare, 1) if x.startswith(key)), 1))
 
     options = settings_of("\n".join(bare), place.down(1))
-    check(options, CHUNK, "chunk option", at)
+    check(options, TABLES["chunk"], "chunk option", at)
     for key, value in options.items():
         if "{python}" in str(value):
             raise outside(at(key), f"value of {key}", value, ["text without inline values"])
@@ -158,8 +158,6 @@ def _options(place: Place, lines: list[str]) -> dict[str, Any]:
 def _refuse_contradictions(chunk: Chunk) -> None:
     """Captions and labels that Quarto would drop without a word."""
     given, label, at = chunk.options, chunk.label, chunk.place
-    if label and not re.fullmatch(r"[A-Za-z][\w-]*", label):
-        raise outside(at, "label", label, ["letters, digits and hyphens"])
     for key in ("fig-cap", "fig-subcap", "tbl-cap"):
         if key in given and chunk.kind != key[:3]:
             raise RequestError(f"{at}: {key} needs a label that begins with {key[:3]}-.")

@@ -3,14 +3,14 @@
 import ast
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from analysis.errors import RequestError, RunError
 from analysis.rendering import kernel
 from analysis.rendering.document import INLINE, Chunk, Prose, Source
-from analysis.rendering.kernel import ChunkError, Kernel, KernelDeathError
+from analysis.rendering.kernel import ChunkError, Kernel, said
 from analysis.rendering.subset import Place
 
 Progress = Callable[[str], None]
@@ -62,27 +62,20 @@ def key(found: re.Match[str]) -> str:
 
 
 def _outputs(python: Kernel, chunk: Chunk) -> list[Any]:
-    with _deaths_at(chunk.place):
-        try:
-            return python.run(chunk.code)
-        except ChunkError as error:
-            at = Place(chunk.place.file, chunk.code_line + error.line - 1)
-            raise RunError(f"{at}: {error}") from error
-
-
-@contextlib.contextmanager
-def _deaths_at(place: Place) -> Iterator[None]:
     try:
-        yield
-    except KernelDeathError as error:
-        raise RunError(f"{place}: {error}") from error
+        return python.run(chunk.code)
+    except ChunkError as error:
+        within = error.line and Place(chunk.place.file, chunk.code_line + error.line - 1)
+        raise RunError(f"{within or chunk.place}: {error}") from error
 
 
 def _values(python: Kernel, part: Prose) -> list[tuple[str, str]]:
     """A text's inline expressions in order, with their values as Markdown."""
     found = list(INLINE.finditer(part.text))
-    with _deaths_at(part.place):
+    try:
         results = python.evaluate([match[2].strip() for match in found]) if found else []
+    except ChunkError as error:
+        raise RunError(f"{part.place}: {error}") from error
     values = []
     for match, result in zip(found, results, strict=True):
         place = part.place.down(part.text.count("\n", 0, match.start(2)))
@@ -94,7 +87,7 @@ def _value(place: Place, expression: str, result: dict[str, Any]) -> str:
     """One expression's value as Markdown."""
     shown = f"`{{python}} {expression}`"
     if result["status"] == "error":
-        raise RunError(f"{place}: {shown}: {ChunkError(result['ename'], result['evalue'])}")
+        raise RunError(f"{place}: {shown}: {said(result['ename'], result['evalue'])}")
     data = result["data"]
     if "text/markdown" in data:
         text = str(data["text/markdown"])

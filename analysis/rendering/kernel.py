@@ -39,16 +39,17 @@ _COMPILED = re.compile(r" \((<\w+>|[^\s()]+\.py), line \d+\)$")  # where Python 
 
 
 class ChunkError(Exception):
-    """Code that raised: `line` counts from 1 within it, the message is Python's last line."""
+    """Code that failed: `line` counts from 1 within it; None where Python's process ended."""
 
-    def __init__(self, name: str, value: str, line: int = 1):
-        text = _COMPILED.sub("", _ANSI.sub("", value).strip())
-        super().__init__(f"{name}: {text}" if text else name)
+    def __init__(self, message: str, line: int | None = None):
+        super().__init__(message)
         self.line = line
 
 
-class KernelDeathError(Exception):
-    """The kernel's process ended under way; the message says what it printed last."""
+def said(name: str, value: str) -> str:
+    """Python's last line on an exception."""
+    text = _COMPILED.sub("", _ANSI.sub("", value).strip())
+    return f"{name}: {text}" if text else name
 
 
 class Kernel:
@@ -59,7 +60,7 @@ class Kernel:
         self._log = log
 
     def run(self, code: str) -> list[Any]:
-        """The outputs of `code`. ChunkError if it raises, KernelDeathError if Python ends."""
+        """The outputs of `code`. ChunkError if it raises or Python ends."""
         cell = nbformat.v4.new_code_cell(code)
         self._client.nb.cells = [cell]
         try:
@@ -67,7 +68,7 @@ class Kernel:
         except CellExecutionError as error:
             found = _CELL_LINE.search(_ANSI.sub("", error.traceback))
             line = int(found[1]) if found else 1
-            raise ChunkError(error.ename, error.evalue, line) from error
+            raise ChunkError(said(error.ename, error.evalue), line) from error
         except DeadKernelError as error:
             raise self._death() from error
         return list(cell.outputs)
@@ -84,14 +85,12 @@ class Kernel:
         answers = (reply or {})["content"]["user_expressions"]
         return [answers[key] for key in asked]
 
-    def _death(self) -> KernelDeathError:
+    def _death(self) -> ChunkError:
         self._log.seek(0)
         lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines()]
         last = next((line for line in reversed(lines) if line), "")
-        said = f"; it last said: {last}" if last else ""
-        return KernelDeathError(
-            f"Python ended here (out of memory, or a crash in a library){said}."
-        )
+        more = f"; it last said: {last}" if last else ""
+        return ChunkError(f"Python ended here (out of memory, or a crash in a library){more}.")
 
 
 class _ThisInterpreter(KernelSpecManager):
@@ -132,10 +131,5 @@ def _environment(project: Path, folder: str, width: float, height: float) -> dic
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "QUARTO_FIG_WIDTH": f"{width:g}",
         "QUARTO_FIG_HEIGHT": f"{height:g}",
-        "QUARTO_FIG_DPI": "96",
-        "QUARTO_FIG_FORMAT": "svg",
-        "QUARTO_DOCUMENT_PATH": str(project),
-        "QUARTO_DOCUMENT_FILE": "report.qmd",
         "QUARTO_PROJECT_DIR": str(project),
-        "QUARTO_PROJECT_ROOT": str(project),
     }

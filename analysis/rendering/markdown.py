@@ -1,19 +1,17 @@
-"""One Markdown text for each format, made from the executed document."""
+"""The Markdown text for both formats, made from the executed document."""
 
 import base64
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from analysis.errors import RequestError
-from analysis.rendering.document import INLINE, Chunk, Prose, Source, visible_lines
+from analysis.rendering.document import INLINE, Chunk, Prose, Source
 from analysis.rendering.execute import Executed, key
 from analysis.rendering.settings import Settings, metadata
-from analysis.rendering.subset import Place
+from analysis.rendering.traced import Markdown
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 MADE = "made-by-chunks"  # stands for the folder of figures, whose own path may hold any character
@@ -21,104 +19,21 @@ _IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 _SHOWN = ("text/markdown", *_IMAGES, "text/plain")
 
 
-@dataclass(frozen=True)
-class Markdown:
-    """The text for one format, and what of the author's document each part of it comes from."""
-
-    meta: dict[str, Any]  # as settings.metadata makes it
-    parts: tuple[tuple[Prose | Chunk, str], ...]
-    source: Source
-
-    @property
-    def head(self) -> str:
-        """The metadata, as YAML between `---` lines."""
-        dumped = yaml.safe_dump(self.meta, allow_unicode=True, sort_keys=False, width=1_000_000)
-        return f"---\n{dumped}---\n"
-
-    @property
-    def text(self) -> str:
-        return "\n\n".join([self.head, *(text for _, text in self.parts)]) + "\n"
-
-    def place(self, line: int) -> Place:
-        """Where line `line` of the text comes from, counted from 1."""
-        start = self.head.count("\n") + 3  # the line on which the first part begins
-        for part, text in self.parts:
-            if line < start + text.count("\n") + 2:
-                return within(part, line - start)
-            start += text.count("\n") + 2
-        return self.source.front.place
-
-    def place_of(self, needle: str) -> Place:
-        """Where `needle` stands as a word: in prose, else in what a chunk gave, else in code.
-
-        A class may stand without its dot.
-        """
-        for sought in (needle, needle.removeprefix(".")):
-            before = r"(?<![\w-])" if sought[:1].isalnum() else ""
-            after = r"(?![\w-])" if sought[-1:].isalnum() else ""
-            if found := self._first(re.compile(before + re.escape(sought) + after).search):
-                return found
-        return self.source.front.place
-
-    def _first(self, wanted: Callable[[str], object]) -> Place | None:
-        for part, text in self.parts:
-            if isinstance(part, Chunk) and wanted(text):
-                own = self.source.text.split("\n")[part.place.line : part.code_line]
-                offsets = (offset for offset, line in enumerate(own, 1) if wanted(line))
-                return part.place.down(next(offsets, 0))
-            for offset, line in visible_lines(text) if isinstance(part, Prose) else ():
-                if wanted(line):
-                    return within(part, offset)
-        front, name = self.source.front, self.source.path.name
-        for start, text in ((front.place.line, front.text), (1, self.source.text)):
-            for number, shown in enumerate(text.split("\n"), start):
-                if wanted(shown):
-                    return Place(name, number)
-        return None
-
-    def nearest(self, code: str) -> Place | None:
-        """The line that shares most words with `code`, which was made of it; None without any."""
-        words = set(re.findall(r"[^\W_]{2,}", code))
-        best: tuple[int, Place | None] = (0, None)
-        for part, text in self.parts:
-            for offset, line in enumerate(text.split("\n")):
-                shared = len(words & set(re.findall(r"[^\W_]{2,}", line)))
-                best = max(best, (shared, within(part, offset)), key=lambda pair: pair[0])
-        return best[1]
-
-
-def within(part: Prose | Chunk, offset: int) -> Place:
-    """The place so many lines into a part: of a chunk's output it is the chunk's."""
-    if isinstance(part, Chunk):
-        return part.place
-    return part.place.down(max(0, min(offset, part.text.count("\n"))))
-
-
-@dataclass(frozen=True)
-class _Writer:
-    """With which settings outputs are written, and where their figures go."""
-
-    options: dict[str, Any]  # of the format
-    execute: dict[str, Any]
-    figures: Path
-
-
-def document(
-    source: Source, executed: Executed, settings: Settings, kind: str, figures: Path
-) -> Markdown:
-    """The whole text for `kind` (`html`, `typst`); figures go to the folder `figures`."""
-    writer = _Writer(getattr(settings, kind), settings.execute, figures)
+def executed(source: Source, done: Executed, settings: Settings, figures: Path) -> Markdown:
+    """The whole text for both formats; figures go to the folder `figures`."""
+    meta = metadata(settings, lambda text: INLINE.sub(partial(_value, done.front), text))
     parts = tuple(
-        (part, _cell(writer, part, result, number) if isinstance(part, Chunk) else result)
-        for number, (part, result) in enumerate(executed.parts, 1)
+        (part, _cell(settings, part, result, figures / f"chunk-{number}"))
+        if isinstance(part, Chunk)
+        else (part, result)
+        for number, (part, result) in enumerate(done.parts, 1)
     )
-
-    def value(found: re.Match[str]) -> str:
-        known = executed.front.get(key(found))
-        return found[0] if known is None else found[1] + known
-
-    meta = metadata(settings, lambda text: INLINE.sub(value, text))
     return Markdown(meta, parts, source)
+
+
+def _value(values: dict[str, str], found: re.Match[str]) -> str:
+    known = values.get(key(found))
+    return found[0] if known is None else found[1] + known
 
 
 def unexecuted(source: Source, meta: dict[str, Any]) -> Markdown:
@@ -135,46 +50,42 @@ def as_words(text: str) -> str:
     return INLINE.sub(lambda found: f"{found[1]}value" + "\n" * found[2].count("\n"), text)
 
 
-def written(source: Source, executed: Executed, meta: dict[str, Any]) -> Markdown:
-    """The author's prose with its values, and what chunks gave as Markdown."""
-    parts = tuple(
-        (part, result if isinstance(part, Prose) else _of_markdown(part, result))
-        for part, result in executed.parts
-    )
-    return Markdown(meta, parts, source)
-
-
-def _of_markdown(chunk: Chunk, outputs: list[Any]) -> str:
-    """The outputs that are shown and that pandoc reads as they are."""
-    shown = outputs if chunk.options.get("include", True) else []
-    data = [output.get("data", {}) for output in shown]
-    return "\n\n".join(str(one["text/markdown"]) for one in data if "text/markdown" in one)
-
-
 def _labelled(chunk: Chunk) -> str:
     return f"::: {{#{chunk.label}}}\n:::" if chunk.label else ""
 
 
-def _cell(writer: _Writer, chunk: Chunk, outputs: list[Any], number: int) -> str:
-    """A chunk's code (if shown) and what it gave, in a `.cell` div."""
-    if not chunk.options.get("include", writer.execute.get("include", True)):
+def _cell(settings: Settings, chunk: Chunk, outputs: list[Any], stem: Path) -> str:
+    """A chunk's code (if shown) and what it gave, in a `.cell` div; images are `stem`-NUMBER."""
+    if not chunk.options.get("include", settings.execute.get("include", True)):
         return ""
-    inner = []
-    echo = writer.options.get("echo", writer.execute.get("echo", True))
-    if chunk.options.get("echo", echo):
-        fold = str(writer.options.get("code-fold", False)).lower()
-        inner.append(_block(chunk.code, f'.python .cell-code code-fold="{fold}"'))
-    shown = _shown(writer, chunk, outputs, number)
+    shown = list(_shown(chunk, outputs, settings.execute.get("warning", True), stem))
     if chunk.kind and not shown:
         what = "figure" if chunk.kind == "fig" else "table"
         said = f"{chunk.label} shows nothing: end the chunk with the {what}."
         raise RequestError(f"{chunk.place}: {said}")
-    inner += [_float(chunk, shown)] if chunk.kind else shown
+    inner = [*_code(settings, chunk), *([_float(chunk, shown)] if chunk.kind else shown)]
     if not inner:
         return ""
     classes = "".join(f" .{name}" for name in ["cell", *chunk.options.get("classes", "").split()])
     label = f"#{'cell-' if chunk.kind else ''}{chunk.label}" if chunk.label else ""
-    return _div(f"{label}{classes}".strip(), "\n\n".join(inner), 9)
+    return _div(f"{label}{classes}".strip(), "\n\n".join(inner), 11)
+
+
+def _code(settings: Settings, chunk: Chunk) -> Iterator[str]:
+    """The code, for the formats that show it."""
+    default = settings.execute.get("echo", True)
+    formats = {"html": settings.html, "typst": settings.typst}
+    echoed = [
+        kind
+        for kind, options in formats.items()
+        if chunk.options.get("echo", options.get("echo", default))
+    ]
+    fold = str(settings.html.get("code-fold", False)).lower()
+    code = _block(chunk.code, f'.python .cell-code code-fold="{fold}"')
+    if len(echoed) == 1:
+        yield _div(f'.content-visible when-format="{echoed[0]}"', code, 9)
+    elif echoed:
+        yield code
 
 
 def _div(attributes: str, content: str, colons: int) -> str:
@@ -223,13 +134,13 @@ def _line(caption: object) -> str:
     return " ".join(str(caption).split())
 
 
-def _shown(writer: _Writer, chunk: Chunk, outputs: list[Any], number: int) -> list[str]:
+def _shown(chunk: Chunk, outputs: list[Any], warn: bool, stem: Path) -> Iterator[str]:
     """The Markdown of each output."""
-    shown, images = [], 0
+    images = 0
     for output in outputs:
         if output["output_type"] == "stream":
-            if output["name"] == "stdout" or writer.execute.get("warning", True):
-                shown.append(_printed(output["text"].rstrip("\n")))
+            if output["name"] == "stdout" or warn:
+                yield _printed(output["text"].rstrip("\n"))
             continue
         data = output.get("data", {})
         if "text/html" in data:
@@ -240,12 +151,10 @@ def _shown(writer: _Writer, chunk: Chunk, outputs: list[Any], number: int) -> li
         mime = next((name for name in _SHOWN if name in data), "")
         if mime in _IMAGES:
             images += 1
-            path = writer.figures / f"chunk-{number}-{images}.{_IMAGES[mime]}"
-            shown.append(_image(path, data[mime], _description(chunk, images)))
-        elif mime:
-            text = str(data[mime])
-            shown.append(text if mime == "text/markdown" else _printed(text))
-    return [text for text in shown if text.strip()]
+            path = stem.with_name(f"{stem.name}-{images}.{_IMAGES[mime]}")
+            yield _image(path, data[mime], _description(chunk, images))
+        elif mime and (text := str(data[mime])).strip():
+            yield text if mime == "text/markdown" else _printed(text)
 
 
 def _printed(text: str) -> str:

@@ -15,8 +15,8 @@ import yaml
 
 from analysis.errors import RequestError, RunError, short
 from analysis.rendering.document import Prose
-from analysis.rendering.markdown import Markdown
 from analysis.rendering.subset import outside
+from analysis.rendering.traced import Markdown
 
 _FILTERS = Path(__file__).parent / "pandoc"
 # auto-made identifiers and captions would say the words of headings and images twice
@@ -37,34 +37,19 @@ def read(document: Markdown, filters: Sequence[str]) -> list[Any]:
 
 
 def convert(
-    document: Markdown,
-    work: Path,
-    *,
-    to: str,
-    template: Path,
-    variables: dict[str, Any],
-    options: dict[str, Any],
-    environment: Mapping[str, str],
+    document: Markdown, work: Path, defaults: dict[str, Any], environment: Mapping[str, str]
 ) -> str:
-    """`document` converted to `to` with the template; images for Typst are written to `work`.
+    """`document` converted as `defaults` say; images for Typst are written to `work`.
 
     Unresolved references and citations, dead links, missing images and what would vanish raise
     RequestError with the line where they stand in the source.
     """
-    defaults = {
-        "from": "markdown",
-        "to": to,
-        "standalone": True,
-        "wrap": "none",
-        "template": str(template),
-        "filters": [{"type": "lua", "path": str(_FILTERS / "filter.lua")}],
-        "variables": variables,
-        **options,
-    }
-    path = work / f"{to}.yaml"
-    path.write_text(yaml.safe_dump(defaults, allow_unicode=True), encoding="utf-8")
-    given = {"RENDER_WORK": str(work), **environment}
-    return _pandoc(["--defaults", str(path)], document, given)
+    filters = [{"type": "lua", "path": str(_FILTERS / "filter.lua")}]
+    given = {"from": "markdown", "standalone": True, "wrap": "none", "filters": filters, **defaults}
+    path = work / f"{defaults['to']}.yaml"
+    path.write_text(yaml.safe_dump(given, allow_unicode=True), encoding="utf-8")
+    within = {"RENDER_WORK": str(work), **environment}
+    return _pandoc(["--defaults", str(path)], document, within)
 
 
 def _pandoc(arguments: Sequence[str], document: Markdown, environment: Mapping[str, str]) -> str:

@@ -7,16 +7,15 @@ from typing import Any
 import typst
 
 from analysis.errors import RunError
-from analysis.rendering import fonts, pandoc_run, subset
-from analysis.rendering.markdown import Markdown
+from analysis.rendering import fonts, pandoc_run
 from analysis.rendering.settings import Settings, for_pandoc, source_date
+from analysis.rendering.traced import Markdown
 
 _TEMPLATE = Path(__file__).parent / "page" / "paper_template.typ"
 _UNSET = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
 _TRIES = 4  # the parts of a sequence may turn out to be missing one after the other
 _PAGE = (595, 842)  # points of A4
 _UNITS = {"pt": 1, "cm": 72 / 2.54, "mm": 72 / 25.4, "in": 72}
-_SIDES = ("x", "y", "top", "bottom", "left", "right")
 _STRINGS = ("section-numbering", "page-numbering", "linkcolor")
 
 
@@ -26,23 +25,20 @@ def write(document: Markdown, settings: Settings, work: Path, path: Path) -> lis
     The characters that no font here has are named in it, as [U+1F600]; they are returned.
     """
     variables, room = _variables(settings, document.meta)
-    options: dict[str, Any] = {**settings.bibliography(), "syntax-highlighting": "idiomatic"}
+    defaults: dict[str, Any] = {
+        **settings.bibliography(),
+        "to": "typst-citations",
+        "template": str(_TEMPLATE),
+        "variables": variables,
+        "syntax-highlighting": "idiomatic",
+    }
     if header := settings.typst.get("include-in-header"):
-        options["include-in-header"] = [for_pandoc(settings.file("include-in-header", header))]
+        defaults["include-in-header"] = [for_pandoc(settings.file("include-in-header", header))]
     unset: set[str] = set()
     for _ in range(_TRIES):
-        code = pandoc_run.convert(
-            document,
-            work,
-            to="typst-citations",
-            template=_TEMPLATE,
-            variables=variables,
-            options=options,
-            environment={
-                "RENDER_PAGE": room,
-                "RENDER_UNSET": " ".join(sorted(f"{ord(one):x}" for one in unset)),
-            },
-        )
+        points = " ".join(sorted(f"{ord(one):x}" for one in unset))
+        given = {"RENDER_PAGE": room, "RENDER_UNSET": points}
+        code = pandoc_run.convert(document, work, defaults, given)
         made = work / "report.typ"
         made.write_text(code, encoding="utf-8")
         try:
@@ -69,8 +65,7 @@ def _variables(settings: Settings, meta: dict[str, Any]) -> tuple[dict[str, Any]
     between the margins, and the text's size."""
     given = settings.typst
     margin = given.get("margin", {"x": "2.5cm", "y": "2.5cm"})
-    subset.check(margin, dict.fromkeys(_SIDES, str), "margin", settings.place)
-    points = {side: _points(settings, "margin", length) for side, length in margin.items()}
+    points = {side: _points(length) for side, length in margin.items()}
     size = given.get("fontsize", "11pt")
     sides = sum(points.get(side, points.get("x", 71)) for side in ("left", "right"))
     lang, _, region = meta["lang"].partition("-")
@@ -88,13 +83,11 @@ def _variables(settings: Settings, meta: dict[str, Any]) -> tuple[dict[str, Any]
     }
     if given.get("number-sections"):
         variables.setdefault("section-numbering", "1.1")
-    return variables, f"{_PAGE[0] - sides:.0f} {_points(settings, 'fontsize', size):g}"
+    return variables, f"{_PAGE[0] - sides:.0f} {_points(size):g}"
 
 
-def _points(settings: Settings, key: str, length: str) -> float:
-    if not (found := re.fullmatch(r"([\d.]+)(pt|cm|mm|in)", length)):
-        raise subset.outside(settings.place(key), key, length, ["a length as 10.5pt or 2.4cm"])
-    return float(found[1]) * _UNITS[found[2]]
+def _points(length: str) -> float:
+    return float(length[:-2]) * _UNITS[length[-2:]]
 
 
 def _string(text: object) -> str:

@@ -17,6 +17,13 @@ from analysis.rendering import subset
 from analysis.rendering.document import Source
 from analysis.rendering.subset import Place, settings_of, text_of
 
+_SETTINGS = subset.TABLES["setting"]
+_DATES = {  # date-format → how Python writes it
+    "D MMMM YYYY": "{0.day} {0:%B} {0.year}",
+    "long": "{0:%B} {0.day}, {0.year}",
+    "iso": "{0}",
+}
+_IN_FORMATS = ("toc", "toc-depth", "number-sections")
 _DEFAULTS = {"lang": "en", "fig-width": 7, "fig-height": 5, "toc-depth": 3}
 _TITLE_BLOCK = ("title", "subtitle", "abstract", "keywords", "lang")
 _ENTRY = re.compile(  # of BibTeX, with its key
@@ -64,10 +71,10 @@ def read(source: Source) -> Settings:
         _check(path, layer)
         document = _over(document, layer)
     formats, execute = document.pop("format", {}), document.pop("execute", {})
-    common = {key: document[key] for key in subset.IN_FORMATS if key in document}
-    html, typst = ({**common, **(formats.get(kind) or {})} for kind in subset.FORMATS)
-    facts = {key: value for key, value in document.items() if key not in subset.DOCUMENT}
-    if not document.get("title", "").strip():
+    common = {key: document[key] for key in _IN_FORMATS if key in document}
+    html, typst = ({**common, **formats.get(kind, {})} for kind in ("html", "typst"))
+    facts = {key: value for key, value in document.items() if key not in _SETTINGS}
+    if "title" not in document:
         raise RequestError("report.qmd:1: no title in the front matter: add `title: …`.")
     return Settings(project, document, html, typst, execute, facts)
 
@@ -96,16 +103,11 @@ def _check(path: Path, layer: dict[str, Any]) -> None:
         return _at(path, key)
 
     fixed = path.suffix == ".qmd" or path.name.startswith("_quarto")
-    settings = {k: v for k, v in layer.items() if fixed or k in subset.DOCUMENT}
-    subset.check(settings, subset.DOCUMENT, "setting", at)
-    subset.check(layer.get("execute", {}), subset.EXECUTE, "execute option", at)
-    formats = layer.get("format", {})
-    subset.check(formats, dict.fromkeys(subset.FORMATS, dict), "format", at)
-    for kind, options in formats.items():
-        subset.check(options, subset.FORMATS[kind], f"{kind} option", at)
+    settings = {k: v for k, v in layer.items() if fixed or k in _SETTINGS}
+    subset.check(settings, _SETTINGS, "setting", at)
     for author in _listed(layer.get("author", [])):
         if isinstance(author, dict):
-            subset.check(author, subset.AUTHOR, "key of an author", at)
+            subset.check(author, subset.TABLES["author"], "key of an author", at)
 
 
 def _over(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
@@ -167,9 +169,8 @@ def _date(settings: Settings, given: str) -> str:
     try:
         date = _today() if given == "today" else datetime.date.fromisoformat(given)
     except ValueError:
-        place = settings.place("date")
-        raise subset.outside(place, "date", given, ["today", "a day, as 2026-01-02"]) from None
-    return subset.DATES[settings.document.get("date-format", "long")].format(date)
+        raise RequestError(f"{settings.place('date')}: there is no day {given}.") from None
+    return _DATES[settings.document.get("date-format", "long")].format(date)
 
 
 def _today() -> datetime.date:

@@ -3,96 +3,40 @@
 docs/rendering.md tells authors the same. What lies outside is refused with its line, never dropped.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
 from analysis.errors import RequestError, unknown
 from analysis.study_text import Loader
 
-# key → its type, or the values that can be honoured
-Table = Mapping[str, Any]
-CHUNK: Table = {
-    "label": str,
-    "fig-cap": str,
-    "fig-alt": str | list,
-    "fig-subcap": list,
-    "layout-ncol": int,
-    "tbl-cap": str,
-    "tbl-colwidths": list,
-    "echo": bool,
-    "include": bool,
-    "classes": str,
+Table = dict[str, Any]
+
+
+def _like(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {  # whether a value is one, and its name
+    "text": (_like(r"(?s).*\S.*"), "text"),
+    "texts": (lambda value: isinstance(value, str | list), "text, or a list"),
+    "list": (lambda value: isinstance(value, list), "a list"),
+    "mapping": (lambda value: isinstance(value, dict), "`key: value` lines"),
+    "author": (lambda value: isinstance(value, str | list | dict), "a name, or a list"),
+    "switch": (lambda value: isinstance(value, bool), "true, false"),
+    "whole": (lambda value: type(value) is int and value > 0, "a whole number from 1"),
+    "number": (lambda value: type(value) in (int, float) and value > 0, "a number above 0"),
+    "length": (_like(r"[\d.]+(pt|cm|mm|in)"), "a length, as 10.5pt or 2.4cm"),
+    "day": (_like(r"today|\d{4}-\d\d-\d\d"), "today, or a day as 2026-01-02"),
+    "label": (_like(r"[A-Za-z][\w-]*"), "letters, digits and hyphens"),
 }
-DATES = {  # date-format → how Python writes it
-    "D MMMM YYYY": "{0.day} {0:%B} {0.year}",
-    "long": "{0:%B} {0.day}, {0.year}",
-    "iso": "{0}",
-}
-IN_FORMATS: Table = {"toc": bool, "toc-depth": int, "number-sections": bool}  # for both
-DOCUMENT: Table = {
-    **IN_FORMATS,
-    "title": str,
-    "subtitle": str,
-    "author": str | list | dict,
-    "date": str,
-    "date-format": tuple(DATES),
-    "abstract": str,
-    "keywords": list,
-    "lang": ("en", "en-GB", "en-US"),
-    "bibliography": str,
-    "fig-width": float,
-    "fig-height": float,
-    "execute": dict,
-    "format": dict,
-    "metadata-files": list,
-    "project": dict,
-    "quarto-required": str,
-}
-EXECUTE: Table = {"echo": bool, "warning": bool, "include": bool, "daemon": (False,)}
-FORMATS: Mapping[str, Table] = {
-    "html": {
-        **IN_FORMATS,
-        "echo": bool,
-        "output-file": ("report.html",),
-        "theme": dict,
-        "respect-user-color-scheme": (True,),
-        "embed-resources": (True,),
-        "html-math-method": ("mathml",),
-        "toc-location": ("left",),
-        "grid": dict,
-        "code-fold": bool,
-        "fig-format": ("svg",),
-        "format-links": (False,),
-    },
-    "typst": {
-        **IN_FORMATS,
-        "echo": bool,
-        "output-file": ("report.pdf",),
-        "papersize": ("a4",),
-        "margin": dict,
-        "mainfont": ("Libertinus Serif", "New Computer Modern", "DejaVu Sans Mono"),
-        "fontsize": str,
-        "section-numbering": str,
-        "page-numbering": str,
-        "citeproc": (True,),
-        "linkcolor": str,
-        "fig-format": ("svg",),
-        "include-in-header": str,
-    },
-}
-AUTHOR: Table = {"name": str, "affiliation": str | list, "affiliations": str | list}
-_NAMED = {
-    str: "text",
-    bool: "true, false",
-    int: "a whole number from 1",
-    float: "a number above 0",
-    list: "a list",
-    dict: "`key: value` lines",
-}
+TABLES: dict[str, Table] = yaml.safe_load(
+    Path(__file__).with_suffix(".yml").read_text(encoding="utf-8")
+)
 
 
 @dataclass(frozen=True)
@@ -123,24 +67,17 @@ def check(given: Mapping[Any, Any], table: Table, what: str, at: Callable[[str],
     for key, value in given.items():
         if key not in table:
             raise outside(at(str(key)), what, key, table)
-        if not _fits(value, table[key]):
-            raise outside(at(key), f"value of {key}", value, _named(table[key]))
-
-
-def _fits(value: Any, allowed: Any) -> bool:
-    if isinstance(allowed, tuple):
-        return any(value == one and type(value) is type(one) for one in allowed)
-    if isinstance(value, bool) or allowed is bool:
-        return isinstance(value, bool) and allowed is bool
-    if allowed in (int, float):
-        return isinstance(value, int if allowed is int else int | float) and value > 0
-    return isinstance(value, allowed)
-
-
-def _named(allowed: Any) -> list[str]:
-    if isinstance(allowed, tuple):
-        return [str(one) if isinstance(one, str) else str(one).lower() for one in allowed]
-    return [_NAMED[kind] for kind in get_args(allowed) or [allowed]]
+        allowed = table[key]
+        if isinstance(allowed, list):
+            fits = any(value == one and type(value) is type(one) for one in allowed)
+            named = [str(one) if isinstance(one, str) else str(one).lower() for one in allowed]
+        else:
+            is_one, name = _KINDS["mapping" if isinstance(allowed, dict) else allowed]
+            fits, named = is_one(value), [name]
+        if not fits:
+            raise outside(at(key), f"value of {key}", value, named)
+        if isinstance(allowed, dict):
+            check(value, allowed, key if key == "format" else f"{key} option", at)
 
 
 def settings_of(text: str, place: Place) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 from analysis.errors import RequestError
 from analysis.rendering import pandoc_run
-from analysis.rendering.markdown import Markdown, within
 from analysis.rendering.subset import Place
+from analysis.rendering.traced import Markdown, within
 
 _WORD = re.compile(r"[^\W_]+")
 _RAW = re.compile(  # meant for one of the files, as its author says
