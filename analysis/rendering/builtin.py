@@ -39,6 +39,7 @@ def render(
         if name not in _WRITERS:
             raise RequestError(unknown("format", name, _WRITERS))
     source = document.read(project / "report.qmd")
+    document.refuse_outside(source)
     chosen = settings.read(source)
     meta = settings.metadata(chosen, markdown.as_words)
     vanishing.refuse_vanishing(markdown.unexecuted(source, meta), "subset", "read")

@@ -1,7 +1,7 @@
 """report.qmd as it is read: front matter, prose and chunks, each with the line it begins on.
 
 What of it lies outside the subset is refused before anything runs: here what chunks and lines
-show, in pandoc/read.lua what pandoc makes of the prose.
+show, in pandoc/subset.lua what pandoc makes of the prose.
 """
 
 import re
@@ -29,7 +29,7 @@ class Prose:
 
 @dataclass(frozen=True)
 class Chunk:
-    """An executable chunk: its options as validated, its code without them."""
+    """An executable chunk: its options, its code without them."""
 
     place: Place
     options: dict[str, Any]
@@ -62,19 +62,11 @@ class Source:
 
 
 def read(path: Path) -> Source:
-    """The document at `path`; RequestError with its line for what lies outside the subset."""
+    """The document at `path`; RequestError with its line for what cannot be read."""
     text = text_of(path)
     lines = text.removesuffix("\n").split("\n")  # strings may hold Python's other line breaks
     front, start = _front_matter(path.name, lines)
-    parts = tuple(_parts(path.name, lines, start))
-    comment = re.compile(r"(^|[ \t])#.*$", re.MULTILINE)
-    for prose in (
-        Prose(front.place, comment.sub("", front.text)),
-        *(part for part in parts if isinstance(part, Prose)),
-    ):
-        _refuse_lines(prose)
-    _refuse_unbalanced(parts)
-    return Source(path, text, front, parts)
+    return Source(path, text, front, tuple(_parts(path.name, lines, start)))
 
 
 def _front_matter(name: str, lines: list[str]) -> tuple[Prose, int]:
@@ -130,29 +122,41 @@ def _is_chunk(at: Place, line: str, header: str) -> bool:
 
 def _chunk(place: Place, body: list[str]) -> Chunk:
     count = next((i for i, line in enumerate(body) if not line.startswith("#|")), len(body))
-    if body[count:] and re.match(r"\s*#\s+\|\s*[\w-]+:", body[count]):
-        raise outside(place.down(count + 1), "chunk option", body[count], ["#| key: value"])
-    options = _options(place, body[:count])
+    options = "\n".join(line[2:].removeprefix(" ") for line in body[:count])
     blank = next((i for i, line in enumerate(body[count:]) if line.strip()), 0)
     code = "\n".join(body[count:]).strip("\n")
-    chunk = Chunk(place, options, code, place.line + 1 + count + blank)
-    _refuse_contradictions(chunk)
-    return chunk
+    given = settings_of(options, place.down(1))
+    return Chunk(place, given, code, place.line + 1 + count + blank)
 
 
-def _options(place: Place, lines: list[str]) -> dict[str, Any]:
-    """The `#|` lines as validated options."""
-    bare = [line[2:].removeprefix(" ") for line in lines]
+def refuse_outside(source: Source) -> None:
+    """RequestError, with its line, for what of the chunks and lines lies outside the subset."""
+    comment = re.compile(r"(^|[ \t])#.*$", re.MULTILINE)
+    _refuse_lines(Prose(source.front.place, comment.sub("", source.front.text)))
+    _refuse_unbalanced(source.parts)
+    for part in source.parts:
+        if isinstance(part, Prose):
+            _refuse_lines(part)
+        else:
+            _refuse_options(part, source.text.split("\n")[part.place.line :])
+            _refuse_contradictions(part)
+
+
+def _refuse_options(chunk: Chunk, lines: list[str]) -> None:
+    """`lines` are those from the chunk's first on."""
 
     def at(key: str) -> Place:
-        return place.down(next((i for i, x in enumerate(bare, 1) if x.startswith(key)), 1))
+        found = (number for number, line in enumerate(lines, 1) if line[2:].strip().startswith(key))
+        return chunk.place.down(next(found, 1))
 
-    options = settings_of("\n".join(bare), place.down(1))
-    check(options, TABLES["chunk"], "chunk option", at)
-    for key, value in options.items():
+    check(chunk.options, TABLES["chunk"], "chunk option", at)
+    for key, value in chunk.options.items():
         if "{python}" in str(value):
             raise outside(at(key), f"value of {key}", value, ["text without inline values"])
-    return options
+    first = chunk.code.split("\n")[0]
+    if re.match(r"\s*#\s+\|\s*[\w-]+:", first):
+        place = Place(chunk.place.file, chunk.code_line)
+        raise outside(place, "chunk option", first, ["#| key: value"])
 
 
 def _refuse_contradictions(chunk: Chunk) -> None:
