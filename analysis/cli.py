@@ -326,6 +326,10 @@ def _outcome(debug: bool) -> tuple[int, str]:
         message = one_line(error.format_message()).rstrip(".")  # none where help was shown
         line = f"{message}; `--help` shows what is allowed" if message else ""
         return error.exit_code, line
+    except OSError as error:  # of a disk, as a step met it
+        if debug:
+            raise
+        return 1, one_line(f"{error}; run again when that is mended")
     except Exception as error:
         if debug:
             raise

@@ -10,6 +10,7 @@ from analysis.errors import RequestError, RunError, unknown
 from analysis.hub.names import why_no_name
 from analysis.memo import Memo
 from analysis.models.catalogue import BUILTIN
+from analysis.models.config import require_no_dead_links
 
 _ALIKE = 0.7  # a name this near a built-in one is a misspelling of it
 
@@ -77,4 +78,5 @@ def _built_in(name: str, memo: Memo) -> Located:
 def _local(path: Path) -> Located:
     if not path.is_dir():
         raise RequestError(f"{path} is a file; give the folder that it lies in")
+    require_no_dead_links(path)
     return Located(path.resolve().name, "local", "", path.resolve())

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from unittest.mock import Mock
 
 import families
 import pytest
@@ -150,6 +151,23 @@ def test_a_broken_file_of_a_model_is_named_in_the_users_own_folder(project):
         line = done.stderr.splitlines()[-1]  # behind the bars of what was opened before
         assert (done.returncode, line.startswith("error: "), says in line) == (2, True, True), line
         assert str(folder) in line or "broken/" in line, line
+
+
+def test_a_link_to_what_is_not_there_and_a_disk_that_takes_nothing_are_one_line(
+    project, monkeypatch
+):
+    folder = project / "linked"
+    shutil.copytree(project / "model", folder)
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").symlink_to("/nowhere/tokenizer.json")
+    done = asked(project, "linked", "mrpc", "pairs")
+    says = "tokenizer.json is a link to /nowhere/tokenizer.json, which is not there"
+    assert (done.returncode, says in one_line(done.stderr)) == (2, True), done.stderr
+    full = Mock(side_effect=OSError(27, "File too large"))
+    monkeypatch.setattr(Objects, "put_bytes", full)
+    done = asked(project, "model", "mrpc", "pairs", "--examples", "3")
+    says = "error: [Errno 27] File too large; run again when that is mended"
+    assert (done.returncode, one_line(done.stderr)) == (1, says)
 
 
 def test_a_model_in_eight_bits_answers_on_the_cpu_where_there_is_a_gpu(project, monkeypatch):

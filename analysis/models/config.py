@@ -9,6 +9,7 @@ from analysis.errors import RequestError, short
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
+_OF_A_MODEL = (".json", ".safetensors", ".bin", ".model", ".txt")
 _SPARSE = ".sparse.safetensors"  # as `compress` names them
 
 
@@ -74,6 +75,16 @@ def why_no_object(path: Path) -> str | None:
     except ValueError as error:  # a number of thousands of digits
         return f"cannot be read: {error}"
     return None if isinstance(found, dict) else "is no JSON object"
+
+
+def require_no_dead_links(folder: Path) -> None:
+    """Raise RequestError for a file of a saved model that is a link to what is not there."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _OF_A_MODEL and path.is_symlink() and not path.exists():
+            raise RequestError(
+                f"{path} is a link to {path.readlink()}, which is not there; put the file in its"
+                " place, or remove the link"
+            )
 
 
 def no_model(folder: Path) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.errors import AnalysisError, RequestError, RunError
 from analysis.files import stamp
-from analysis.models.config import no_model
+from analysis.models.config import no_model, require_no_dead_links
 from analysis.models.trust import NOTE, allow
 from analysis.objects import Objects
 from analysis.steps.checkpoints import checkpoint_record
@@ -64,6 +64,7 @@ def make_replica(
 
 def _linked(objects: Objects, folder: Path, trusted: str | None = None) -> dict[str, Any]:
     """Record of a checkpoint whose files stay where they are; its code runs if it is `trusted`."""
+    require_no_dead_links(folder)
     with objects.scratch() as scratch:
         links = scratch / "checkpoint"
         links.mkdir()
