@@ -64,8 +64,13 @@ def test_a_variant_is_named_by_all_that_tells_it_apart(tiny, dense):
     dense = dense_of(two, 4)
     start = pruned(two, dense, "magnitude")[2]
     trained = variants.recovered_variant(start, "distilled", fake.recovered(start, True))
-    lost = variants.failed_dense(two, two.models[0], "sentiment", 4, "lost")
-    named = [(dense, "dense"), (start, "magnitude/one-shot/0.9"), (lost, "dense")]
+    named = [(dense, "dense"), (start, "magnitude/one-shot/0.9")]
+    for kind in ("dense", "moe"):  # what failed is named as if it were there
+        lost = variants.failed_dense(two, two.models[0], "sentiment", 4, "lost", kind=kind)
+        named.append((lost, kind))
+    for method, level in (("magnitude", 0.9), ("nm-wanda", "2:4")):
+        lost = variants.failed_variant(two, dense, method, "one-shot", level, "lost")
+        named.append((lost, f"{method}/one-shot/{level}"))
     named += [(trained, "magnitude/distilled/0.9"), (alternatives(two, dense, "int8")[0], "int8")]
     for variant, name in named:
         assert (variant.name, variant.seed) == (f"{STEM}/{name}/seed-4", 4)
@@ -90,6 +95,11 @@ def test_a_variant_that_was_trained_or_allotted_stands_beside_the_one_it_came_of
     assert made.name == f"{uniform.name}/allocated"
     assert (made.method, made.protocol, made.sparsity) == ("magnitude-layer", "one-shot", 0.5)
     assert made.settings == {"allocation": {"encoder 0": 0.1235, "encoder 1": 0.98}}
+    base = variants.base_variant(
+        tiny, tiny.models[1], 0, fake.checkpoint("decoder-only", "weights")
+    )
+    made = variants.allocated_variant(tiny, base, shares, uniform.level, "wikitext2")
+    assert made.name == "tiny-gpt2/magnitude-layer/one-shot/0.5/allocated/wikitext2"  # for a task
 
 
 def test_every_kind_of_variant_has_a_row_in_the_table(tiny, dense):

@@ -109,16 +109,3 @@ def test_a_base_checkpoint_is_calibrated_on_its_first_task_with_training_texts(t
     for method in ("wanda", "structured", "nm-sparsegpt"):
         path = of_gpt(["lambada"], method)
         studies.refused_saying(path, ["data.lambada.train", "is missing", method, "gpt"])
-
-
-def test_allocated_variants_of_a_base_checkpoint_say_for_which_task():
-    tiny, record = fake.load("tiny"), fake.checkpoint("decoder-only", "weights")
-    base = variants.base_variant(tiny, tiny.models[1], 0, record)
-    tuned = variants.dense_variant(tiny, tiny.models[1], "sentiment", 0, record)
-    level, end = {"level": 0.5, "sparsity": 0.5}, "magnitude-layer/one-shot/0.5/allocated"
-    for dense, task, name in (
-        (base, "wikitext2", f"tiny-gpt2/{end}/wikitext2"),
-        (base, "lambada", f"tiny-gpt2/{end}/lambada"),
-        (tuned, "sentiment", f"tiny-gpt2/sentiment/{end}"),
-    ):
-        assert variants.allocated_variant(tiny, dense, {}, level, task).name == name
