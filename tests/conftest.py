@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import mini
 import pytest
@@ -112,10 +113,16 @@ def _made_once(tmp_path_factory, name, make):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A project whose mini study has been run once, and what that run printed."""
+    """A project whose mini study has been run once, in a fork of this process, and what that run
+    printed."""
 
     def make(folder):
-        done = mini.analysis(mini.make_project(folder / "project"), "run")
+        import forks  # what it imports takes seconds
+
+        forks.preload()
+        project = mini.make_project(folder / "project")
+        with mock.patch.object(machine, "_LOCK", folder / "machine.lock"):
+            done = forks.command(project, "run", seconds=900.0)
         for name in ("stdout", "stderr", "returncode"):
             (folder / name).write_text(str(getattr(done, name)), encoding="utf-8")
 

@@ -3,6 +3,7 @@ that computes takes a second in place of ten, and may crash or hang."""
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import os
 import pkgutil
@@ -55,9 +56,11 @@ def command(
         child = os.fork()
         if not child:
             try:
+                gc.freeze()  # what is there already is not searched for garbage
                 os.setsid()
                 for stream, number in ((out, 1), (err, 2)):
                     os.dup2(stream.fileno(), number)
+                sys.stdout, sys.stderr = (open(n, "w", encoding="utf-8") for n in (1, 2))  # noqa: SIM115
                 if memory_bytes is not None:
                     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
                 _heed_modes()

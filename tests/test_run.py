@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import forks
 import numpy as np
 import pandas as pd
 import pytest
@@ -199,7 +200,7 @@ def test_what_fails_is_a_row_with_the_reason_and_costs_nothing_else(finished, co
     name = with_nan_in_a_checkpoint(copied, "tiny-gpt2")
     text = re.sub(r"operations: .*", "operations: [train_step]", STUDY)  # times are not asked about
     (copied / "studies" / "mini.yml").write_text(text, encoding="utf-8")
-    done = analysis(copied, "run")
+    done = forks.command(copied, "run")
     assert done.returncode == 0, done.stderr
     assert "tiny-gpt2/dense: prune by magnitude: " in done.stdout
     assert re.search(
