@@ -3,11 +3,14 @@ local common = require 'common'
 local M = {}
 local format = FORMAT:match 'html' and 'html' or 'typst'
 
--- Whether metadata says true of `facts.trained`.
-local function holds(doc, path)
+-- What metadata files say of `facts.trained`; nothing if they say nothing.
+function M.fact(doc, path)
   local found = doc.meta.conditions
-  for name in path:gmatch '[^.]+' do found = type(found) == 'table' and found[name] end
-  return found and found ~= 'false' or false
+  for name in path:gmatch '[^.]+' do
+    if pandoc.utils.type(found) ~= 'table' then return nil end
+    found = found[name]
+  end
+  return found
 end
 
 -- Whether the element's conditions, all of them, are met; nothing if it has none.
@@ -16,7 +19,7 @@ local function visible(element, doc)
   if not (shown or hidden) then return nil end
   local applies = true
   for key, value in pairs(element.attributes) do
-    local met = key:match '%-meta$' and holds(doc, value) or key:match '%-format$' and value == format
+    local met = key:match '%-meta$' and M.fact(doc, value) or key:match '%-format$' and value == format
     applies = applies and (met and true or false) == (key:match '^when' ~= nil)
   end
   return applies == shown

@@ -1,7 +1,11 @@
 -- What of the author's document lies outside the subset that the built-in renderer offers, before anything
 -- runs; labels that stand twice, images that are not there.
 local here = pandoc.path.directory(PANDOC_SCRIPT_FILE)
-local common = dofile(here .. '/common.lua')
+for _, name in ipairs {'common', 'structure'} do
+  package.preload[name] = function() return dofile(here .. '/' .. name .. '.lua') end
+end
+local common = require 'common'
+local structure = require 'structure'
 
 local CLASSES = pandoc.List {
   'content-hidden', 'content-visible', 'data', 'keep', 'mark', 'smallcaps', 'underline', 'unnumbered', 'wide',
@@ -28,7 +32,7 @@ local function label(element)
   end
 end
 
-local function attributes(element)
+local function attributes(doc, element)
   label(element)
   local conditional = common.has_class(element, 'content-visible') or common.has_class(element, 'content-hidden')
   for _, class in ipairs(element.t ~= 'CodeBlock' and element.t ~= 'Code' and element.classes or {}) do
@@ -40,6 +44,9 @@ local function attributes(element)
     local allowed = conditional and CONDITIONS or KEYS
     if not allowed:includes(key) then common.outside(key, 'attribute', key, allowed) end
     if key:match '%-format$' and not FORMATS:includes(value) then common.outside(value, 'format', value, FORMATS) end
+    if conditional and key:match '%-meta$' and structure.fact(doc, value) == nil then
+      common.problem(value, 'no file in metadata-files says ' .. value .. ': add it there, or correct it.')
+    end
   end
   if conditional and conditions == 0 then common.outside('.' .. element.classes[1], 'condition', '', CONDITIONS) end
 end
@@ -53,7 +60,8 @@ local function fence(block)
 end
 
 function Pandoc(doc)
-  doc.blocks:walk {Block = attributes, Inline = attributes}
+  local function checked(element) attributes(doc, element) end
+  doc.blocks:walk {Block = checked, Inline = checked}
   doc.blocks:walk {Para = fence, Plain = fence, Image = function(image) common.read_image(image.src) end}
   common.report()
 end
