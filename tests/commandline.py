@@ -16,9 +16,9 @@ from analysis import cli
 
 
 class Done(NamedTuple):
-    """What a command left behind, as of a process that has ended."""
+    """What a command left behind; its status is negative if a signal ended it, None if it hung."""
 
-    returncode: int
+    returncode: int | None
     stdout: str
     stderr: str
 

@@ -13,24 +13,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from unittest.mock import patch
 
 import mini
 import transformers
+from commandline import Done
 
 from analysis import cli, commands, runner, steps, workers
 from analysis.memo import Call, Outcome
 
 _CAPABILITIES_3 = 0x20080522  # of the kernel's interface
-
-
-class Done(NamedTuple):
-    """What a command left behind; its status is negative if a signal ended it, None if it hung."""
-
-    returncode: int | None
-    stdout: str
-    stderr: str
 
 
 def preload() -> None:

@@ -1,11 +1,10 @@
 """The digest of code follows what a program does, through all that it imports, and no more."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from analysis import code, pruning
+from analysis import code
 
 ROOT = Path(__file__).parents[1]
 
@@ -116,14 +115,3 @@ def test_an_edit_is_seen_now_while_all_keys_of_a_process_are_of_one_code(tmp_pat
         assert kept == first != now
     (tmp_path / "analysis" / "deep.py").write_text("FACTOR = 2  # again\n", encoding="utf-8")
     assert both() == (first, first)
-
-
-def test_a_method_does_not_see_another_and_the_registry_sees_none(tmp_path):
-    """Neither sees the paper. What is edited here stands beside them in the package."""
-    shutil.copytree(ROOT / "analysis", tmp_path / "analysis")
-    for path in (*tmp_path.glob("analysis/pruning/methods/*.py"), *tmp_path.rglob("paper/*.py")):
-        if path.stem != "magnitude":
-            path.write_bytes(path.read_bytes() + b"\nEDITED = True\n")
-    names = ["analysis.registry", *map(pruning.module_name, ("magnitude", "magnitude-all"))]
-    same = [code.digest([name]) == code.digest([name], root=tmp_path) for name in names]
-    assert same == [True, True, False]

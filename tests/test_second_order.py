@@ -108,9 +108,10 @@ def test_the_solver_is_the_papers(out, width, tokens):
         assert_as_in_the_paper(*problem(out, width, tokens), level)
 
 
-@given(seed=seeds, level=st.one_of(st.floats(0, 1), small_patterns))
-def test_small_matrices_are_solved_as_in_the_paper(seed, level):
-    assert_as_in_the_paper(*problem(4, 17, 50, seed, silent=[3]), level)
+@given(seeds, st.one_of(st.floats(0, 1), small_patterns), st.sets(st.integers(0, 16)))
+def test_small_matrices_are_solved_as_in_the_paper(seed, level, silent):
+    """Weights of silent inputs go first, of these the first in order; those kept stay."""
+    assert_as_in_the_paper(*problem(4, 17, 50, seed, silent=silent), level)
 
 
 def error(weight, new, gram):
@@ -129,21 +130,6 @@ def test_a_matrix_is_solved_however_it_lies_in_memory_and_in_single_precision():
         for solver, what in ((solve, quotas(weight, 0.5)), (solve_groups, Pattern(2, 4))):
             (keep, new), (same, expected) = solver(other, found, what), solver(wide, found, what)
             assert (np.array_equal(keep, same), torch.equal(new, expected)) == (True, True)
-
-
-def test_weights_of_silent_inputs_go_first_and_those_kept_stay_as_they_are():
-    weight, x = problem(4, 12, 60, silent=[1, 5, 6])
-    weight[:, [1, 5, 6]] = 100
-    assert not solved(weight, x, 0.5)[0][:, [1, 5, 6]].any()
-    keep, new = solved(weight, x, 6 / 48)  # fewer than the silent ones, twelve: the first in order
-    assert keep.sum(axis=1).tolist() == [9, 9, 12, 12]
-    np.testing.assert_array_equal(new, weight * keep)
-    keep, new = solved(weight, x, Pattern(3, 4))
-    assert (keep[:, [1, 5]].any(), keep[:, 6].all()) == (False, True)
-    np.testing.assert_array_equal(new[:, 6], weight[:, 6])
-    for inputs, level in ((x, 0.0), (x, 1.0), (x * 0, 0.25)):  # all, none; all of them silent
-        keep, new = solved(weight, inputs, level)
-        np.testing.assert_array_equal(new, weight * keep)
 
 
 DAMPED = [(-0.005, 0.01), (-0.05, 0.1), (-0.5, 1), (-70, 100)]
