@@ -124,24 +124,17 @@ def change_of(told, functions=()):
     return {**globals(), **dict(functions)}[name](*arguments, **dict(conditions))
 
 
-def met(data, one, other):
-    """Which rows of table `contests` are of these two series, and in which order they stand."""
-    names = data.variants.set_index("variant")["series"]
-    first, second = (data["contests"][column].map(names) for column in ("variant", "other"))
-    straight, turned = (first == one) & (second == other), (first == other) & (second == one)
-    assert (straight | turned).any(), (one, other)
-    return straight, turned
-
-
 def tilt(one, other, retained, within=0.01, **conditions):
     """The first series retains that much more than the other, within a hundredth."""
 
     def change(data):
-        frame = data["contests"].copy()
-        for rows, sign in zip(met(data, one, other), (1, -1), strict=True):
+        frame, names = data["contests"].copy(), data.variants.set_index("variant")["series"]
+        first, second = (frame[column].map(names) for column in ("variant", "other"))
+        straight, turned = (first == one) & (second == other), (first == other) & (second == one)
+        assert (straight | turned).any(), (one, other)
+        for rows, more in ((straight, retained), (turned, -retained)):
             chosen = rows & _chosen(frame, conditions)
-            ends = sorted([sign * retained - within, sign * retained + within])
-            frame.loc[chosen, list(DIFFERENCE)] = [sign * retained, *ends]
+            frame.loc[chosen, list(DIFFERENCE)] = [more, more - within, more + within]
         return Data({**data.tables, "contests": frame}, data.environment)
 
     return change
