@@ -84,10 +84,16 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish():
-    """What all tests and libraries are is not gone through again by each search for garbage: steps
-    ask for one before they measure, which took a second."""
-    gc.freeze()
+    """All is imported."""
     gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_heap():
+    """What libraries and earlier tests hold is not gone through again by each search for garbage:
+    steps ask for one before they measure, which took a second."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
