@@ -6,7 +6,7 @@ import sys
 if __name__ == "__main__":
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback, until they are heeded
-    from analysis import stopping, streams
+    from analysis.engine import stopping, streams
 
     streams.open_closed()
     stopping.heed()

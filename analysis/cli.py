@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer._click.exceptions import ClickException
 
-from analysis import project, stopping, streams, study
+from analysis import study
+from analysis.engine import project, stopping, streams
 from analysis.errors import AnalysisError, RequestError, one_line, unknown
 
 _BACKENDS = ("loky",)
@@ -57,8 +57,8 @@ def run_command(
     ] = False,
 ) -> None:
     """Compute all steps of a study that are not remembered yet, and write its results."""
-    from analysis import rehearsal
     from analysis.commands.run import run
+    from analysis.study import rehearsal
 
     if backend not in _BACKENDS:
         raise RequestError(unknown("backend", backend, _BACKENDS))
@@ -73,7 +73,8 @@ def render_command(
     engine: Annotated[str, typer.Option(help="auto, quarto or builtin.")] = "auto",
 ) -> None:
     """Render report.qmd from the study's results, which are computed first if there are none."""
-    from analysis import paper, results, stale
+    from analysis import paper, results
+    from analysis.planning import stale
     from analysis.rendering import render
 
     chosen, folder = study.load(study_name), project.results_folder(study_name)
@@ -247,8 +248,8 @@ def plan_command(
     ] = False,
 ) -> None:
     """Say what a run would need: parameters, downloads, disk, memory, steps, time."""
-    from analysis import rehearsal
     from analysis.commands.plan import plan
+    from analysis.study import rehearsal
 
     plan(study_name, "true" if rehearse else rehearsal.chosen())
 
@@ -322,7 +323,7 @@ def _outcome(debug: bool) -> tuple[int, str]:
         if debug:
             raise
         return error.exit_status, str(error)
-    except ClickException as error:
+    except typer.TyperException as error:  # of wrong arguments, all of which can say so
         message = one_line(error.format_message()).rstrip(".")  # none where help was shown
         line = f"{message}; `--help` shows what is allowed" if message else ""
         return error.exit_code, line

@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from analysis import machine
-from analysis.files import json_text
+from analysis.engine import machine
+from analysis.engine.files import json_text
 
 FOLDER = Path(__file__).parent
 

@@ -28,18 +28,18 @@ import transformers
 import yaml
 from transformers.models.auto import modeling_auto
 
-from analysis import project
+from analysis.checkpoints.checkpoint import open_checkpoint
 from analysis.commands.prune import Request, prune
+from analysis.engine import project
 from analysis.errors import AnalysisError
-from analysis.models.checkpoint import open_checkpoint
 from analysis.models.encoding import IGNORED
 from analysis.models.loading import load_model
-from analysis.models.vocabulary import learn_tokenizer
+from analysis.models.units import KNOWN as WITH_UNITS
 from analysis.profile.checkpoint import profile
 from analysis.pruning.prunable import prunable, scope_of
-from analysis.pruning.units import KNOWN as WITH_UNITS
 from analysis.scoring.predict import predict, prepare
 from analysis.tasks import Task
+from analysis.training.vocabulary import learn_tokenizer
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "models.md"

@@ -14,8 +14,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from analysis import pruning
 from analysis.calibration.batches import BATCH_TOKENS
 from analysis.calibration.matrices import matrices
-from analysis.machine import peak_here
-from analysis.models import naming
+from analysis.checkpoints import naming
+from analysis.engine.machine import peak_here
 from analysis.pruning.calibrated import prune_in_place
 
 _TEXTS, _TOKENS = 32, 256

@@ -28,22 +28,24 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from analysis import gpus, machine, placement, processes, results
+from analysis import results
+from analysis.engine import gpus, machine, processes
+from analysis.engine.objects import Objects
 from analysis.execution import semi_structured
 from analysis.execution.csr import Csr
 from analysis.execution.timing import Schedule, interleaved_samples
+from analysis.experiments import placement
 from analysis.models.family import shape_sha256
-from analysis.objects import Objects
 from analysis.pruning.masks import read_pruned
 from analysis.scoring import batches
-from analysis.sections import Compute
-from analysis.steps.calibrated import prune_calibrated
-from analysis.steps.evaluation import evaluate_variant
-from analysis.steps.examples import make_examples
-from analysis.steps.pruned import prune_checkpoint
-from analysis.steps.recovered import recover
-from analysis.steps.sources import make_replica
-from analysis.steps.timed import finished
+from analysis.steps.checkpoints.sources import make_replica
+from analysis.steps.examples.generated import make_examples
+from analysis.steps.pruning.calibrated import prune_calibrated
+from analysis.steps.pruning.pruned import prune_checkpoint
+from analysis.steps.quality import evaluate_variant
+from analysis.steps.recovery.recovered import recover
+from analysis.steps.timing.variants import finished
+from analysis.study.sections import Compute
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 470.0  # for all of it; what has not begun by then is skipped
@@ -143,7 +145,8 @@ def automatic(bench: Bench) -> str:
     half = "bfloat16" if has and torch.cuda.is_bf16_supported(False) else "float16"
     expected = {"device": "cuda", "dtype": half} if has else {"device": "cpu", "dtype": "float32"}
     _require(place == expected, f"{place} and not {expected}")
-    code = "from analysis.placement import *; print(*answering(Compute(), 'dense').values())"
+    code = "from analysis.experiments.placement import *\n"
+    code += "print(*answering(Compute(), 'dense').values())"
     for hidden in ("", "-1"):
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": hidden, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(

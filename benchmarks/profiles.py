@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from analysis.machine import peak_of
-from analysis.models.checkpoint import open_checkpoint
+from analysis.checkpoints.checkpoint import open_checkpoint
+from analysis.engine.machine import peak_of
 from analysis.profile.checkpoint import profile
 from analysis.profile.leaf import QUANTILES
 from benchmarks import _replicas

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch.nn.utils import prune
 
-from analysis.arrays import Array
-from analysis.machine import peak_of
-from analysis.models.weights import read_weights
+from analysis.checkpoints.weights import read_weights
+from analysis.engine.arrays import Array
+from analysis.engine.machine import peak_of
 from analysis.pruning.masks import remove
 from analysis.pruning.selection import Cut, smallest_magnitudes
 from benchmarks import _replicas

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from analysis.arrays import Array
 from analysis.commands.compress import compress, decompress
+from analysis.engine.arrays import Array
 from analysis.storage import bitmask, csr
 from analysis.storage.bound import bound_bytes
 from analysis.storage.writing import write, write_plain

@@ -1,7 +1,7 @@
 """GPUs that this machine has not: what the driver would say of them, and the driver itself."""
 
-from analysis import gpus
-from analysis.gpus import Gpu
+from analysis.engine import gpus
+from analysis.engine.gpus import Gpu
 
 HOPPER = Gpu("NVIDIA H200", "0000:01:00.0", (9, 0), 140 * 10**9)
 TURING = Gpu("NVIDIA T4", "0000:02:00.0", (7, 5), 16 * 10**9)

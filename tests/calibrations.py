@@ -14,7 +14,7 @@ import yaml
 from analysis.calibration.inputs import Sums
 from analysis.calibration.matrices import matrices
 from analysis.calibration.texts import Texts
-from analysis.models import naming
+from analysis.checkpoints import naming
 
 CASES = yaml.safe_load(Path(__file__).with_name("pruning.yml").read_text(encoding="utf-8"))
 # of batches: how many texts, and the lengths of the longest and of what is decoded from it

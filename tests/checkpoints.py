@@ -9,8 +9,8 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from analysis.models.content import combined
-from analysis.models.tensors import BY_NAME
+from analysis.checkpoints.content import combined
+from analysis.checkpoints.tensors import BY_NAME
 
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 _old = functools.partial(torch.save, _use_new_zipfile_serialization=False)

@@ -79,12 +79,13 @@ def calls(asked: Sequence[Sequence[Any]], before: str) -> list[dict[str, Any]]:
     model, as text, or the rows of a data set; why one cannot be had; or an error."""
     sleep = time.sleep
     time.sleep = lambda seconds: sleep(min(seconds, 0.01))  # the clients' pauses between retries
-    from analysis.data import missing, reading
+    from analysis.checkpoints import published
+    from analysis.data import reading
     from analysis.errors import AnalysisError
-    from analysis.models import hub
+    from analysis.planning import missing
 
     def download(*model: str | None) -> dict[str, Any]:
-        done = hub.download(*model)
+        done = published.download(*model)
         files = [path for path in done.folder.rglob("*") if path.is_file()]
         names = {path.relative_to(done.folder).as_posix(): path for path in files}
         held = {name: path.read_bytes().decode("latin1") for name, path in names.items()}
@@ -95,7 +96,7 @@ def calls(asked: Sequence[Sequence[Any]], before: str) -> list[dict[str, Any]]:
         return {"held": table.rows, "commit": table.revision, "places": table.places}
 
     known: dict[str, Callable[..., Any]] = {"download": download, "read": read}
-    known |= {"missing_model": hub.missing_model, "missing_data": missing.missing_data}
+    known |= {"missing_model": published.missing_model, "missing_data": missing.missing_data}
     exec(before, {})
     results: list[dict[str, Any]] = []
     for function, arguments in asked:
@@ -109,8 +110,8 @@ def calls(asked: Sequence[Sequence[Any]], before: str) -> list[dict[str, Any]]:
 
 def compute(cache: str, call: Any) -> list[Any]:
     """How a call's record was had over that cache, and the record; or an error and its words."""
+    from analysis.engine.memo import Memo
     from analysis.errors import AnalysisError
-    from analysis.memo import Memo
 
     memo = Memo(Path(cache))
     memo.prepare()

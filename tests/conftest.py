@@ -20,9 +20,9 @@ import torch
 from filelock import FileLock
 from hypothesis import settings
 
-from analysis import machine
-from analysis.memo import Memo
-from analysis.objects import Objects
+from analysis.engine import machine
+from analysis.engine.memo import Memo
+from analysis.engine.objects import Objects
 
 _NOBODY = 65534
 _WHOLE_RUNS = ("test_run.py", "test_five_studies_run.py")  # take longest: not left for the end

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
-from analysis import cli, stopping
+from analysis import cli
 from analysis.commands import run
-from analysis.display import Display
-from analysis.memo import Call, Memo
-from analysis.runner import Runner, complete
+from analysis.engine import stopping
+from analysis.engine.display import Display
+from analysis.engine.memo import Call, Memo
+from analysis.engine.runner import Runner, complete
 
 
 def begin(folder):

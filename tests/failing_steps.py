@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from analysis import machine
+from analysis.engine import machine
 
 
 def works(objects, *, number):

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import yaml
 from fake_records import RECORDS, alternative, checkpoint, pruned, recovered
 
-from analysis import pipeline, rehearsal, results, study
+from analysis import pipeline, results, study
 from analysis.paper.data import Data
+from analysis.study import rehearsal
 
 __all__ = ["alternative", "checkpoint", "pruned", "recovered"]  # what others take from here too
 
@@ -60,8 +61,8 @@ def tables(chosen: study.Study) -> results.Tables:
 
 def environment(chosen: study.Study) -> dict:
     """An environment.json as a run would write it."""
-    from analysis.environment import describe
-    from analysis.runner import Tally
+    from analysis.engine.runner import Tally
+    from analysis.results.environment import describe
 
     return describe(chosen, {"evaluate_variant": Tally(computed=3, seconds=1.0)}, 12.0)
 

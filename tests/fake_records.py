@@ -12,8 +12,8 @@ import numpy as np
 from leaves import in_memory
 
 from analysis import pruning, study, tasks
+from analysis.checkpoints import naming
 from analysis.execution.names import AUTO, DENSE, EXPERTS, INT8, TILED_CSR, TORCH_CSR
-from analysis.models import naming
 from analysis.profile import grids, leaf
 from analysis.profile.checkpoint import profile as profile_checkpoint
 from analysis.pruning.patterns import parse

@@ -11,12 +11,12 @@ from transformers import AutoModelForSequenceClassification
 
 from analysis import tasks
 from analysis.calibration.batches import calibration_batches
+from analysis.checkpoints.weights import read_weights, write_in_place_of
 from analysis.models.encoding import set_padding
 from analysis.models.languages import set_languages
 from analysis.models.loading import load_model
-from analysis.models.replicas import forms, write_replica
-from analysis.models.weights import read_weights, write_in_place_of
 from analysis.pruning.calibrated import Calibration
+from analysis.replicas.replica import forms, write_replica
 
 # GPT-2 and BART with other heads and depths are the same code, so one of each stands for them
 MODELS = ["google-bert/bert-base-uncased", "IDEA-CCNL/Erlangshen-MegatronBert-1.3B",

@@ -20,8 +20,9 @@ import mini
 import transformers
 from commandline import Done
 
-from analysis import cli, commands, runner, steps, workers
-from analysis.memo import Call, Outcome
+from analysis import cli, commands, steps
+from analysis.engine import runner, workers
+from analysis.engine.memo import Call, Outcome
 
 _CAPABILITIES_3 = 0x20080522  # of the kernel's interface
 

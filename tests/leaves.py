@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.models.tensors import BY_NAME, Checkpoint, Tensor
+from analysis.checkpoints.tensors import BY_NAME, Checkpoint, Tensor
 from analysis.profile.leaf import measure
 
 

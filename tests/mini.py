@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from analysis import data_calls, model_calls, results, study, timing_calls, variants
-from analysis.data_calls import Data
-from analysis.memo import Call, Memo, Record
+from analysis import results, study
+from analysis.engine.memo import Call, Memo, Record
+from analysis.experiments import checkpoints as experiment_checkpoints
+from analysis.experiments import examples as experiment_examples
+from analysis.experiments import timing, variant
+from analysis.experiments.examples import Data
 from analysis.models.catalogue import BUILTIN
 from analysis.scoring.statistics import METRICS
 
@@ -85,16 +88,18 @@ def _remember(cache: Path, chosen: study.Study) -> None:
         return record
 
     for task in chosen.tasks:
-        test = kept(data_calls.test_examples(chosen, task))
+        test = kept(experiment_examples.test_examples(chosen, task))
         if chosen.sensitivity is not None and task in chosen.sensitivity.tasks:
-            kept(data_calls.validation(Data(task, test, None), chosen.sensitivity.examples))
+            kept(
+                experiment_examples.validation(Data(task, test, None), chosen.sensitivity.examples)
+            )
     for model in chosen.models:
-        record = kept(model_calls.pretrain(model.name, 0, chosen.compute.threads))
-        base = variants.base_variant(chosen, model, 0, record)
+        record = kept(experiment_checkpoints.pretrain(model.name, 0, chosen.compute.threads))
+        base = variant.base_variant(chosen, model, 0, record)
         for task in model.tasks:
             if task not in BUILTIN[model.name].pretrained:
-                kept(model_calls.fine_tune(chosen, model, base, task, None))
-    kept(timing_calls.replica(chosen))
+                kept(experiment_checkpoints.fine_tune(chosen, model, base, task, None))
+    kept(timing.replica(chosen))
 
 
 @contextlib.contextmanager
@@ -104,17 +109,19 @@ def short_steps() -> Iterator[None]:
     come with a chance that is worse than any score."""
     from transformers import BertConfig
 
-    from analysis.models import builtin, training
-    from analysis.steps import checkpoints, examples, replica
+    from analysis.steps.checkpoints import builtin as checkpoints
+    from analysis.steps.examples import generated
+    from analysis.steps.timing import replica
+    from analysis.training import builtin, loop
 
-    def two_steps(*arguments: Any, steps: int, _train: Any = training.train, **options: Any) -> Any:
+    def two_steps(*arguments: Any, steps: int, _train: Any = loop.train, **options: Any) -> Any:
         return _train(*arguments, steps=min(steps, 2), **options)
 
     def cut(step: Callable[..., Record]) -> Callable[..., Record]:
         def short(*given: Any, **arguments: Any) -> Record:
             with (
                 patch.object(builtin, "train", two_steps),
-                patch.object(training, "train", two_steps),
+                patch.object(loop, "train", two_steps),
             ):
                 return step(*given, **arguments)
 
@@ -133,10 +140,10 @@ def short_steps() -> Iterator[None]:
         intermediate_size=128, vocab_size=1000,
     )  # fmt: skip
     trained = {n: cut(getattr(checkpoints, n)) for n in ("pretrain_builtin", "fine_tune")}
-    drawn = {n: unlucky(getattr(examples, n)) for n in ("make_examples", "make_validation")}
+    drawn = {n: unlucky(getattr(generated, n)) for n in ("make_examples", "make_validation")}
     with (
         patch.multiple(checkpoints, **trained),
-        patch.multiple(examples, **drawn),
+        patch.multiple(generated, **drawn),
         patch.dict(replica._CONFIGS, {"bert-base": small}),
     ):
         yield

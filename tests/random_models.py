@@ -8,9 +8,9 @@ import torch
 import transformers
 from checkpoints import weights_sha256
 
+from analysis.checkpoints.weights import read_weights
 from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
-from analysis.models.weights import read_weights
-from analysis.steps.pruned import prune_checkpoint
+from analysis.steps.pruning.pruned import prune_checkpoint
 
 POSITIONS, CLASSIFIER = 32, "ForSequenceClassification"
 GPT2, LONG = {"n_positions": POSITIONS}, {"max_position_embeddings": POSITIONS}

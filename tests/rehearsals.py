@@ -9,8 +9,10 @@ from unittest.mock import patch
 
 import yaml
 
-from analysis import memo, pipeline, rehearsal, results, runner, study
-from analysis.display import Display
+from analysis import pipeline, results, study
+from analysis.engine import memo, runner
+from analysis.engine.display import Display
+from analysis.study import rehearsal
 
 ROOT = Path(__file__).parents[1]
 FIVE = ("classic", "xl", "medium", "glue", "billion")

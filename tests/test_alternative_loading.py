@@ -13,12 +13,13 @@ import torch
 import transformers
 from safetensors.numpy import load_file, save_file
 
-from analysis.alternatives import ALTERNATIVE, int8, read_alternative, write_alternative
+from analysis.alternatives.kinds import int8
+from analysis.checkpoints import naming
+from analysis.checkpoints.weights import FILE, read_weights
 from analysis.errors import RequestError
-from analysis.models import naming
+from analysis.models.alternative import ALTERNATIVE, read_alternative, write_alternative
 from analysis.models.filling import fill
 from analysis.models.loading import load_model, open_model
-from analysis.models.weights import FILE, read_weights
 from analysis.pruning.structured import KEPT, Moments, projections, remove_units, write_kept
 
 QUERY = "bert.encoder.layer.0.attention.self.query.weight"

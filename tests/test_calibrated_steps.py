@@ -10,23 +10,23 @@ from random_models import dense
 from analysis import pruning
 from analysis.calibration.batches import calibration_batches
 from analysis.calibration.matrices import matrices
-from analysis.calibration.moments import moments_of
+from analysis.checkpoints import naming
+from analysis.checkpoints.choice import require_matches
+from analysis.checkpoints.weights import read_weights
 from analysis.errors import RequestError
-from analysis.models import naming
 from analysis.models.loading import load_model
-from analysis.models.weights import read_weights
 from analysis.pruning.calibrated import Calibration, prune_in_place
-from analysis.pruning.choice import require_matches
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
+from analysis.pruning.moments import moments_of
 from analysis.pruning.patterns import parse
 from analysis.pruning.structured import projections, remove_units
-from analysis.steps.allocated import prune_allocated
-from analysis.steps.calibrated import prune_calibrated, texts_of
-from analysis.steps.evaluation import evaluate_variant
-from analysis.steps.examples import make_examples
-from analysis.steps.pruned import prune_checkpoint
+from analysis.steps.examples.generated import make_examples
+from analysis.steps.pruning.allocated import prune_allocated
+from analysis.steps.pruning.calibrated import prune_calibrated, texts_of
+from analysis.steps.pruning.pruned import prune_checkpoint
+from analysis.steps.pruning.shrunk import shrink_checkpoint
+from analysis.steps.quality import evaluate_variant
 from analysis.steps.sensitivity import measure_sensitivity
-from analysis.steps.shrunk import shrink_checkpoint
 from analysis.tasks import task
 
 TASKS = {"bert": "paraphrase", "gpt2": "language-modelling", "bart": "headline"}

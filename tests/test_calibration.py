@@ -13,11 +13,13 @@ from calibrations import CASES, refused
 from greenlet import greenlet
 
 from analysis import tasks
-from analysis.calibration import batches, loaded, lockstep, moments, texts
+from analysis.calibration import batches, lockstep, texts
 from analysis.calibration.inputs import Sums
 from analysis.calibration.matrices import matrices
+from analysis.checkpoints import naming
 from analysis.errors import RequestError, RunError
-from analysis.models import encoding, naming
+from analysis.models import encoding
+from analysis.pruning import loaded, moments
 from analysis.pruning.calibrated import Calibration
 from analysis.pruning.structured import projections
 

@@ -11,24 +11,26 @@ import pytest
 import yaml
 from accelerators import MACHINES, put_in
 
-from analysis import (
-    alternative_calls,
-    calls,
-    code,
-    data_calls,
-    machine,
-    memo,
-    model_calls,
-    placement,
-    project,
-)
-from analysis.data_calls import Data
+from analysis.engine import code, machine, memo, project
 from analysis.errors import RequestError
-from analysis.pruning_calls import prune, prune_allocated, recover, recover_without_masks
-from analysis.rehearsal import rehearsed
+from analysis.experiments import (
+    alternatives,
+    checkpoints,
+    examples,
+    placement,
+    profile,
+    quality,
+    sensitivity,
+    sizes,
+)
+from analysis.experiments.examples import Data
+from analysis.experiments.pruning import prune
+from analysis.experiments.recovery import recover, recover_without_masks
+from analysis.experiments.sensitivity import prune_allocated
+from analysis.experiments.timing import replica, timings
+from analysis.experiments.variant import Variant
 from analysis.study import Study
-from analysis.timing_calls import replica, timings
-from analysis.variants import Variant
+from analysis.study.rehearsal import rehearsed
 from studies import KEYS, ROOT, everything
 
 TABLES = yaml.safe_load(Path(__file__).with_name("call_keys.yml").read_text(encoding="utf-8"))
@@ -61,23 +63,23 @@ def every_call(
     known = {"data": {"object": test}}
     data = Data(task, known, read if training else None)
     found = [
-        *(data_calls.test_examples(asked, name) for name in ("sentiment", "sst2")),
-        data_calls.training_examples(asked, "sst2"),
-        data_calls.validation(data, asked.sensitivity.examples),
-        *(model_calls.base(asked, model, seed, {"sst2": read}) for model in (bert, far, own)),
-        model_calls.fine_tune(asked, bert, dense, "sentiment", None),
-        model_calls.fine_tune(asked, far, dense, "sst2", read),
-        calls.profile("x", weights, checkpoint, checkpoint),
-        calls.histograms("x", levels),
-        calls.sensitivity(asked, dense, task, known),
-        calls.evaluate(asked, levels[0], task, known),
-        calls.size(asked, levels[0]),
+        *(examples.test_examples(asked, name) for name in ("sentiment", "sst2")),
+        examples.training_examples(asked, "sst2"),
+        examples.validation(data, asked.sensitivity.examples),
+        *(checkpoints.base(asked, model, seed, {"sst2": read}) for model in (bert, far, own)),
+        checkpoints.fine_tune(asked, bert, dense, "sentiment", None),
+        checkpoints.fine_tune(asked, far, dense, "sst2", read),
+        profile.profile("x", weights, checkpoint, checkpoint),
+        profile.histograms("x", levels),
+        sensitivity.sensitivity(asked, dense, task, known),
+        quality.evaluate(asked, levels[0], task, known),
+        sizes.size(asked, levels[0]),
         *(prune(asked, dense, data, method)
           for method in ("magnitude", "wanda", "nm-wanda", "structured", "gradual")),
         recover(asked, levels[0], data, protocol),
         recover_without_masks(asked, levels[0], data),
         prune_allocated(dense, level, {"a": level}),
-        *(alternative_calls.make(asked, dense, data, kind) for kind in ("int8", "student", "moe")),
+        *(alternatives.make(asked, dense, data, kind) for kind in ("int8", "student", "moe")),
         *timings(asked, gpt2, {"language-modelling": [dense, *levels]}),
         replica(asked),
     ]  # fmt: skip
@@ -138,8 +140,8 @@ def test_a_key_changes_with_the_code_and_the_libraries_that_the_step_runs(monkey
 
 def test_every_step_can_be_called_with_what_goes_into_it():
     asked = rehearsed(chosen(), "true")
-    of_data = data_calls.test_examples, data_calls.training_examples
-    more = [model_calls.base(asked, asked.models[2], 0, {}), *(f(asked, "sst2") for f in of_data)]
+    of_data = examples.test_examples, examples.training_examples
+    more = [checkpoints.base(asked, asked.models[2], 0, {}), *(f(asked, "sst2") for f in of_data)]
     assert [c.step for c in more] == ["make_replica", "stand_in_test", "stand_in_training"]
     for call in (*every_call().values(), *more):
         module, name = call.function.split(":")
@@ -156,7 +158,7 @@ def test_calibration_draws_other_examples_and_the_languages_are_made_by_the_step
     learning = {s for s, c in every_call(training=None).items()
                 if c.arguments.get("training", 0) is None}  # fmt: skip
     assert learning == steps("calibrated trained make_validation")
-    assert data_calls.training_examples(chosen(), "sentiment") is None
+    assert examples.training_examples(chosen(), "sentiment") is None
 
 
 def test_timings_run_alone_on_this_machine_and_int8_on_the_cpu():
@@ -167,7 +169,7 @@ def test_timings_run_alone_on_this_machine_and_int8_on_the_cpu():
     asked = chosen(compute={"device": "cuda"})
     for kind, device in {"dense": "cuda", "int8": "cpu", "student": "cuda", "moe": "cuda"}.items():
         variant = Variant("x", "tiny-bert", "sentiment", 0, "c", "w", 9, 9, 1.0, kind=kind)
-        call = calls.evaluate(asked, variant, "sentiment", {"data": {"object": "t"}})
+        call = quality.evaluate(asked, variant, "sentiment", {"data": {"object": "t"}})
         assert call.arguments["device"] == device, kind
 
 
@@ -229,6 +231,6 @@ def test_how_texts_are_written_is_in_the_key_of_their_scores():
     for given, told in ((None, None), ({}, None), ({"num_beams": 4}, {"num_beams": 4})):
         asked = {} if given is None else {"generation": {"headline": given}}
         own = Study(**KEYS["bases"]["headlines"], **asked, name="x")
-        settings = calls.evaluate(own, written, "headline", test).arguments["settings"]
+        settings = quality.evaluate(own, written, "headline", test).arguments["settings"]
         assert settings.get("generation") == told
         assert settings["tokenizers"] == {}

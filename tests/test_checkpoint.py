@@ -18,9 +18,9 @@ import yaml
 from checkpoints import PICKLE, SAFETENSORS, save, tensors, write_index, write_safetensors
 from damage import cut, damages, oversized
 
+from analysis.checkpoints.checkpoint import open_checkpoint
+from analysis.checkpoints.tensors import Reader
 from analysis.errors import RequestError, RunError
-from analysis.models.checkpoint import open_checkpoint
-from analysis.models.tensors import Reader
 
 WRONG = yaml.safe_load((Path(__file__).parent / "checkpoint.yml").read_text(encoding="utf-8"))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import code
+from analysis.engine import code
 
 ROOT = Path(__file__).parents[1]
 

@@ -3,8 +3,8 @@
 from numba import cfunc, config, njit
 from numba.core import caching
 
-from analysis import project
-from analysis.compiled import kept
+from analysis.engine import project
+from analysis.engine.compiled import kept
 
 
 def add(a, b):

@@ -16,8 +16,8 @@ from damage import hurt
 from mini import analysis
 from safetensors.numpy import load_file, save_file
 
-from analysis import machine
 from analysis.commands.compress import compress, decompress
+from analysis.engine import machine
 from analysis.errors import RequestError, RunError
 from analysis.storage import conversion
 from analysis.storage.bound import bound_bytes

@@ -4,7 +4,7 @@ import pytest
 from clients import Client, lines, one_line, parquet, plain
 from hub_server import hub_server
 
-from analysis.data.missing import missing_data
+from analysis.planning.missing import missing_data
 
 NESTED = [{"translation": {"en": f"e{i}", "de": f"d{i}"}, "n": i} for i in range(3)]
 COLUMNS = {"source": "translation.en", "target": "translation.de"}

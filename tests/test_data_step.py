@@ -8,11 +8,12 @@ import shutil
 import pytest
 
 import studies
-from analysis import data_calls, results, stale, study, tasks
+from analysis import results, study, tasks
+from analysis.engine.memo import Memo
 from analysis.errors import RequestError
-from analysis.memo import Memo
-from analysis.planning import walk
-from analysis.steps.stored_examples import read_examples
+from analysis.experiments import examples
+from analysis.planning import stale, walk
+from analysis.steps.examples.stored import read_examples
 
 OFF = {"fine_tune": None}  # nothing is learnt
 ROWS = [{"sentence": f"sentence number {n}", "label": int(n % 3 == 0)} for n in range(30)]
@@ -46,11 +47,11 @@ def chosen(folder, task="sst2", count=None, model=None, **files):
 
 
 def of_test(memo, loaded, task="sst2"):
-    return memo.run(data_calls.test_examples(loaded, task)).record
+    return memo.run(examples.test_examples(loaded, task)).record
 
 
 def of_training(memo, loaded, task="sst2"):
-    return memo.run(data_calls.training_examples(loaded, task)).record
+    return memo.run(examples.training_examples(loaded, task)).record
 
 
 def stored(memo, record, what="training"):
@@ -63,7 +64,7 @@ def test_all_examples_or_so_many_are_stored_with_their_chance(memo, data):
     assert (record["examples"], record["sample"], len(record["revision"])) == (30, ROWS[:3], 12)
     assert record["chance"] == {"accuracy": pytest.approx(20 / 30)}  # the more frequent label
     assert record["best"] == {"accuracy": 1.0}
-    few = data_calls.test_examples(chosen(data, count=7), "sst2")
+    few = examples.test_examples(chosen(data, count=7), "sst2")
     found = stored(memo, memo.run(few).record, "data")
     assert len(found) == 7
     assert [ROWS.index(row) for row in found] == sorted(ROWS.index(row) for row in found)
@@ -93,7 +94,7 @@ def test_training_examples_are_kept_as_the_task_and_as_models_have_them(memo, da
         assert (stored(memo, record)[0], record["labels"], record["examples"]) == (kept, labels, 2)
     for asked, most in ((5, 4096), ("all", None)):  # no more are drawn than may be learnt from
         few = chosen(data, model={"fine_tuning": {"examples": asked}})
-        assert data_calls.training_examples(few, "sst2").arguments["count"] == most
+        assert examples.training_examples(few, "sst2").arguments["count"] == most
 
 
 def test_a_study_names_the_columns_and_the_parts_of_one_file(memo, data):
@@ -129,7 +130,7 @@ def test_how_many_of_the_test_are_trained_on_too_is_counted_whatever_the_white_s
     write(data / "train.jsonl", [{"sentence": f"x {n}", "label": n % 2} for n in range(5)] + seen)
     loaded = chosen(data)
     records = of_test(memo, loaded), of_training(memo, loaded)
-    call = data_calls.shared_examples(loaded, "sst2", *records)
+    call = examples.shared_examples(loaded, "sst2", *records)
     assert memo.run(call).record == {"shared": 4}
     walk.steps(loaded, memo)  # not refused
 
@@ -156,7 +157,7 @@ def test_results_of_files_that_have_changed_are_called_so(memo, data, tmp_path):
 
 
 def key(folder, **changes):
-    return data_calls.test_examples(chosen(folder, **changes), "sst2").key
+    return examples.test_examples(chosen(folder, **changes), "sst2").key
 
 
 def test_the_key_goes_with_the_content_and_not_with_where_the_file_lies(memo, data, tmp_path):
@@ -178,14 +179,14 @@ def test_what_is_asked_of_a_file_and_the_commit_of_a_data_set_are_in_the_key(dat
     keys.add(key(data, columns={"sentence": "text"}))
     assert len(keys) == 5
     hub = tasks.task("sst2").hub
-    found = data_calls.test_examples(study.load("glue", folder=studies.STUDIES), "sst2").key
+    found = examples.test_examples(study.load("glue", folder=studies.STUDIES), "sst2").key
     assert (hub.revision in found, hub.path in found) == (True, True)
 
 
 def test_the_folder_of_data_can_be_moved_by_the_environment(data, tmp_path, monkeypatch):
     loaded = chosen(data)
-    monkeypatch.setenv(data_calls.FOLDER_VARIABLE, str(tmp_path / "there"))
-    found = data_calls.source(loaded, "sst2", "train")["path"]
+    monkeypatch.setenv(examples.FOLDER_VARIABLE, str(tmp_path / "there"))
+    found = examples.source(loaded, "sst2", "train")["path"]
     assert found == str(tmp_path / "there" / "train.jsonl")
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from analysis import tasks
 from analysis.data.examples import examples_of
-from analysis.models.replicas import shapes
+from analysis.replicas.replica import shapes
 from analysis.scoring.metrics import score
 from analysis.tasks import references, source_text, training_example, training_form
 

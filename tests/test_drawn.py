@@ -4,10 +4,12 @@ import fake
 import numpy as np
 import pytest
 
-from analysis import scores, study
+from analysis import study
+from analysis.experiments import quality
+from analysis.experiments import quality as scores
+from analysis.experiments.variant import Scored, Variant
 from analysis.scoring.intervals import drawn, resample_counts
 from analysis.scoring.statistics import METRICS
-from analysis.variants import Scored, Variant
 
 SIZES = [(30, 120), (40, 120), (30, 150), (30, 120)]  # examples, resamples; the last were drawn
 
@@ -29,8 +31,8 @@ def test_each_score_is_drawn_once_for_its_examples_and_resamples(monkeypatch):
         group, rows = zip(*(scored(seed, examples) for seed in (50, 51, 52)), strict=True)
         dense, counts = group[0].evaluation, resample_counts(examples, resamples, seed=0)
         for one, own in zip(group, rows, strict=True):
-            (row,) = scores.quality_rows(chosen, one, "sentiment", {"accuracy": 0.4}, dense)
+            (row,) = quality.quality_rows(chosen, one, "sentiment", {"accuracy": 0.4}, dense)
             expected = np.quantile(drawn(METRICS["accuracy"], own, counts).resamples, [0.05, 0.95])
             assert [row["low"], row["high"]] == pytest.approx(expected)
-        scores.contest_rows(chosen, group, "sentiment", {"accuracy": 0.4})
+        quality.contest_rows(chosen, group, "sentiment", {"accuracy": 0.4})
     assert len(calls) == 3 * len({*SIZES})

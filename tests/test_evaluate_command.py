@@ -14,11 +14,12 @@ from commandline import one_line, request
 from mini import analysis
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from analysis import display, language, tasks
+from analysis import language, tasks
 from analysis.commands import evaluate
-from analysis.objects import Objects
+from analysis.engine import display
+from analysis.engine.objects import Objects
 from analysis.scoring.intervals import Interval
-from analysis.steps.quantised import quantise_checkpoint
+from analysis.steps.alternatives.int8 import quantise_checkpoint
 
 COUNT = 40
 FIELDS = ("sentence1", "sentence2", "label")

@@ -15,16 +15,16 @@ from checkpoints import weights_sha256
 from loud_models import CASES, opened
 from safetensors.numpy import load_file, save_file
 
+from analysis.checkpoints.weights import FILE, read_weights, write_in_place_of
+from analysis.engine.objects import Objects, content_digest
 from analysis.errors import RequestError, RunError
 from analysis.models.loading import DTYPES, load_model, put, torch_type
 from analysis.models.tokenizing import open_tokenizer
-from analysis.models.weights import FILE, read_weights, write_in_place_of
-from analysis.objects import Objects, content_digest
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
 from analysis.scoring.batches import MEMORY_BYTES
-from analysis.steps import evaluation
-from analysis.steps.evaluation import evaluate_variant
-from analysis.steps.examples import make_examples
+from analysis.steps import quality
+from analysis.steps.examples.generated import make_examples
+from analysis.steps.quality import evaluate_variant
 from analysis.tasks import task as described
 
 KINDS = {  # a task, and a weight used twice where there is one
@@ -42,7 +42,7 @@ def loads(monkeypatch):
     """The folders of the models that are loaded."""
     found, own = [], load_model
     monkeypatch.setattr(
-        evaluation, "load_model", lambda folder, *rest: found.append(folder) or own(folder, *rest)
+        quality, "load_model", lambda folder, *rest: found.append(folder) or own(folder, *rest)
     )
     return found
 
@@ -123,8 +123,8 @@ def size_of(objects, kind):
 
 
 def test_what_is_remembered_is_bounded_and_the_longest_unused_goes(objects, loads, monkeypatch):
-    bounded = type(evaluation._remembered)(int(2.5 * size_of(objects, "bert")))
-    monkeypatch.setattr(evaluation, "_remembered", bounded)
+    bounded = type(quality._remembered)(int(2.5 * size_of(objects, "bert")))
+    monkeypatch.setattr(quality, "_remembered", bounded)
     # 1 and 2, then 1 and 3, then 1 and 2
     for batch_size, count in zip((1, 2, 1, 3, 1, 2), (1, 2, 2, 3, 3, 4), strict=True):
         evaluated(objects, "bert", batch_size=batch_size)
@@ -138,7 +138,7 @@ def test_a_large_model_is_pruned_in_place_and_forgotten(objects, kind, loads, mo
     loads.clear()
     memory_bytes, digest = next(other_memory), checkpoint_of(objects, kind)
     for too_large, order, counted in ((1, (0, 1, 0, 2, 2), 5), (0, (1, 0), 6)):
-        monkeypatch.setattr(evaluation, "_LARGE_BYTES", size_of(objects, kind) - too_large)
+        monkeypatch.setattr(quality, "_LARGE_BYTES", size_of(objects, kind) - too_large)
         for i in order:
             assert evaluated(objects, kind, variants[i], memory_bytes=memory_bytes) == small[i]
         assert len(loads) == counted

@@ -11,27 +11,27 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from analysis import pruning
-from analysis.alternatives import int8
 from analysis.alternatives.feedforward import feed_forwards
+from analysis.alternatives.kinds import int8
 from analysis.calibration.lockstep import blocks
 from analysis.calibration.matrices import matrices
-from analysis.calibration.moments import moments_of
+from analysis.checkpoints import naming
+from analysis.checkpoints.checkpoint import open_checkpoint
+from analysis.checkpoints.parameters import parameters
+from analysis.checkpoints.tensors import Reader
+from analysis.checkpoints.weights import read_weights, write_in_place_of
 from analysis.errors import RequestError
 from analysis.execution.choice import always
 from analysis.execution.convert import sparsify
 from analysis.execution.names import TILED_CSR
-from analysis.models import naming
-from analysis.models.checkpoint import open_checkpoint
 from analysis.models.filling import name_in
 from analysis.models.loading import put
-from analysis.models.parameters import parameters
-from analysis.models.replicas import shape
-from analysis.models.tensors import Reader
-from analysis.models.weights import read_weights, write_in_place_of
 from analysis.profile.checkpoint import profile
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
+from analysis.pruning.moments import moments_of
 from analysis.pruning.scope import Scope
 from analysis.pruning.structured import projections, remove_units, write_kept
+from analysis.replicas.replica import shape
 
 every_model = pytest.mark.parametrize("model", families.MODELS)
 every_form = pytest.mark.parametrize(("model", "form"), families.FORMS)

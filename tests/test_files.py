@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from analysis import files, processes
+from analysis.engine import files, processes
 
 FULL = OSError(28, "No space left on device")
 

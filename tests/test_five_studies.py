@@ -9,7 +9,7 @@ from rehearsals import FIVE, ROOT, text
 
 import studies
 from analysis import study, tasks
-from analysis.model_grid import is_tuned
+from analysis.study.model_fits import is_tuned
 
 HOMEWORK = yaml.safe_load((ROOT / "tests" / "five_studies.yml").read_text(encoding="utf-8"))
 MOST = {"lambada": 5153, "xsum": 11334, "cnn-dailymail": 11490, "sst2": 872, "mrpc": 408}

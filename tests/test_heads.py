@@ -14,14 +14,14 @@ from random_models import random_model
 import studies
 from analysis import study
 from analysis.data.examples import classes_of
+from analysis.engine.memo import Memo
 from analysis.errors import RequestError
-from analysis.memo import Memo
 from analysis.models.heads import NO_CLASS, as_outputs, classes_of_head
-from analysis.models.tuning import tune
-from analysis.preflight import missing
-from analysis.steps.data import read_test
-from analysis.steps.evaluation import evaluate_variant
+from analysis.planning.preflight import missing
+from analysis.steps.examples.real import read_test
+from analysis.steps.quality import evaluate_variant
 from analysis.tasks import task
+from analysis.training.tuning import tune
 
 NLI = ("contradiction", "entailment", "neutral")  # by the alphabet
 GENERIC = ("LABEL_0", "LABEL_1", "LABEL_2")

@@ -90,7 +90,11 @@ def heavy(modules):
 
 
 def test_importing_costs_no_client(client):
-    modules = ["analysis.models.hub", "analysis.data.missing", "analysis.data.reading"]
+    modules = [
+        "analysis.checkpoints.published",
+        "analysis.planning.missing",
+        "analysis.data.reading",
+    ]
     assert child(heavy, modules, env=client.environment()) == ([], "")
 
 

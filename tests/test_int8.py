@@ -17,11 +17,12 @@ from safetensors.numpy import load_file, save_file
 from torch.ao.nn.quantized import dynamic
 from transformers.pytorch_utils import Conv1D
 
-from analysis.alternatives import ALTERNATIVE, int8, read_alternative
+from analysis.alternatives.kinds import int8
+from analysis.checkpoints import naming
 from analysis.errors import RequestError, RunError
-from analysis.models import naming
+from analysis.models.alternative import ALTERNATIVE, read_alternative
 from analysis.models.loading import load_model, open_model
-from analysis.steps.quantised import quantise_checkpoint
+from analysis.steps.alternatives.int8 import quantise_checkpoint
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("error")]
 NAME, BIAS = "encoder.layer.0.output.dense.weight", np.ones(2, np.float32)

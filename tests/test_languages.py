@@ -9,7 +9,7 @@ from random_models import loud
 
 from analysis.errors import RequestError
 from analysis.models.languages import first_tokens, set_languages, tagged
-from analysis.models.replica_tokenizers import write_tokenizer
+from analysis.replicas.tokenizers import write_tokenizer
 from analysis.scoring.predict import predict, prepare
 from analysis.tasks import task
 

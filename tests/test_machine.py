@@ -20,29 +20,20 @@ import rehearsals
 from accelerators import MACHINES, Driver, put_in
 
 import studies
-from analysis import (
-    data_calls,
-    gpus,
-    limits,
-    locks,
-    machine,
-    needs,
-    processes,
-    progress,
-    rows,
-    study,
-    tasks,
-)
-from analysis.errors import RequestError
-from analysis.machine import (
+from analysis import study, tasks
+from analysis.engine import gpus, limits, locks, machine, processes, progress
+from analysis.engine import memory as needs
+from analysis.engine.machine import (
     alone,
     alone_on_gpus,
     anonymous_bytes,
     beside_others,
     peak_of,
 )
-from analysis.memo import Call
-from analysis.needs import Gauge, Needs, Peak
+from analysis.engine.memo import Call
+from analysis.engine.memory import Gauge, Needs, Peak
+from analysis.errors import RequestError
+from analysis.experiments import amounts, examples
 from analysis.paper import tables
 from analysis.paper.data import Data
 
@@ -358,12 +349,12 @@ def test_a_rehearsal_has_a_whole_batch_of_every_training():
         for what in ("training", "gradual"):
             recovery = {"tasks": ["sst2"], "sparsities": [0.5], what: batch}
             found.append(chosen(own, protocols=["one-shot", "fine-tuned"], recovery=recovery))
-        assert [data_calls.rehearsed_count(each) for each in found] == [max(64, size)] * 4
+        assert [amounts.rehearsed(each) for each in found] == [max(64, size)] * 4
 
 
 def test_published_scores_do_not_stand_beside_those_on_own_files(tmp_path):
     model = {"id": "openai-community/gpt2", "tasks": ["wikitext2"]}
     own = {"data": {"wikitext2": {"test": str(tmp_path / "own.txt")}}}
     task = "wikitext2", tasks.task("wikitext2")
-    assert rows._published(chosen(model), *task)
-    assert not rows._published(chosen(model, **own), *task)
+    assert examples._published(chosen(model), *task)
+    assert not examples._published(chosen(model, **own), *task)

@@ -21,11 +21,11 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import code, machine, processes
 from analysis.commands import cache_status
+from analysis.engine import code, machine, processes
+from analysis.engine.memo import Call, Memo, objects_in
+from analysis.engine.objects import DamagedError
 from analysis.errors import MachineError, RunError
-from analysis.memo import Call, Memo, objects_in
-from analysis.objects import DamagedError
 
 ROOT = Path(__file__).parents[1]
 FORK = multiprocessing.get_context("fork")
@@ -127,7 +127,7 @@ def test_code_that_is_edited_during_a_run_is_not_remembered_as_the_other(cache, 
 def test_two_keys_live_beside_each_other(cache, log):
     """Edits on two branches that share a cache do not forget each other's results."""
     for how in ("computed", "remembered"):
-        for modules in ((), ("analysis.registry",)):
+        for modules in ((), ("analysis.engine.registry",)):
             edited = dataclasses.replace(call("double", log, x=1), code=modules)
             assert cache.run(edited).how == how
 

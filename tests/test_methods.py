@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from transformers.pytorch_utils import Conv1D
 
 from analysis import pruning
+from analysis.checkpoints import naming
+from analysis.checkpoints.axes import stored_by_input
 from analysis.errors import RunError
-from analysis.models import naming
-from analysis.models.axes import stored_by_input
 from analysis.pruning import calibrated, second_order
 from analysis.pruning.calibrated import Kept
 from analysis.pruning.masks import Pruned, applied

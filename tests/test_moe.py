@@ -15,17 +15,18 @@ from hypothesis import strategies as st
 from random_models import FAMILIES, KINDS, answers, dense, stored
 from safetensors.numpy import load_file, save_file
 
-from analysis.alternatives import moe, read_alternative, write_alternative
 from analysis.alternatives.activations import held_out, observe
 from analysis.alternatives.experts import contiguous, split
 from analysis.alternatives.feedforward import feed_forwards
+from analysis.alternatives.kinds import moe
 from analysis.alternatives.routers import Router, choice, fit, masses
 from analysis.calibration.matrices import matrices
+from analysis.checkpoints import naming
 from analysis.errors import RequestError, RunError
-from analysis.models import naming
+from analysis.models.alternative import read_alternative, write_alternative
 from analysis.models.loading import load_model
-from analysis.steps.calibrated import calibration, texts_of
-from analysis.steps.moefied import moefy_checkpoint
+from analysis.steps.alternatives.moe import moefy_checkpoint
+from analysis.steps.pruning.calibrated import calibration, texts_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from analysis.models import naming
-from analysis.models.naming import KINDS, PARTS, Weight, family, is_buffer, weights
+from analysis.checkpoints import naming
+from analysis.checkpoints.naming import KINDS, PARTS, Weight, family, is_buffer, weights
 
 KNOWN = yaml.safe_load((Path(__file__).parent / "naming.yml").read_text(encoding="utf-8"))
 IDS = [case[0] for case in KNOWN["models"]]

@@ -12,8 +12,8 @@ from rehearsals import FIVE
 
 from analysis import study, tasks
 from analysis.commands.new import new
-from analysis.model_grid import is_tuned
-from analysis.models.replicas import shapes
+from analysis.replicas.replica import shapes
+from analysis.study.model_fits import is_tuned
 from studies import STUDIES
 
 BERT, GPT2 = "google-bert/bert-base-uncased", "openai-community/gpt2"

@@ -11,9 +11,9 @@ import signal
 import damage
 import pytest
 
-from analysis import objects as module
+from analysis.engine import objects
+from analysis.engine.objects import DamagedError, Objects, content_digest, file_digest
 from analysis.errors import RunError
-from analysis.objects import DamagedError, Objects, content_digest, file_digest
 
 FORK = multiprocessing.get_context("fork")
 FOLDER = {"a": b"123", "b/c": b"2"}
@@ -95,7 +95,7 @@ def test_an_intact_object_is_read_once_by_who_uses_it_or_after_it_was_touched_or
     store, tmp_path, monkeypatch
 ):
     read = []
-    monkeypatch.setattr(module, "file_digest", lambda path: read.append(path) or file_digest(path))
+    monkeypatch.setattr(objects, "file_digest", lambda path: read.append(path) or file_digest(path))
     digests = [put() for put in puts(store)]
     path, anew = store.path(digests[0]), Objects(store.root)
     read.clear()

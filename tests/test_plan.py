@@ -10,12 +10,16 @@ from commandline import one_line, request
 from rehearsals import FIVE
 
 import studies
-from analysis import machine, rehearsal, study
+from analysis import study
 from analysis.commands import plan as command
-from analysis.memo import Call, Memo
+from analysis.engine import machine
+from analysis.engine.memo import Call, Memo
+from analysis.experiments import costs
+from analysis.experiments.costs import Setting
 from analysis.models import families
 from analysis.planning import counts, models, walk
-from analysis.planning.estimates import Setting, estimate
+from analysis.planning.estimates import estimate
+from analysis.study import rehearsal
 
 GIGABYTE = 10**9
 
@@ -122,7 +126,7 @@ def test_all_that_cannot_be_had_is_listed(here, monkeypatch):
 def test_sizes_are_known_before_a_model_is_there(tmp_path):
     chosen = study.load("billion", folder=studies.STUDIES)
     sizes = {m.name: models.size(chosen, m, Memo(tmp_path)) for m in chosen.models}
-    assert sizes["gpt2-xl"] == models.Size(1_557_611_200, 48, 1600, 25, 50257, 1024)
+    assert sizes["gpt2-xl"] == costs.Size(1_557_611_200, 48, 1600, 25, 50257, 1024)
     assert (sizes["m2m100"].layers, sizes["m2m100"].vocabulary) == (48, 128_112)  # of both stacks
 
 
@@ -160,7 +164,7 @@ ESTIMATES = [
     ("measure_sizes", {"formats": ["dense"]}, 0, 0),
     ("measure_latency", TIMING | {"schedule": SCHEDULE}, 2 * 2 * 12, 0),
     ("measure_latency", TIMING | {"schedule": SCHEDULE | {"max_seconds": FORWARD}}, 2 * 2, 0),
-    ("something_quick", {}, 0, 0),
+    ("take_folder", {}, 0, 0),
 ]
 
 
@@ -178,7 +182,7 @@ def test_all_training_examples_are_counted_where_a_plan_can_know_them(tmp_path):
     assert found == [67_349, None, 40]
     found = [counts.counted(chosen, task, "test") for task in chosen.tasks]
     assert found == [counts.Counted(872), counts.Counted(7, 20), counts.Counted(7, 20)]
-    size, call = models.Size(1000), Call("x:fine_tune_checkpoint", {"epochs": 3, "examples": None})
+    size, call = costs.Size(1000), Call("x:fine_tune_checkpoint", {"epochs": 3, "examples": None})
     known, unknown = (Setting(size, "classification", 10, 872, 2.0, n) for n in (67_349, None))
     ratio = estimate(call, known).seconds / estimate(call, unknown).seconds
     assert ratio == pytest.approx(67_349 / 872)
@@ -186,7 +190,7 @@ def test_all_training_examples_are_counted_where_a_plan_can_know_them(tmp_path):
 
 def test_estimates_follow_weights_tokens_and_examples():
     """2·P·T operations forward, 6·P·T in training, at half the speed of one large product."""
-    size = models.Size(1000, layers=2, width=8, heads=2, vocabulary=50)
+    size = costs.Size(1000, layers=2, width=8, heads=2, vocabulary=50)
 
     def of(step, size=size, form="classification", **arguments):
         setting = Setting(size, form, tokens=10, examples=6, speed=2.0)
@@ -196,7 +200,7 @@ def test_estimates_follow_weights_tokens_and_examples():
         found = of(step, **arguments)
         assert found.seconds == pytest.approx(passes * FORWARD, abs=1e-3), step
         assert found.disk_bytes == disk, step
-        assert found.memory_bytes > 4000 or step == "something_quick", step
+        assert found.memory_bytes > 4000 or step == "take_folder", step
     text = of("evaluate_variant", form="masked").seconds
     assert text == pytest.approx(10 * 6 * FORWARD, rel=1e-3)  # once for each of ten tokens
     assert of("measure_sizes", formats=["dense", "auto"]).seconds > 0
@@ -204,4 +208,4 @@ def test_estimates_follow_weights_tokens_and_examples():
     assert many == 2 * few > 0  # beside weights, gradients and two moments
     logits = of("recover", form="causal", batch_size=4).memory_bytes - 16_000 - few
     assert logits == 6 * 4 * 4 * 10 * 50  # six copies in float32
-    assert of("evaluate_variant", models.Size(None)).seconds == 0
+    assert of("evaluate_variant", costs.Size(None)).seconds == 0

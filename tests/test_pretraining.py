@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from analysis import language
+from analysis.checkpoints.weights import read_weights
 from analysis.errors import RequestError
-from analysis.models import architectures, builtin, encoding, pretraining, training
+from analysis.models import encoding
 from analysis.models.catalogue import BUILTIN, MAX_TOKENS
-from analysis.models.scratch import pretrain_scratch
-from analysis.models.vocabulary import learn_tokenizer
-from analysis.models.weights import read_weights
-from analysis.steps import scratch as step
+from analysis.steps.checkpoints import scratch
+from analysis.training import architectures, builtin, loop, pretraining
+from analysis.training.scratch import pretrain_scratch
+from analysis.training.vocabulary import learn_tokenizer
 
 PAIRS = [list(side) for side in zip(*language.restatements(100, 4), strict=True)]
 SENTENCES = ["The mayor opened a park.", "No."]
@@ -73,7 +74,7 @@ def test_tokenizer_without_padding_is_padded_with_its_end():
     words = Tokenizer(models.WordLevel({"<end>": 0, "a": 1, "b": 2}, unk_token="<end>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     plain = transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<end>")
-    batch = training.causal_batch_of(plain, [{"text": "a b"}, {"text": "a"}], 8)
+    batch = loop.causal_batch_of(plain, [{"text": "a b"}, {"text": "a"}], 8)
     assert batch["input_ids"].tolist() == [[0, 1, 2, 0], [0, 1, 0, 0]]
     assert batch["labels"].tolist() == [[-100, 1, 2, 0], [-100, 1, 0, -100]]
     pair = encoding.classification_batch(plain, ["a", "a b"], ["b", "a"], 8)
@@ -98,7 +99,7 @@ def test_masked_batch_asks_only_for_what_it_chose(tokenizers):
 
 def test_every_epoch_takes_every_example_once():
     examples = [{"text": "x" * i} for i in range(50)]
-    batches = training.shuffled_batches(examples, 8, list, seed=3)
+    batches = loop.shuffled_batches(examples, 8, list, seed=3)
     epochs = [[example for _ in range(7) for example in next(batches)] for _ in range(2)]
     assert epochs[0] != epochs[1]
     assert [sorted(epoch, key=lambda e: e["text"]) for epoch in epochs] == [examples] * 2
@@ -170,7 +171,7 @@ def test_wrong_requests_say_what_is_allowed(tokenizers, tmp_path):
     model = architectures.build_model("tiny-gpt2", tokenizers["tiny-gpt2"])
     wrong = {"form": "casual", "examples": [{}], "batch_size": 1, "learning_rate": 1, "seed": 0}
     with pytest.raises(RequestError, match="unknown form of task 'casual'"):
-        training.fine_tune(model, tokenizers["tiny-gpt2"], **wrong)
+        loop.fine_tune(model, tokenizers["tiny-gpt2"], **wrong)
     assert not list(tmp_path.iterdir())
 
 
@@ -191,15 +192,15 @@ def test_an_uncased_tokenizer_has_one_token_for_a_word_and_no_more_than_its_text
 def test_windows_predict_every_token_once(learnt, lengths, limit):
     tokenizer = learnt["decoder-only"]
     whole = [{"text": " ".join(f"w{i}" for i in range(length))} for length in lengths]
-    examples = training.in_windows(tokenizer, whole, limit)
-    batch = training.causal_batch_of(tokenizer, examples, limit)
+    examples = loop.in_windows(tokenizer, whole, limit)
+    batch = loop.causal_batch_of(tokenizer, examples, limit)
     assert batch["input_ids"].shape[1] <= limit
     predicted = [row[1:][row[1:] != encoding.IGNORED].tolist() for row in batch["labels"]]
     bodies = [tokenizer(e["text"], add_special_tokens=False)["input_ids"] for e in whole]
     expected = [token for body in bodies for token in (*body, tokenizer.eos_token_id)]
     assert [token for row in predicted for token in row] == expected
     longest = max(len(body) for body in bodies) + 2
-    assert training.in_windows(tokenizer, whole, longest) == whole
+    assert loop.in_windows(tokenizer, whole, longest) == whole
 
 
 @settings(max_examples=60)
@@ -225,16 +226,16 @@ def test_the_step_reads_training_examples_of_every_form(objects):
     texts = [objects.put_bytes(text.encode()) for text in lines]
     asked = {"family": "encoder-only", "shape": SHAPE, "training": TUNING, "threads": 1}
     asked |= {"texts": texts}
-    record = step.pretrain_scratch(objects, **asked, seed=0)
+    record = scratch.pretrain_scratch(objects, **asked, seed=0)
     assert record["training"]["examples"] >= 30 + 30 + 60 + 30
     weights = read_weights(objects.open(record["checkpoint"]["object"]))
     assert record["weights_sha256"] == weights_sha256(weights)
-    again, other = (step.pretrain_scratch(objects, **asked, seed=seed) for seed in (0, 1))
+    again, other = (scratch.pretrain_scratch(objects, **asked, seed=seed) for seed in (0, 1))
     assert record["weights_sha256"] == again["weights_sha256"] != other["weights_sha256"]
     count = sum(array.size for array in weights.values())
     assert 0 < record["prunable_parameters"] < record["parameters"] == count
     assert (record["dtype"], record["source"]) == ("float32", "scratch")
     # a pair stays together, and a translation does not
-    assert step.texts_of(written[1][0]) == [language.restatements(30, 2)[0]]
-    assert step.texts_of(written[2][0]) == [*language.restatements(30, 3)[0]]
-    assert step.texts_of({"first": "a", "label": 1}) == step.texts_of({"text": "a"}) == ["a"]
+    assert scratch.texts_of(written[1][0]) == [language.restatements(30, 2)[0]]
+    assert scratch.texts_of(written[2][0]) == [*language.restatements(30, 3)[0]]
+    assert scratch.texts_of({"first": "a", "label": 1}) == scratch.texts_of({"text": "a"}) == ["a"]

@@ -9,10 +9,10 @@ import torch
 from leaves import in_memory, normal, statistics
 from safetensors.torch import save_file
 
-from analysis import progress, threads
-from analysis.models import naming
-from analysis.models.checkpoint import SAFETENSORS, open_checkpoint
-from analysis.models.tensors import Reader
+from analysis.checkpoints import naming
+from analysis.checkpoints.checkpoint import SAFETENSORS, open_checkpoint
+from analysis.checkpoints.tensors import Reader
+from analysis.engine import progress, threads
 from analysis.profile import blocks
 from analysis.profile.checkpoint import profile
 
@@ -148,7 +148,9 @@ def test_a_tied_head_stored_twice_is_counted_once_and_only_if_it_is_the_same(tmp
     for place in (0, 100):  # one weight is the next larger one
         heads[place] = wte.copy()
         heads[place][place] = np.nextafter(wte[place], np.float32(1))
-    monkeypatch.setattr("analysis.models.parameters._BLOCK", 64)  # compared in pieces, all of them
+    monkeypatch.setattr(
+        "analysis.checkpoints.parameters._BLOCK", 64
+    )  # compared in pieces, all of them
     record = profile(saved(tmp_path, {WTE: wte, LM_HEAD: wte.copy()}))
     assert (record["tied"], of_model(record)["parameters"]) == ({LM_HEAD: WTE}, 101)
     for head in (*heads.values(), wte.astype(np.float16), wte.reshape(101, 1).copy()):

@@ -22,8 +22,8 @@ from mini import REPOSITORY
 from safetensors.numpy import load_file, save_file
 
 from analysis import results
-from analysis.models import naming
-from analysis.models.weights import FILE, read_weights
+from analysis.checkpoints import naming
+from analysis.checkpoints.weights import FILE, read_weights
 from analysis.paper import weight_figures
 
 FAMILIES = {"Bert": "encoder-only", "GPT2": "decoder-only", "T5": "encoder-decoder"}

@@ -19,11 +19,11 @@ from commandline import one_line, request
 from safetensors.torch import load_file, save_file
 
 from analysis import pruning
+from analysis.checkpoints.beside import beside
 from analysis.commands.prune import Request, prune
 from analysis.errors import RequestError, RunError
-from analysis.models.beside import beside
 from analysis.models.loading import open_model
-from analysis.pruning.units import KEPT
+from analysis.models.units import KEPT
 
 MODELS = ("Bert", "GPT2", "Bart", "T5")
 METHODS = [n for n in pruning.names() if pruning.kind(n) in ("weights", "calibrated")]
@@ -318,7 +318,7 @@ def test_a_folder_that_cannot_be_run_is_refused(here, monkeypatch):
         (folder / damaged).write_text("{}")
         refused(RequestError, f"{damaged}.*cannot be opened", folder, "wanda")
     # of an architecture whose units are not known: refused before calibration
-    monkeypatch.setattr("analysis.calibration.moments.moments_of", None)
+    monkeypatch.setattr("analysis.pruning.moments.moments_of", None)
     architectures.model("OPT").save_pretrained(here / "OPT")
     mini.tokenizer("GPT2").save_pretrained(here / "OPT")
     words = "of which no neurons and heads can be removed; allowed: bart, "

@@ -13,20 +13,21 @@ from torch.nn.functional import kl_div, log_softmax
 
 import studies
 from analysis import study
+from analysis.checkpoints import naming
+from analysis.checkpoints.weights import read_weights
+from analysis.engine.memo import Memo
 from analysis.errors import RequestError, RunError
-from analysis.memo import Memo
-from analysis.models import naming, recovery
 from analysis.models.encoding import IGNORED, classification_batch, set_padding, text_to_text_batch
 from analysis.models.loading import load_model, put
-from analysis.models.training import causal_batch_of, shuffled_batches
-from analysis.models.weights import read_weights
 from analysis.planning import walk
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
 from analysis.pruning.methods.gradual import sparsity_at
 from analysis.pruning.selection import smallest_magnitudes
-from analysis.steps.grown import grow_sparse
-from analysis.steps.recovered import recover
-from analysis.steps.trained import course_on
+from analysis.steps.pruning.grown import grow_sparse
+from analysis.steps.recovery.courses import course_on
+from analysis.steps.recovery.recovered import recover
+from analysis.training import recovery
+from analysis.training.loop import causal_batch_of, shuffled_batches
 
 LEVELS = [0.9, 0.5, 0.99]
 HOW = {"learning_rate": 5e-3, "batch_size": 8, "seed": 0}

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis import pruning, registry, tasks
+from analysis import pruning, tasks
+from analysis.engine import registry
 from analysis.errors import AnalysisError, MachineError, RequestError, RunError, unknown
 
 ROOT = Path(__file__).parents[1]

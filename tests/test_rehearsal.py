@@ -11,10 +11,11 @@ from commandline import request
 from rehearsals import FIVE
 
 import studies
-from analysis import rehearsal, results, study
+from analysis import results, study
 from analysis.commands import run as command
 from analysis.errors import RequestError
-from analysis.rehearsal import rehearsed
+from analysis.study import rehearsal
+from analysis.study.rehearsal import rehearsed
 
 
 def flat(value, where=""):

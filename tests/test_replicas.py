@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoTokenizer
 
+from analysis.checkpoints.checkpoint import open_checkpoint
+from analysis.checkpoints.weights import read_weights
 from analysis.errors import RequestError, RunError
-from analysis.models.checkpoint import open_checkpoint
-from analysis.models.random_weights import stored, write_random
-from analysis.models.replicas import forms, parameters, parameters_of, shape, shapes, write_replica
-from analysis.models.weights import read_weights
+from analysis.replicas.random_weights import stored, write_random
+from analysis.replicas.replica import forms, parameters, parameters_of, shape, shapes, write_replica
 
 BERT, GPT2, T5 = "google-bert/bert-base-uncased", "openai-community/gpt2-xl", "google/t5-v1_1-xl"
 M2M100 = "facebook/m2m100_1.2B"

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from analysis import environment, rows
 from analysis.errors import RequestError, RunError
-from analysis.results import COLUMNS, KEYS, as_read, build, exist, number, read, write
+from analysis.experiments import sizes
+from analysis.results import COLUMNS, KEYS, as_read, build, environment, exist, number, read, write
 
 TABLES = yaml.safe_load(Path(__file__).with_name("tables.yml").read_text(encoding="utf-8"))
 
@@ -188,6 +188,6 @@ def test_sizes_are_compared_with_the_dense_file_of_the_dense_model():
     own = {"bytes": {"dense": 80, "auto": 20}, "bound_bytes": 15}
     dense = {"bytes": {"dense": 100, "auto": 90}, "bound_bytes": 85}
     for whole, ratios in ((dense, [0.8, 0.2]), ({}, [1.0, 0.25])):
-        found = rows.size_rows(SimpleNamespace(name="v"), own, whole)
+        found = sizes.size_rows(SimpleNamespace(name="v"), own, whole)
         assert [row["ratio"] for row in found] == ratios
         assert [row["format"] for row in found] == ["dense", "auto"]

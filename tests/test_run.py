@@ -16,11 +16,12 @@ from commandline import one_line, request
 from mini import STUDY, analysis, environment_for, tables
 from safetensors.numpy import load_file, save_file
 
-from analysis import model_calls, study
-from analysis.memo import Memo
-from analysis.models.weights import FILE
+from analysis import study
+from analysis.checkpoints.weights import FILE
+from analysis.engine.memo import Memo
+from analysis.experiments import checkpoints
 from analysis.planning import walk
-from analysis.steps.checkpoints import checkpoint_record
+from analysis.steps.checkpoints.builtin import checkpoint_record
 
 VOLATILE = {
     "runtime": ["iterations", "p50_ms", "p95_ms", "tokens_per_second", "speedup", "peak_bytes"],
@@ -181,7 +182,7 @@ def test_an_output_folder_that_cannot_be_made_is_said_before_anything_is_compute
 def with_nan_in_a_checkpoint(project, model):
     """Give a model of the project's study a weight that is NaN; the tensor's name."""
     memo, chosen = Memo(project / "cache"), study.load("mini", project / "studies")
-    call = model_calls.pretrain(model, 0, chosen.compute.threads)
+    call = checkpoints.pretrain(model, 0, chosen.compute.threads)
     record = memo.lookup(call).record
     with memo.objects.scratch() as scratch:
         copy = scratch / "checkpoint"

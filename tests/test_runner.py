@@ -13,10 +13,10 @@ from pathlib import Path
 import damage
 from mini import environment_for
 
-from analysis import processes, stopping
-from analysis.display import Display
-from analysis.memo import Call, Memo, Outcome
-from analysis.runner import Runner, complete
+from analysis.engine import processes, stopping
+from analysis.engine.display import Display
+from analysis.engine.memo import Call, Memo, Outcome
+from analysis.engine.runner import Runner, complete
 
 ROOT = Path(__file__).parents[1]
 GROWTH = 400_000_000  # joblib's own limit is 300 MB

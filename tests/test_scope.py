@@ -16,32 +16,32 @@ from torch.nn import utils
 from transformers.pytorch_utils import Conv1D
 
 from analysis import pruning
+from analysis.checkpoints.axes import CONV1D, stored_by_input
+from analysis.checkpoints.checkpoint import PICKLE, SAFETENSORS, open_checkpoint
+from analysis.checkpoints.digests import content_sha256
+from analysis.checkpoints.opened import opened
+from analysis.checkpoints.tensors import BY_NAME, DTYPES
 from analysis.errors import RequestError, RunError
-from analysis.models.axes import CONV1D, stored_by_input
-from analysis.models.checkpoint import PICKLE, SAFETENSORS, open_checkpoint
-from analysis.models.digests import content_sha256
 from analysis.models.loading import load_model
-from analysis.models.opened import opened
-from analysis.models.tensors import BY_NAME, DTYPES
 from analysis.pruning.groups import keep_largest_by_group
 from analysis.pruning.masks import read_pruned
 from analysis.pruning.patterns import Pattern
 from analysis.pruning.prunable import prunable, scope_of
 from analysis.pruning.selection import smallest_magnitudes
-from analysis.steps.allocated import prune_allocated
-from analysis.steps.calibrated import prune_calibrated
-from analysis.steps.evaluation import evaluate_variant
-from analysis.steps.examples import make_examples
-from analysis.steps.grown import grow_sparse
-from analysis.steps.histograms import histograms_of_masked
-from analysis.steps.moefied import moefy_checkpoint
-from analysis.steps.pruned import prune_checkpoint
-from analysis.steps.quantised import quantise_checkpoint
-from analysis.steps.recovered import recover, recover_without_masks
+from analysis.steps.alternatives.int8 import quantise_checkpoint
+from analysis.steps.alternatives.moe import moefy_checkpoint
+from analysis.steps.alternatives.student import distil_student
+from analysis.steps.examples.generated import make_examples
+from analysis.steps.profile.histograms import histograms_of_masked
+from analysis.steps.pruning.allocated import prune_allocated
+from analysis.steps.pruning.calibrated import prune_calibrated
+from analysis.steps.pruning.grown import grow_sparse
+from analysis.steps.pruning.pruned import prune_checkpoint
+from analysis.steps.pruning.shrunk import shrink_checkpoint
+from analysis.steps.quality import evaluate_variant
+from analysis.steps.recovery.recovered import recover, recover_without_masks
 from analysis.steps.sensitivity import measure_sensitivity
-from analysis.steps.shrunk import shrink_checkpoint
 from analysis.steps.sizes import measure_sizes
-from analysis.steps.student import distil_student
 from analysis.storage import reading as storage
 from benchmarks import architectures
 

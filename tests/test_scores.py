@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import yaml
 
-from analysis import results, scores, study
-from analysis.scores import contest_rows, is_void, quality_rows
-from analysis.timings import replica_rows, runtime_rows
-from analysis.variants import Scored, Variant
+from analysis import results, study
+from analysis.experiments import sensitivity as experiment_sensitivity
+from analysis.experiments.quality import contest_rows, is_void, quality_rows
+from analysis.experiments.timing import replica_rows, runtime_rows
+from analysis.experiments.variant import Scored, Variant
 
 TABLES = yaml.safe_load(Path(__file__).with_name("tables.yml").read_text(encoding="utf-8"))
 CHANCE = {"accuracy": 0.5, "perplexity": 100.0}
@@ -194,7 +195,9 @@ def cell(group, sparsity, rows, metric="accuracy", **changes):
 def sensitivity(*cells, dense=DENSE.evaluation):
     record = {"dense": dense["metrics"], "cells": list(cells), "examples": EXAMPLES}
     asked = chosen(sensitivity={"tasks": ["sentiment"], "by": "kind", "sparsities": [0.5, 0.9]})
-    return scores.sensitivity_rows(asked, DENSE.variant, "sentiment", record, CHANCE)
+    return experiment_sensitivity.sensitivity_rows(
+        asked, DENSE.variant, "sentiment", record, CHANCE
+    )
 
 
 def test_sensitivity_rows_are_scores_against_the_dense_model_on_the_same_examples():
@@ -220,7 +223,7 @@ def test_a_perplexity_that_overflows_is_measured_as_infinite():
         cells = [cell(group, 0.5, of, "perplexity") for group, of in both.items()]
         rows = sensitivity(*cells, dense=evaluation(perplexity=nats(10.0)))
     assert [row["value"] is None for row in rows] == [True, False]
-    assert scores.shares(rows, 0.4) == pytest.approx({"dead": 0.0, "well": 0.8})
+    assert experiment_sensitivity.shares(rows, 0.4) == pytest.approx({"dead": 0.0, "well": 0.8})
 
 
 def test_shares_go_by_what_was_surely_lost():
@@ -229,7 +232,7 @@ def test_shares_go_by_what_was_surely_lost():
         return told | {"retained": retained, "retained_high": high}
 
     for a, b, level, shares in TABLES["shares"]:
-        found = scores.shares([row("a", *a), row("b", *b)], level)
+        found = experiment_sensitivity.shares([row("a", *a), row("b", *b)], level)
         assert found == pytest.approx(dict(zip("ab", shares, strict=True))), (a, b)
 
 

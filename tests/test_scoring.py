@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from analysis.scoring import scripts
 from analysis.scoring.intervals import compare_drawn, drawn, resample_counts
 from analysis.scoring.metrics import score, sentences
 from analysis.scoring.statistics import METRICS, retained
+from analysis.tasks import scripts
 
 pytestmark = pytest.mark.filterwarnings("error")
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")

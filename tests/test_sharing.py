@@ -9,14 +9,14 @@ import torch
 import transformers
 from random_models import EACH, FAMILIES, KINDS, TOKENS, answers, dense, entry, made
 
+from analysis.checkpoints import naming
+from analysis.checkpoints.weights import read_weights
 from analysis.execution.choice import always
 from analysis.execution.layers import SparseLinear
 from analysis.execution.names import AUTO, DENSE, INT8, TILED_CSR, TORCH_CSR
-from analysis.models import naming
-from analysis.models.weights import read_weights
 from analysis.pruning.masks import Pruned, applied, number_kept, read_pruned, write_pruned
-from analysis.steps.sharing import Loader, SideBySide
-from analysis.steps.timed import Entry, entries_of, random_inputs
+from analysis.steps.timing.sharing import Loader, SideBySide
+from analysis.steps.timing.variants import Entry, entries_of, random_inputs
 
 every_kind = pytest.mark.parametrize("kind", FAMILIES)
 pytestmark = pytest.mark.usefixtures("one_thread")

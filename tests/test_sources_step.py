@@ -9,11 +9,13 @@ from damage import flipped, hurt
 from hub_server import environment, hub_server
 
 import studies
-from analysis import model_calls, rehearsal, study
-from analysis.memo import Memo
-from analysis.models import digests
-from analysis.models.checkpoint import open_checkpoint
+from analysis import study
+from analysis.checkpoints import digests
+from analysis.checkpoints.checkpoint import open_checkpoint
+from analysis.engine.memo import Memo
+from analysis.experiments import checkpoints
 from analysis.models.loading import load_model
+from analysis.study import rehearsal
 
 GPT2, BERT = "openai-community/gpt2-xl", "google-bert/bert-base-uncased"
 WEIGHTS = "model.safetensors"
@@ -34,7 +36,7 @@ def chosen(**changes):
 
 
 def call(path):
-    return model_calls.base(*chosen(source="local", path=str(path)), 0, {})
+    return checkpoints.base(*chosen(source="local", path=str(path)), 0, {})
 
 
 def take(memo, path):
@@ -86,7 +88,7 @@ def test_a_folder_that_is_gone_is_not_remembered(memo, saved, tmp_path):
 def test_a_tiny_replica_stands_in_for_a_model_of_the_hub(memo):
     loaded, _ = chosen(source="hub", id=BERT, family="encoder-only", tasks=["sst2"])
     tiny = rehearsal.rehearsed(loaded, "tiny")
-    record = memo.run(model_calls.base(tiny, tiny.models[0], 0, {})).record
+    record = memo.run(checkpoints.base(tiny, tiny.models[0], 0, {})).record
     named = (record["source"], record["identifier"], record["revision"])
     assert named == ("replica", BERT, "tiny")
     model, _ = load_model(memo.objects.open(record["checkpoint"]["object"]), "masked", "cpu")
@@ -97,12 +99,12 @@ def test_a_tiny_replica_stands_in_for_a_model_of_the_hub(memo):
 def test_true_and_tiny_replicas_and_the_model_itself_are_told_apart():
     loaded, _ = chosen(source="hub", id=GPT2)
     loaded = [loaded, *(rehearsal.rehearsed(loaded, kind) for kind in ("true", "tiny"))]
-    assert len({model_calls.base(own, own.models[0], 0, {}).key for own in loaded}) == 3
+    assert len({checkpoints.base(own, own.models[0], 0, {}).key for own in loaded}) == 3
 
 
 def from_hub(server, tmp_path):
     """How a model of the hub was had, and its record; in a child."""
-    call = model_calls.base(*chosen(source="hub", id="org/tiny"), 0, {})
+    call = checkpoints.base(*chosen(source="hub", id="org/tiny"), 0, {})
     env = environment(server.url, tmp_path / "home")
     return child(compute, str(tmp_path / "cache"), call, env=env)[0]
 

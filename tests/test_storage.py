@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from analysis.engine.objects import Objects
 from analysis.errors import RequestError, RunError
-from analysis.objects import Objects
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
 from analysis.steps.sizes import measure_sizes
 from analysis.storage.bound import bound_bytes, entropy_bytes

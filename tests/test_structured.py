@@ -16,11 +16,12 @@ import torch
 import transformers
 from calibrations import CASES, refused
 
+from analysis.checkpoints import naming
+from analysis.checkpoints.axes import stored_by_input
 from analysis.errors import AnalysisError, RequestError, RunError
-from analysis.models import naming
-from analysis.models.axes import stored_by_input
+from analysis.models import units
 from analysis.models.loading import load_model, load_smaller
-from analysis.pruning import structured, units
+from analysis.pruning import structured
 from analysis.pruning.structured import KEPT, Moments, Unreachable, projections, remove_units
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,14 +12,14 @@ from checkpoints import weights_sha256
 from random_models import FAMILIES, KINDS, POSITIONS, answers, dense, made, random_model
 
 from analysis.alternatives import student
+from analysis.checkpoints import naming
+from analysis.checkpoints.weights import read_weights
 from analysis.errors import RequestError
-from analysis.models import naming
 from analysis.models.encoding import classification_batch
 from analysis.models.loading import load_model
-from analysis.models.recovery import train_course
-from analysis.models.weights import read_weights
-from analysis.steps.student import distil_student
-from analysis.steps.trained import course_on
+from analysis.steps.alternatives.student import distil_student
+from analysis.steps.recovery.courses import course_on
+from analysis.training.recovery import train_course
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -206,7 +206,7 @@ PLANNED = """
 import sys
 from pathlib import Path
 from analysis import study
-from analysis.memo import Memo
+from analysis.engine.memo import Memo
 from analysis.planning import walk
 steps = [step.call for step in walk.steps(study.load("tiny"), Memo(Path(sys.argv[1])))]
 once = [call for call in steps if call.step != "prune_allocated"]  # whose levels share a label

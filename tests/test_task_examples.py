@@ -8,15 +8,17 @@ from calibrations import refused
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import calls, data_calls, language, tasks
-from analysis.data_calls import Data
+from analysis import language, tasks
 from analysis.errors import RunError
-from analysis.steps.examples import chance, make_examples, make_validation
-from analysis.steps.stored_examples import drawn, read_examples
-from analysis.steps.training_examples import ALL, training_examples
+from analysis.experiments import contract
+from analysis.experiments import examples as experiment_examples
+from analysis.experiments.examples import Data
+from analysis.steps.examples.generated import chance, make_examples, make_validation
+from analysis.steps.examples.stored import drawn, read_examples
+from analysis.steps.examples.training import ALL, training_examples
 from analysis.tasks.stand_ins import stand_ins
 
-SEED = calls.OTHER_EXAMPLES
+SEED = contract.OTHER_EXAMPLES
 UNIQUE = st.lists(st.integers(), unique=True, max_size=30)
 TEXTS = [{"first": f"sentence {number}", "label": number % 2} for number in range(20)]
 TRAINED_ON = {"causal": {"text"}, "masked": {"text"}}  # form -> fields of an example
@@ -70,7 +72,7 @@ def test_examples_to_decide_by_are_none_of_the_tests_and_each_but_once(objects):
         count = 60 if name == "language-modelling" else 120  # texts take long to draw
         asked = {"task_name": name, "count": count, "seed": 0}
         test = make_examples(objects, **asked)
-        call = data_calls.validation(Data(name, test, None), count)
+        call = experiment_examples.validation(Data(name, test, None), count)
         record = make_validation(objects, **call.arguments)
         found = inputs_of(objects, name, record)
         assert record["examples"] == len(found) == len(set(found)) == count

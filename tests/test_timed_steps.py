@@ -12,17 +12,17 @@ import torch
 import transformers
 from random_models import EACH, FACTS, FAMILIES, KINDS, POSITIONS, SCHEDULE, TOKENS, dense, entry
 
+from analysis.checkpoints import naming
 from analysis.errors import RequestError, RunError
 from analysis.execution.choice import always
 from analysis.execution.names import AUTO, DENSE, EXPERTS, INT8, TILED_CSR, TORCH_CSR
-from analysis.models import naming
+from analysis.experiments.timing import runtime_rows
 from analysis.pruning.masks import read_pruned
-from analysis.steps import generation, groups, latency, replica, train_time
-from analysis.steps.moefied import moefy_checkpoint
-from analysis.steps.quantised import quantise_checkpoint
-from analysis.steps.sharing import Loader
-from analysis.steps.shrunk import shrink_checkpoint
-from analysis.timings import runtime_rows
+from analysis.steps.alternatives.int8 import quantise_checkpoint
+from analysis.steps.alternatives.moe import moefy_checkpoint
+from analysis.steps.pruning.shrunk import shrink_checkpoint
+from analysis.steps.timing import generation, groups, latency, replica, train_time
+from analysis.steps.timing.sharing import Loader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 writers = pytest.mark.parametrize("kind", ["gpt2", "bart"])

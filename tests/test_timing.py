@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from analysis.errors import RunError
 from analysis.execution.timing import Schedule, interleaved_samples
-from analysis.steps import groups
-from analysis.steps.groups import BESIDE, allowed_bytes, cells_of, in_groups
-from analysis.steps.timed import Entry
+from analysis.steps.timing import groups
+from analysis.steps.timing.groups import BESIDE, allowed_bytes, cells_of, in_groups
+from analysis.steps.timing.variants import Entry
 
 SHORT = Schedule(warmup_runs=2, warmup_seconds=100, min_runs=5, min_seconds=0, max_seconds=1000)
 

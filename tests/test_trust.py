@@ -9,14 +9,14 @@ import pytest
 from calibrations import refused
 from transformers import AutoModel
 
-from analysis.calibration.loaded import calibration_of
+from analysis.checkpoints.trust import NOTE, allow, trusted
+from analysis.engine.objects import Objects
 from analysis.errors import RequestError
 from analysis.models.classes import class_of
 from analysis.models.loading import load_model
-from analysis.models.trust import NOTE, allow, trusted
-from analysis.models.tuning import tune
-from analysis.objects import Objects
-from analysis.steps.sources import _linked, take_folder
+from analysis.pruning.loaded import calibration_of
+from analysis.steps.checkpoints.sources import _linked, take_folder
+from analysis.training.tuning import tune
 
 CODE = """
 import pathlib

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import language
+from analysis.checkpoints.weights import read_weights
 from analysis.errors import RequestError, RunError
-from analysis.models import memory, tuning
-from analysis.models.distillation import Distillation
 from analysis.models.loading import load_model
-from analysis.models.scratch import pretrain_scratch
-from analysis.models.training import fine_tune
-from analysis.models.weights import read_weights
-from analysis.steps.training_examples import training_examples
-from analysis.steps.tuned import fine_tune_checkpoint
+from analysis.steps.checkpoints.tuned import fine_tune_checkpoint
+from analysis.steps.examples.training import training_examples
+from analysis.training import memory, tuning
+from analysis.training.distillation import Distillation
+from analysis.training.loop import fine_tune
+from analysis.training.scratch import pretrain_scratch
 
 SHAPE = {"layers": 1, "width": 32, "heads": 2, "vocabulary": 500, "positions": 48, "dropout": 0.0}
 HOW = {"learning_rate": 5e-3, "batch_size": 16, "epochs": 1, "threads": 1, "device": "cpu"}

@@ -8,8 +8,11 @@ import fake
 import pytest
 import yaml
 
-from analysis import alternative_calls, pruning, results, study, timing_calls, variants
-from analysis.variants import variant_row
+from analysis import pruning, results, study
+from analysis.experiments import alternatives as experiment_alternatives
+from analysis.experiments import recovery, sensitivity, timing
+from analysis.experiments import variant as experiment_variant
+from analysis.experiments.variant import variant_row
 from studies import everything
 
 STEM = "tiny-bert/sentiment"
@@ -32,19 +35,19 @@ def dense(tiny):
 def dense_of(chosen, seed=0, model=None, task="sentiment"):
     model = model or chosen.models[0]
     record = fake.checkpoint(model.family, f"{model.name}-{task}")
-    return variants.dense_variant(chosen, model, task, seed, record)
+    return experiment_variant.dense_variant(chosen, model, task, seed, record)
 
 
 def pruned(chosen, dense, method, family="encoder-only"):
     protocol = "fine-tuned" if pruning.kind(method) == "trained" else "one-shot"
     record = fake.pruned(family, method, chosen)
     how = (chosen, dense, method, protocol, record)
-    return [variants.pruned_variant(*how, level) for level in record["levels"]]
+    return [experiment_variant.pruned_variant(*how, level) for level in record["levels"]]
 
 
 def alternatives(chosen, dense, kind):
     record = fake.alternative(kind, dense, chosen.alternatives)
-    return alternative_calls.found(chosen, dense, kind, record)
+    return experiment_alternatives.found(chosen, dense, kind, record)
 
 
 def test_a_variant_is_named_by_all_that_tells_it_apart(tiny, dense):
@@ -53,7 +56,7 @@ def test_a_variant_is_named_by_all_that_tells_it_apart(tiny, dense):
         found = [variant.name for variant in pruned(tiny, dense, method)]
         assert found == [f"{STEM}/{method}/one-shot/{name}" for name in names]
     gpt2 = tiny.models[1]  # a base checkpoint has no task in its name
-    base = variants.base_variant(tiny, gpt2, 0, fake.checkpoint(gpt2.family, "weights"))
+    base = experiment_variant.base_variant(tiny, gpt2, 0, fake.checkpoint(gpt2.family, "weights"))
     assert (base.name, base.task) == ("tiny-gpt2/dense", "")
     assert pruned(tiny, base, "wanda")[0].name == "tiny-gpt2/wanda/one-shot/0.1"
     of, routers = tiny.alternatives.experts, ("learned", "oracle")
@@ -63,13 +66,15 @@ def test_a_variant_is_named_by_all_that_tells_it_apart(tiny, dense):
     two = tiny.model_copy(update={"seeds": (3, 4)})  # where there are several, it says which
     dense = dense_of(two, 4)
     start = pruned(two, dense, "magnitude")[2]
-    trained = variants.recovered_variant(start, "distilled", fake.recovered(start, True))
+    trained = recovery.recovered_variant(start, "distilled", fake.recovered(start, True))
     named = [(dense, "dense"), (start, "magnitude/one-shot/0.9")]
     for kind in ("dense", "moe"):  # what failed is named as if it were there
-        lost = variants.failed_dense(two, two.models[0], "sentiment", 4, "lost", kind=kind)
+        lost = experiment_variant.failed_dense(
+            two, two.models[0], "sentiment", 4, "lost", kind=kind
+        )
         named.append((lost, kind))
     for method, level in (("magnitude", 0.9), ("nm-wanda", "2:4")):
-        lost = variants.failed_variant(two, dense, method, "one-shot", level, "lost")
+        lost = experiment_variant.failed_variant(two, dense, method, "one-shot", level, "lost")
         named.append((lost, f"{method}/one-shot/{level}"))
     named += [(trained, "magnitude/distilled/0.9"), (alternatives(two, dense, "int8")[0], "int8")]
     for variant, name in named:
@@ -79,7 +84,7 @@ def test_a_variant_is_named_by_all_that_tells_it_apart(tiny, dense):
 def test_a_variant_that_was_trained_or_allotted_stands_beside_the_one_it_came_of(tiny, dense):
     start = pruned(tiny, dense, "magnitude")[2]
     record = fake.recovered(start, True) | {"achieved": 0.91, "flush_denormal": True}
-    made = variants.recovered_variant(start, "fine-tuned", record)
+    made = recovery.recovered_variant(start, "fine-tuned", record)
     assert (made.masks, made.checkpoint) == ("trained", start.checkpoint)
     told = {"variant": f"{STEM}/magnitude/fine-tuned/0.9", "protocol": "fine-tuned"}
     told |= {"sparsity": 0.9, "achieved": 0.91, "train_seconds": 1.25, "threshold": None}
@@ -87,18 +92,18 @@ def test_a_variant_that_was_trained_or_allotted_stands_beside_the_one_it_came_of
     assert (start.protocol, start.level["threshold"] is None) == ("one-shot", False)  # as it was
     for model in ("one-shot", "fine-tuned"):  # a protocol in another part of a name stays
         named = replace(start, name=f"{model}/sentiment/magnitude/one-shot/0.9")
-        made = variants.recovered_variant(named, "distilled", record)
+        made = recovery.recovered_variant(named, "distilled", record)
         assert made.name == f"{model}/sentiment/magnitude/distilled/0.9"
     uniform = pruned(tiny, dense, "magnitude-layer")[1]
     shares = {"encoder 0": 0.123456789, "encoder 1": 0.98}
-    made = variants.allocated_variant(tiny, dense, shares, uniform.level)
+    made = sensitivity.allocated_variant(tiny, dense, shares, uniform.level)
     assert made.name == f"{uniform.name}/allocated"
     assert (made.method, made.protocol, made.sparsity) == ("magnitude-layer", "one-shot", 0.5)
     assert made.settings == {"allocation": {"encoder 0": 0.1235, "encoder 1": 0.98}}
-    base = variants.base_variant(
+    base = experiment_variant.base_variant(
         tiny, tiny.models[1], 0, fake.checkpoint("decoder-only", "weights")
     )
-    made = variants.allocated_variant(tiny, base, shares, uniform.level, "wikitext2")
+    made = sensitivity.allocated_variant(tiny, base, shares, uniform.level, "wikitext2")
     assert made.name == "tiny-gpt2/magnitude-layer/one-shot/0.5/allocated/wikitext2"  # for a task
 
 
@@ -134,15 +139,17 @@ def groups(asked, name):
             start, level = by_method["magnitude"][1], by_method["magnitude-layer"][0].level
             trained = fake.recovered(start, True)
             for protocol in ("fine-tuned", "distilled"):
-                found[task].append(variants.recovered_variant(start, protocol, trained))
-            found[task].append(variants.allocated_variant(asked, dense, {"encoder 0": 0.5}, level))
+                found[task].append(recovery.recovered_variant(start, protocol, trained))
+            found[task].append(
+                sensitivity.allocated_variant(asked, dense, {"encoder 0": 0.5}, level)
+            )
             found[task] += [v for kind in KINDS for v in alternatives(asked, dense, kind)]
     return model, found
 
 
 def timings(asked, name):
     """What is timed of the model of that name, by step."""
-    found = timing_calls.timings(asked, *groups(asked, name))
+    found = timing.timings(asked, *groups(asked, name))
     return {call.step: call.arguments for call in found}
 
 
@@ -180,6 +187,6 @@ def test_only_what_is_asked_for_is_timed_and_only_beside_a_dense_model():
         assert set(timings(asked, "tiny-gpt2")) == {steps[name] for name in operations}
     model, found = groups(timed_study(), "tiny-gpt2")
     found["language-modelling"] = found["language-modelling"][1:]  # the dense model failed
-    latency, _ = timing_calls.timings(timed_study(), model, found)  # nothing is left that writes
+    latency, _ = timing.timings(timed_study(), model, found)  # nothing is left that writes
     assert latency.arguments["variants"][0]["name"] == "tiny-gpt2/sentiment/dense"
-    assert timing_calls.timings(timed_study(), model, {task: [] for task in found}) == []
+    assert timing.timings(timed_study(), model, {task: [] for task in found}) == []

@@ -15,12 +15,12 @@ from damage import cut, flipped, oversized
 from leaves import in_memory
 from safetensors.numpy import load_file, save_file
 
-from analysis import files
+from analysis.checkpoints import digests
+from analysis.checkpoints.checkpoint import open_checkpoint
+from analysis.checkpoints.tensors import Reader
+from analysis.checkpoints.weights import FILE, read_weights, require_finite, weights_in
+from analysis.engine import files
 from analysis.errors import RunError
-from analysis.models import digests
-from analysis.models.checkpoint import open_checkpoint
-from analysis.models.tensors import Reader
-from analysis.models.weights import FILE, read_weights, require_finite, weights_in
 
 
 def arrays(seed=0):

@@ -12,16 +12,19 @@ import transformers
 from calibrations import texts
 
 import studies
-from analysis import pruning_calls, study, tasks, variants
+from analysis import study, tasks
 from analysis.alternatives.student import distil, halved
 from analysis.calibration.batches import calibration_batches
-from analysis.data_calls import Data
-from analysis.grid import calibration_task
-from analysis.models import naming, recovery
+from analysis.checkpoints import naming
+from analysis.experiments import recovery as experiment_recovery
+from analysis.experiments import variant
+from analysis.experiments.examples import Data
 from analysis.models.encoding import positions
-from analysis.models.growing import grow_sparse
-from analysis.models.recovery import Course
 from analysis.scoring.predict import tokens_per_word
+from analysis.study.fits import calibration_task
+from analysis.training import recovery
+from analysis.training.growing import grow_sparse
+from analysis.training.recovery import Course
 
 POSITIONS = 20  # of the tiny models
 LONG = "the food was good " * 12
@@ -74,8 +77,8 @@ def test_texts_are_cut_in_every_training_where_fine_tuning_cuts_them(tmp_path):
     for tokens in (None, 40):
         tree = studies.everything(fine_tuning={"tokens": tokens} if tokens else {})
         asked = study.load(studies.to_file(tmp_path, tree))
-        dense = variants.dense_variant(asked, asked.models[0], "sentiment", 0, record)
-        how = pruning_calls.training(asked, dense, data, asked.recovery.training)
+        dense = variant.dense_variant(asked, asked.models[0], "sentiment", 0, record)
+        how = experiment_recovery.course(asked, dense, data, asked.recovery.training)
         assert how["max_tokens"] == (tokens or tasks.task("sentiment").max_tokens)
 
 

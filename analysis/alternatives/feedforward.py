@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.checkpoints import naming
 from analysis.errors import RequestError
-from analysis.models import naming
-from analysis.pruning import units
-from analysis.pruning.units import NEURONS, Group
+from analysis.models import units
+from analysis.models.units import NEURONS, Group
 
 
 @dataclass(frozen=True)

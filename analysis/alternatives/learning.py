@@ -13,8 +13,8 @@ from analysis.alternatives.activations import held_out, observe
 from analysis.alternatives.experts import Indices, contiguous, split
 from analysis.alternatives.feedforward import FeedForward
 from analysis.alternatives.routers import Router, fit, hits, masses
-from analysis.arrays import Array
 from analysis.calibration.matrices import matrices
+from analysis.engine.arrays import Array
 from analysis.models.encoding import Batch
 from analysis.pruning.calibrated import Calibration
 

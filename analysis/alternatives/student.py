@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from analysis.checkpoints import naming
 from analysis.errors import RequestError
-from analysis.models import naming
-from analysis.models.distillation import Distillation
 from analysis.models.encoding import set_padding
-from analysis.models.recovery import Course, train_course
+from analysis.training.distillation import Distillation
+from analysis.training.recovery import Course, train_course
 
 # attributes that count blocks; the first is every model's, whatever its config calls it
 _ENCODER, _DECODERS = "num_hidden_layers", ("decoder_layers", "num_decoder_layers")

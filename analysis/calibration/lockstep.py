@@ -24,10 +24,10 @@ from transformers import PreTrainedModel
 from analysis.calibration.inputs import Inputs, Sums
 from analysis.calibration.matrices import Matrix
 from analysis.calibration.padding import Blocks, Entering, real, told_apart, without_padding
+from analysis.checkpoints.choice import excluding
+from analysis.engine.progress import track
 from analysis.errors import RunError
 from analysis.models.encoding import Batch
-from analysis.progress import track
-from analysis.pruning.choice import excluding
 
 Halt = tuple[nn.Module, tuple[Any, ...], dict[str, Any]]  # the block, and what it is called with
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from analysis.checkpoints import naming
+from analysis.checkpoints.choice import excluding
 from analysis.errors import RequestError
-from analysis.models import naming
-from analysis.pruning.choice import excluding
 
 _SEEN_BY_ENCODER = ("cross-attention key", "cross-attention value")
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import files
 from analysis.commands.work import shown_progress
+from analysis.engine import files
+from analysis.engine.progress import Meter
 from analysis.errors import RequestError, RunError, printable
-from analysis.progress import Meter
 from analysis.storage import conversion
 from analysis.storage.conversion import Sizes
 from analysis.storage.layouts import require_format

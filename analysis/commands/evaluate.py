@@ -9,32 +9,24 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from analysis import (
-    calls,
-    data_calls,
-    files,
-    model_calls,
-    placement,
-    processes,
-    progress,
-    project,
-    tasks,
-)
-from analysis.alternatives import read_alternative
-from analysis.data_calls import Data
-from analysis.display import Display, display
+from analysis import tasks
+from analysis.commands.locate import require_no_revision
+from analysis.engine import files, processes, progress, project
+from analysis.engine.display import Display, display
+from analysis.engine.memo import Memo, Record
 from analysis.errors import RequestError
-from analysis.memo import Memo, Record
-from analysis.model_grid import is_tuned
+from analysis.experiments import checkpoints, placement, quality
+from analysis.experiments import examples as task_examples
+from analysis.experiments.examples import Data
+from analysis.experiments.variant import base_variant, dense_variant
+from analysis.models.alternative import read_alternative
 from analysis.models.catalogue import BUILTIN
 from analysis.models.family import described, folder_of
-from analysis.scores import scored_interval
-from analysis.sections import Compute, Files, Model
-from analysis.sources import require_no_revision
 from analysis.study import Study
+from analysis.study.model_fits import is_tuned
+from analysis.study.sections import Compute, Files, Model
 from analysis.tasks import Task
 from analysis.tasks.protocols import chance_from, protocol
-from analysis.variants import base_variant, dense_variant
 
 _NO_NUMBER = (
     "the model gives the texts no probability above 0, or computes with numbers that are none or"
@@ -150,14 +142,14 @@ def _is_file(path: Path) -> bool:
 
 def _scores(chosen: Study, memo: Memo, shown: Display) -> dict[str, Any]:
     model, task = chosen.models[0], chosen.models[0].tasks[0]
-    data = Data(task, memo.run(data_calls.test_examples(chosen, task)).record, None)
-    record = memo.run(model_calls.base(chosen, model, 0, {})).record
+    data = Data(task, memo.run(task_examples.test_examples(chosen, task)).record, None)
+    record = memo.run(checkpoints.base(chosen, model, 0, {})).record
     asked = replace(base_variant(chosen, model, 0, record), kind=_kind(model))
     if is_tuned(model, task):
         shown.say(f"{model.name} is fine-tuned for {task} first")
-        tuned = memo.run(model_calls.fine_tune(chosen, model, asked, task, None)).record
+        tuned = memo.run(checkpoints.fine_tune(chosen, model, asked, task, None)).record
         asked = dense_variant(chosen, model, task, 0, tuned)
-    answered = memo.run(calls.evaluate(chosen, asked, task, data.test)).record
+    answered = memo.run(quality.evaluate(chosen, asked, task, data.test)).record
     return {
         "model": model.id or model.name,
         "revision": record.get("revision"),
@@ -199,7 +191,10 @@ def _kind(model: Model) -> str:
 def _metric(
     chosen: Study, name: str, metric: str, answered: Record, test: Record
 ) -> dict[str, Any]:
-    found, task = scored_interval(chosen, metric, answered), tasks.task(name, test.get("settings"))
+    found, task = (
+        quality.scored_interval(chosen, metric, answered),
+        tasks.task(name, test.get("settings")),
+    )
     return {
         "value": found.value,
         "low": found.low,

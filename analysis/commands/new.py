@@ -9,9 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from analysis import project, study, tasks
+from analysis import study, tasks
+from analysis.engine import project
+from analysis.engine.files import replace_text
 from analysis.errors import RequestError, RunError
-from analysis.files import replace_text
 from analysis.models.catalogue import BUILTIN
 from analysis.models.family import described
 

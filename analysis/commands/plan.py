@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from analysis import limits, machine, project, study, tasks
+from analysis import study, tasks
+from analysis.checkpoints.outside import outside_line
+from analysis.engine import limits, machine, project
+from analysis.engine.memo import Memo
+from analysis.engine.memory import duration, gigabytes
 from analysis.errors import RequestError
-from analysis.memo import Memo
-from analysis.models.outside import outside_line
-from analysis.needs import duration, gigabytes
+from analysis.experiments.costs import Estimate, Setting, Size
 from analysis.planning.counts import Counted, counted
-from analysis.planning.estimates import Estimate, Setting, estimate, measured_speed
-from analysis.planning.models import Size, size
+from analysis.planning.estimates import estimate, measured_speed
+from analysis.planning.models import size
+from analysis.planning.preflight import missing
 from analysis.planning.walk import Planned, steps
-from analysis.preflight import missing
-from analysis.rehearsal import Kind, rehearsed
 from analysis.study import Model, Study
+from analysis.study.rehearsal import Kind, rehearsed
 
 Counts = dict[tuple[str, str], Counted]  # by task and part
 _PARTS = ("test", "train")

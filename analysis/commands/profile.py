@@ -5,14 +5,18 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from analysis import calls, files, machine, progress, project, results, rows, sources
+from analysis import results
+from analysis.checkpoints import digests
+from analysis.checkpoints.checkpoint import open_checkpoint
+from analysis.checkpoints.tensors import Checkpoint
+from analysis.commands import locate
+from analysis.commands.locate import Located
 from analysis.commands.work import at_work
+from analysis.engine import files, machine, progress, project
+from analysis.engine.memo import Record
 from analysis.errors import RequestError, RunError
-from analysis.memo import Record
-from analysis.models import digests
-from analysis.models.checkpoint import open_checkpoint
-from analysis.models.tensors import Checkpoint
-from analysis.sources import Located
+from analysis.experiments import profile as weights
+from analysis.results import Row, Rows
 
 _TABLES = ("profile", "profile_scopes", "histogram", "cdf")
 _SUMMARY = "summary.json"
@@ -31,13 +35,13 @@ def profile(model: str, revision: str | None, out: Path) -> None:
     _require_free(out)
     start = time.perf_counter()
     with at_work(model) as (memo, shown):
-        located = sources.locate(model, revision, memo)
+        located = locate.locate(model, revision, memo)
         checkpoint = open_checkpoint(located.folder)
         stamp = digests.stamp(checkpoint)
         with machine.beside_others():
             digest = digests.weights_sha256(checkpoint, project.CACHE / "digests")
         config = digests.config_sha256(located.folder)
-        call = calls.profile(located.name, digest, config, str(located.folder.resolve()), stamp)
+        call = weights.profile(located.name, digest, config, str(located.folder.resolve()), stamp)
         outcome = memo.run(call)
         if not outcome.record["leaves"]:
             raise RequestError(
@@ -115,10 +119,10 @@ def _write(
     return profile_summary.lines(summary)
 
 
-def _rows(model: str, record: Record) -> rows.Rows:
+def _rows(model: str, record: Record) -> Rows:
     """Rows of the result tables: the profile's, the dense variant, and what pruning would leave."""
     dense = f"{model}/dense"
-    listed = rows.profile_rows(model, dense, record)
+    listed = weights.profile_rows(model, dense, record)
     listed["models"] = [{"model": model}]
     described = {"model": model, "task": "", "settings": "{}", "seed": 0, "status": "ok"}
     listed["variants"] = [
@@ -134,7 +138,7 @@ def _rows(model: str, record: Record) -> rows.Rows:
     return listed
 
 
-def _after_pruning(record: Record, sparsity: float) -> list[rows.Row]:
+def _after_pruning(record: Record, sparsity: float) -> list[Row]:
     """The model's histogram of |w| once the smallest prunable weights are removed.
 
     Exact, since the prunable weights are counted in the same bins.

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from analysis.checkpoints.tensors import Checkpoint
+from analysis.commands.locate import Located
+from analysis.engine.memo import Record
 from analysis.errors import printable
-from analysis.memo import Record
-from analysis.models.tensors import Checkpoint
 from analysis.paper import weights
 from analysis.paper.data import Data
-from analysis.sources import Located
 
 _NAMES_SHOWN = 3
 

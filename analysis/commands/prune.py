@@ -10,7 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from analysis import pruning, sources
+from analysis import pruning
+from analysis.checkpoints import naming
+from analysis.checkpoints.choice import require_matches
+from analysis.checkpoints.opened import opened
+from analysis.checkpoints.outside import outside_line
+from analysis.commands import locate
+from analysis.commands.locate import Located
 from analysis.commands.prune_files import (
     Content,
     left_out,
@@ -21,16 +27,11 @@ from analysis.commands.prune_files import (
 )
 from analysis.commands.work import at_work
 from analysis.errors import RequestError
-from analysis.models import naming
-from analysis.models.opened import opened
-from analysis.models.outside import outside_line
-from analysis.pruning.choice import require_matches
+from analysis.models.units import KEPT
 from analysis.pruning.masks import Pruned
 from analysis.pruning.patterns import Pattern, parse
 from analysis.pruning.prunable import Prunable, scope_in, scope_of
 from analysis.pruning.selection import Selection
-from analysis.pruning.units import KEPT
-from analysis.sources import Located
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def prune(model: str, revision: str | None, request: Request, out: Path) -> None
         raise RequestError(f"--out {out} is there already; name a new folder")
     start = time.perf_counter()
     with at_work(model) as (memo, shown):
-        located = sources.locate(model, revision, memo)
+        located = locate.locate(model, revision, memo)
         write = _shrink if module.KIND == "structured" else _remove
         facts = write(module, located, request, level, out, start)
         shown.say(
@@ -158,8 +159,8 @@ def _calibrated(
     level: float | Pattern,
     request: Request,
 ) -> Iterable[Selection]:
-    from analysis.calibration.loaded import calibration_of
     from analysis.pruning.calibrated import select
+    from analysis.pruning.loaded import calibration_of
 
     family = naming.family(model.named.values()) or "decoder-only"
     texts = str(request.calibration)
@@ -220,10 +221,10 @@ def _shrink(
     start: float,
 ) -> dict[str, Any]:
     """Write a smaller model; returns the facts."""
-    from analysis.calibration.loaded import calibration_of
-    from analysis.calibration.moments import moments_of
-    from analysis.models.weights import FILE, write_like
-    from analysis.pruning import units
+    from analysis.checkpoints.weights import FILE, write_like
+    from analysis.models import units
+    from analysis.pruning.loaded import calibration_of
+    from analysis.pruning.moments import moments_of
     from analysis.pruning.structured import projections, remove_units, write_kept
 
     assert isinstance(level, float)  # it takes no patterns

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from analysis import files
+from analysis.checkpoints.beside import beside, copy_beside
+from analysis.checkpoints.opened import Opened
+from analysis.checkpoints.tensors import Bytes, Tensor
+from analysis.checkpoints.weights import FILE, write_stored
+from analysis.engine import files
 from analysis.errors import RunError, printable
-from analysis.models.beside import beside, copy_beside
-from analysis.models.opened import Opened
-from analysis.models.tensors import Bytes, Tensor
-from analysis.models.weights import FILE, write_stored
 from analysis.pruning.masks import Pruned, left_as_stored
 
 Content = Mapping[str, tuple[Tensor, Bytes]]

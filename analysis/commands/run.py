@@ -4,14 +4,16 @@ import shutil
 import time
 from collections.abc import Mapping
 
-from analysis import environment, machine, needs, pipeline, placement, project, results, study
-from analysis.display import Display, display
+from analysis import pipeline, results, study
+from analysis.engine import machine, memory, project
+from analysis.engine.display import Display, display
+from analysis.engine.memo import Memo
+from analysis.engine.runner import Runner, Tally, complete
 from analysis.errors import RunError
-from analysis.memo import Memo
-from analysis.preflight import require_all
-from analysis.rehearsal import Kind, rehearsed
-from analysis.runner import Runner, Tally, complete
-from analysis.variants import Row
+from analysis.experiments import placement
+from analysis.planning.preflight import require_all
+from analysis.results import Row, environment
+from analysis.study.rehearsal import Kind, rehearsed
 
 
 def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
@@ -29,7 +31,7 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
     chosen = _with_jobs(rehearsed(study.load(study_name), rehearse), jobs)
     placement.require_device(chosen.compute.device, "compute.device: cuda")
     memo = Memo(project.CACHE)
-    before = needs.objects(memo.folder)
+    before = memory.objects(memo.folder)
     folder = project.results_folder(study_name)
     results.require_writable(folder)
     machine.sweep()
@@ -42,14 +44,14 @@ def run(study_name: str, jobs: int = 0, rehearse: Kind = "") -> None:
         rows = complete(runner, pipeline.run_study(chosen, runner))
         seconds = time.perf_counter() - start
         tables = results.build(rows)
-        added = needs.bytes_of(needs.objects(memo.folder) - before)
+        added = memory.bytes_of(memory.objects(memo.folder) - before)
         needed = runner.needs.described(added, seconds)
         described = environment.describe(chosen, runner.tallies, seconds, needed)
         kept = environment.after(described, folder / results.ENVIRONMENT)
         results.write(tables, kept, folder)
         _summarise(shown, runner.tallies)
         _say_shared(shown, rows["tasks"])
-        for line in needs.described_lines(needed, chosen.compute.jobs):
+        for line in memory.described_lines(needed, chosen.compute.jobs):
             shown.say(line)
         for label, reason in runner.failures.items():
             shown.say(f"failed: {label}: {reason}")

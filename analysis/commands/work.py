@@ -3,9 +3,9 @@
 import contextlib
 from collections.abc import Iterator
 
-from analysis import processes, progress, project
-from analysis.display import Display, display
-from analysis.memo import Memo
+from analysis.engine import processes, progress, project
+from analysis.engine.display import Display, display
+from analysis.engine.memo import Memo
 
 
 @contextlib.contextmanager

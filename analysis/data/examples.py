@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from analysis.errors import RequestError
-from analysis.scoring.scripts import unspaced_share
 from analysis.tasks import Example, Row, Task
+from analysis.tasks.scripts import unspaced_share
 
 _MOST_LABELS = 1000  # more are no classes but numbers, such as years
 _MOST_DIGITS = 18

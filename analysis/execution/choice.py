@@ -21,7 +21,7 @@ import numba
 import torch
 from torch import Tensor
 
-from analysis import code, files, machine
+from analysis.engine import code, files, machine
 from analysis.execution import pool
 from analysis.execution.contest import Times, decide, measure
 from analysis.execution.csr import Csr

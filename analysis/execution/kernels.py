@@ -17,7 +17,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from analysis.compiled import kept
+from analysis.engine.compiled import kept
 from analysis.execution import pool
 
 _intrinsic: Any = intrinsic  # its stubs take what it makes for the function that it is made of

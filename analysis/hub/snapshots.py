@@ -15,8 +15,8 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.engine.files import replace_text
 from analysis.errors import RequestError, RunError
-from analysis.files import replace_text
 from analysis.hub.errors import (
     ROOM,
     UnreachableError,

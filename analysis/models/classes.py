@@ -4,11 +4,10 @@ from typing import Any
 
 import transformers
 from transformers import AutoModel, PreTrainedModel
-from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 
 def class_of(name: object) -> Any:
     """The model's class of that name, or AutoModel where the name is of nothing that is a model."""
     found = getattr(transformers, name, None) if isinstance(name, str) else None
-    models = (PreTrainedModel, _BaseAutoModelClass)
+    models = (PreTrainedModel, *AutoModel.__bases__)
     return found if isinstance(found, type) and issubclass(found, models) else AutoModel

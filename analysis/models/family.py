@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from analysis.checkpoints.config import config_of, no_model
 from analysis.errors import RequestError
 from analysis.models.catalogue import BUILTIN
-from analysis.models.config import config_of, no_model
 
 SHAPES = Path(__file__).parent / "shapes"
 Family = Literal["encoder-only", "decoder-only", "encoder-decoder"]
@@ -96,7 +96,7 @@ def _hub_config(model: str, revision: str | None) -> dict[str, Any]:
         known = json.loads(shipped.read_text(encoding="utf-8"))
         decoder = {"is_encoder_decoder": known["family"] == "encoder-decoder"}
         return {**known["config"], **decoder}
-    from analysis.models.hub import config_of
+    from analysis.checkpoints.published import config_of
 
     return config_of(model, revision or "main")
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from transformers import AutoConfig, GenerationConfig
 
-from analysis.arrays import Array
+from analysis.checkpoints import naming
+from analysis.checkpoints.config import config_of
+from analysis.checkpoints.trust import trusted
+from analysis.engine.arrays import Array
 from analysis.errors import RequestError, RunError
-from analysis.models import naming
-from analysis.models.config import config_of
 from analysis.models.opening import MODEL, opening
-from analysis.models.trust import trusted
 
 
 def built(folder: Path, auto_class: Any) -> tuple[dict[str, Any], Any]:

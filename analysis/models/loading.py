@@ -4,9 +4,9 @@ What no config can say stands in a file of its own: what a smaller model keeps o
 what an alternative to pruning has in place of the architecture's modules.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -17,20 +17,20 @@ from transformers import (
     AutoModelForSequenceClassification,
 )
 
-from analysis.alternatives import ALTERNATIVE, int8, moe, read_alternative
-from analysis.arrays import Array, Mask
+from analysis.checkpoints import naming
+from analysis.checkpoints.checkpoint import WRAPPED
+from analysis.checkpoints.config import GENERATION, require_object
+from analysis.checkpoints.trust import trusted
+from analysis.checkpoints.weights import FILE, read_weights
+from analysis.engine.arrays import Array, Mask
 from analysis.errors import RequestError, RunError, unknown
-from analysis.models import naming
-from analysis.models.checkpoint import WRAPPED
-from analysis.models.config import GENERATION, require_object
+from analysis.models import units
+from analysis.models.alternative import ALTERNATIVE, kind_of, read_alternative
 from analysis.models.encoding import padding_configs
 from analysis.models.filling import built, fill, is_of_another_form, partner_in
 from analysis.models.opening import MODEL, opening
 from analysis.models.tokenizing import open_tokenizer
-from analysis.models.trust import trusted
-from analysis.models.weights import FILE, read_weights
-from analysis.pruning import units
-from analysis.pruning.units import KEPT, Group
+from analysis.models.units import KEPT, Group
 
 _LOADERS = {
     "classification": AutoModelForSequenceClassification,
@@ -53,26 +53,6 @@ _SIZES = {
 }
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """A kind of alternative.
-
-    plain     the float32 weights that the architecture knows, from the file's tensors and facts
-    attach    puts the kind's own modules into the model, filled with these
-    cpu_only  whether its modules compute on the CPU alone
-    """
-
-    plain: Callable[[Mapping[str, Array], Mapping[str, Any]], dict[str, Array]]
-    attach: Callable[[torch.nn.Module, Mapping[str, Array], Mapping[str, Any]], None]
-    cpu_only: bool = False
-
-
-_KINDS = {
-    "int8": _Kind(int8.plain, int8.attach, cpu_only=True),
-    "moe": _Kind(moe.plain, moe.attach),
-}
-
-
 def load_model(folder: Path, form: str, device: str, dtype: str = "float32") -> tuple[Any, Any]:
     """The model for that form of task and its tokenizer, ready to answer, on the device.
 
@@ -83,7 +63,7 @@ def load_model(folder: Path, form: str, device: str, dtype: str = "float32") -> 
     RunError if it was not trained for that form, or the GPUs together are too small for it.
     """
     alternative = _alternative(folder)
-    of_cpu = alternative is not None and alternative[0].cpu_only
+    of_cpu = alternative is not None and alternative[0].CPU_ONLY
     if alternative and of_cpu and torch.device(device).type != "cpu":
         raise RequestError(
             f"{folder} holds a model of the kind {alternative[1]['kind']}, which runs on the CPU"
@@ -210,18 +190,20 @@ def _shrink(model: Any, group: Group, kept: int) -> None:
             setattr(module, attribute, getattr(module, attribute) // group.count * kept)
 
 
-def _alternative(folder: Path) -> tuple[_Kind, dict[str, Any]] | None:
+def _alternative(folder: Path) -> tuple[ModuleType, dict[str, Any]] | None:
     """The kind of alternative that the folder holds and its facts; None if it holds none."""
     facts = read_alternative(folder)
     if facts is None:
         return None
-    if facts["kind"] not in _KINDS:
-        known = unknown("kind of alternative", facts["kind"], _KINDS)
-        raise RequestError(f"{folder / ALTERNATIVE}: {known}")
-    return _KINDS[facts["kind"]], facts
+    try:
+        return kind_of(facts["kind"]), facts
+    except RequestError as error:
+        raise RequestError(f"{folder / ALTERNATIVE}: {error}") from error
 
 
-def _load_alternative(folder: Path, auto_class: Any, kind: _Kind, facts: dict[str, Any]) -> Any:
+def _load_alternative(
+    folder: Path, auto_class: Any, kind: ModuleType, facts: dict[str, Any]
+) -> Any:
     """The model of config.json, what is kept of it if units were removed, and the kind's modules
     put in. Raises RequestError if the files are damaged or do not fit each other."""
     smaller = (folder / KEPT).exists()

@@ -8,9 +8,9 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, GenerationConfig
 
+from analysis.checkpoints.config import require_object
+from analysis.checkpoints.trust import trusted
 from analysis.errors import AnalysisError, RequestError, short
-from analysis.models.config import require_object
-from analysis.models.trust import trusted
 
 CONFIG = ("config.json",)
 MODEL = (

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from analysis.checkpoints.trust import trusted
 from analysis.errors import RequestError
 from analysis.models.opening import TOKENIZER, opening
-from analysis.models.trust import trusted
 
 
 def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import project, results, study
+from analysis import results, study
+from analysis.engine import project
 from analysis.errors import RequestError, RunError
 from analysis.execution.names import DENSE
 from analysis.paper import series, text

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.models.naming import PARTS
-from analysis.needs import gigabytes
+from analysis.checkpoints.naming import PARTS
+from analysis.engine.memory import gigabytes
 from analysis.paper import cells, text, weights
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape

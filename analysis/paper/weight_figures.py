@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from analysis.models.naming import KINDS, PRUNABLE_KINDS
+from analysis.checkpoints.naming import KINDS, PRUNABLE_KINDS
 from analysis.paper import style, weights
 from analysis.paper.data import Data
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from analysis.models.naming import PARTS, PRUNABLE_KINDS
+from analysis.checkpoints.naming import PARTS, PRUNABLE_KINDS
 from analysis.paper.data import Data
 
 # definitions of "far from zero" in use, and the share of weights that each counts

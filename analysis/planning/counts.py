@@ -5,7 +5,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from analysis import data_calls, tasks
+from analysis import tasks
+from analysis.experiments import examples as data_calls
 from analysis.study import Study
 
 _LINES = (".jsonl", ".csv", ".tsv", ".txt")  # files with an example in each line

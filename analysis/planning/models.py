@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis import model_calls
-from analysis.memo import Memo
+from analysis.checkpoints.opened import opened
+from analysis.checkpoints.outside import default_outside
+from analysis.engine.memo import Memo
+from analysis.experiments import checkpoints
+from analysis.experiments.costs import Size
 from analysis.models.catalogue import MAX_TOKENS
 from analysis.models.family import shape_file
-from analysis.models.opened import opened
-from analysis.models.outside import default_outside
-from analysis.sections import Shape
 from analysis.study import Model, Study
+from analysis.study.sections import Shape
 
 _BUILTIN = 1_000_000
 _NAMES = {
@@ -23,23 +24,6 @@ _NAMES = {
     "vocabulary": ("vocab_size",),
     "positions": ("max_position_embeddings", "n_positions"),
 }
-
-
-@dataclass(frozen=True)
-class Size:
-    """A model's size; `parameters` is None where nothing is known of it before it is there.
-
-    `layers` are those of all stacks; `outside` is what of the blocks' weights most methods leave
-    out (see `models.outside`), None where that is not known.
-    """
-
-    parameters: int | None
-    layers: int = 12
-    width: int = 768
-    heads: int = 12
-    vocabulary: int = 50_000
-    positions: int = 512
-    outside: Mapping[str, Any] | None = None
 
 
 def size(study: Study, model: Model, memo: Memo) -> Size:
@@ -56,7 +40,7 @@ def size(study: Study, model: Model, memo: Memo) -> Size:
     if path := shape_file(str(model.id)):
         known = json.loads(path.read_text(encoding="utf-8"))
         return _of_config(known["config"], int(known["counted"]["parameters"]))
-    remembered = memo.lookup(model_calls.base(study, model, study.seeds[0], {}))
+    remembered = memo.lookup(checkpoints.base(study, model, study.seeds[0], {}))
     if remembered is None:
         return Size(None)
     return Size(remembered.record["parameters"], outside=remembered.record.get("outside_weights"))

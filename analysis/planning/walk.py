@@ -1,11 +1,13 @@
 """A walk through a study that computes nothing: which steps there are, which are remembered."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from analysis import pipeline
-from analysis.memo import Call, Memo, Record
-from analysis.planning.records import LAST, stand_in
+from analysis.engine.memo import Call, Memo, Record
+from analysis.experiments import catalogue
+from analysis.experiments.contract import Step
 from analysis.study import Study
 
 
@@ -30,6 +32,7 @@ class Walker:
     """
 
     memo: Memo
+    known: Mapping[str, Step] = field(default_factory=catalogue.steps)
     steps: dict[str, Planned] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -37,8 +40,12 @@ class Walker:
         """The record as it is remembered, if more hangs on it; else as good as can be foreseen."""
         found = self.memo.lookup(call)
         self.steps[call.key] = Planned(call, None if found is None else found.seconds)
+        known = self.known[call.step]
         # scores of which some are known and some are not cannot be compared: all are foreseen
-        return stand_in(call) if found is None or call.step in LAST else found.record
+        if found is not None and known.leads_on:
+            return found.record
+        assert known.foreseen is not None  # timings have no successors
+        return known.foreseen(call)
 
     async def attempt(self, call: Call) -> tuple[Record, None] | tuple[None, str]:
         """The same; timings have no successors, so theirs are not foreseen."""

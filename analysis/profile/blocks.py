@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from analysis.arrays import Array
-from analysis.models.tensors import Reader, Tensor
-from analysis.models.widening import widen
-from analysis.progress import Meter
+from analysis.checkpoints.tensors import Reader, Tensor
+from analysis.checkpoints.widening import widen
+from analysis.engine.arrays import Array
+from analysis.engine.progress import Meter
 
 BUFFER = 1 << 24  # weights held at a time: 64 MiB
 _PIECE = 1 << 18  # weights read at a time: 1 MiB, which stays in a core's own cache

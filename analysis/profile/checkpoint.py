@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from analysis import threads
-from analysis.models import naming
-from analysis.models.naming import Weight
-from analysis.models.parameters import Parameters, parameters
-from analysis.models.tensors import Checkpoint, Reader, Tensor
+from analysis.checkpoints import naming
+from analysis.checkpoints.naming import Weight
+from analysis.checkpoints.parameters import Parameters, parameters
+from analysis.checkpoints.tensors import Checkpoint, Reader, Tensor
+from analysis.engine import threads
+from analysis.engine.progress import Meter
 from analysis.profile.blocks import Blocks
 from analysis.profile.grids import cdf, histograms
 from analysis.profile.leaf import Leaf, Row, measure
 from analysis.profile.scopes import Scope, distance, scopes_of
-from analysis.progress import Meter
 
 _Key = tuple[str, int, str]  # part, layer (-1 for none), kind
 

@@ -4,8 +4,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from analysis.arrays import Array
-from analysis.compiled import kept
+from analysis.engine.arrays import Array
+from analysis.engine.compiled import kept
 
 _SHIFT = np.uint32(16)
 _LOW = np.uint32(0xFFFF)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.arrays import Array
+from analysis.engine.arrays import Array
 from analysis.profile import bits, kernels
 from analysis.profile.bits import FINITE, IN_ORDER, MAGNITUDES, Counts, Floats
 

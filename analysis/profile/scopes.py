@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.models.naming import Weight
+from analysis.checkpoints.naming import Weight
 from analysis.profile import bits
 from analysis.profile.bits import FINITE, IN_ORDER, MAGNITUDES, Counts, Floats
 from analysis.profile.leaf import CUTOFFS, NORM_SHARES, QUANTILES, Leaf, Moments, Row, share_bins

@@ -21,14 +21,14 @@ Of KIND "calibrated", which looks at what goes into each matrix, block after blo
     prune_matrix(weight, inputs, quota)   what is kept of one matrix, and its new values if any
 
 Of KIND "structured": whole neurons and heads, chosen by their inputs' moments; see `structured`.
-Of KIND "trained": magnitude while training goes on; see `analysis.models.growing`.
+Of KIND "trained": magnitude while training goes on; see `analysis.training.growing`.
 
 A level is a sparsity, or for methods with LEVELS = "patterns" a `Pattern` such as 2:4.
 """
 
 from types import ModuleType
 
-from analysis import registry
+from analysis.engine import registry
 
 PACKAGE = "analysis.pruning.methods"
 

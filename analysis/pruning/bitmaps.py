@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.arrays import Mask
+from analysis.engine.arrays import Mask
 
 Packed = NDArray[np.uint8]
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from analysis.arrays import Mask
 from analysis.calibration.lockstep import blocks
 from analysis.calibration.matrices import Matrix, matrices
+from analysis.engine.arrays import Mask
 from analysis.errors import RunError
 from analysis.models.encoding import Batch
 from analysis.pruning.bitmaps import BitMasks

@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import threads
-from analysis.arrays import Mask
+from analysis.checkpoints.choice import excluding
+from analysis.engine import threads
+from analysis.engine.arrays import Mask
 from analysis.errors import RequestError
 from analysis.pruning import kernels
-from analysis.pruning.choice import excluding
 from analysis.pruning.patterns import Pattern
 from analysis.pruning.scope import Scope
 from analysis.pruning.selection import keys_of

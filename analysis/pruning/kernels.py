@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from analysis.compiled import kept
+from analysis.engine.compiled import kept
 
 LOW_BITS = 15
 HIGH_BINS = 1 << 16

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import threads
-from analysis.arrays import Array, Mask
-from analysis.models.tensors import BY_NAME, DTYPES, Bytes, Dtype, Tensor
-from analysis.models.widening import from_bytes, to_bytes
+from analysis.checkpoints.tensors import BY_NAME, DTYPES, Bytes, Dtype, Tensor
+from analysis.checkpoints.widening import from_bytes, to_bytes
+from analysis.engine import threads
+from analysis.engine.arrays import Array, Mask
 from analysis.pruning import kernels
 from analysis.pruning.bitmaps import BitMasks, packed
 from analysis.storage.dtypes import spec_of

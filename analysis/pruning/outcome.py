@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.arrays import Mask
-from analysis.models import naming
+from analysis.checkpoints import naming
+from analysis.engine.arrays import Mask
 from analysis.pruning.bitmaps import BitMasks
 from analysis.pruning.masks import Pruned
 from analysis.pruning.prunable import Prunable

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from analysis import threads
-from analysis.arrays import Array
+from analysis.checkpoints.choice import in_scope
+from analysis.checkpoints.naming import Weight
+from analysis.checkpoints.opened import Opened, opened
+from analysis.checkpoints.outside import no_blocks, outside_facts
+from analysis.checkpoints.weights import require_finite
+from analysis.engine import threads
+from analysis.engine.arrays import Array
+from analysis.engine.progress import Meter
 from analysis.errors import RequestError
-from analysis.models.naming import Weight
-from analysis.models.opened import Opened, opened
-from analysis.models.outside import no_blocks, outside_facts
-from analysis.models.weights import require_finite
-from analysis.progress import Meter
-from analysis.pruning.choice import in_scope
 from analysis.pruning.scope import Scope
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.arrays import Array, Mask
+from analysis.engine.arrays import Array, Mask
 from analysis.pruning.kernels import Keys
 from analysis.pruning.scope import Scope
 from analysis.pruning.selection import keys_of

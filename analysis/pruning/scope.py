@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.arrays import Array
+from analysis.engine.arrays import Array
 
 Matrix = TypeVar("Matrix", bound=NDArray[np.generic])
 
@@ -16,8 +16,8 @@ Matrix = TypeVar("Matrix", bound=NDArray[np.generic])
 class Scope:
     """Tensors by sorted name, as they are stored, and how they are stored.
 
-    by_input   names of the matrices that are stored [in, out] (see `analysis.models.axes`); all
-               others are [out, in]
+    by_input   names of the matrices that are stored [in, out] (see `checkpoints.axes`); all others
+               are [out, in]
     seed       for methods that draw
     """
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 from torch import Tensor
 
-from analysis import threads
-from analysis.arrays import Mask
 from analysis.calibration.inputs import Inputs
+from analysis.engine import threads
+from analysis.engine.arrays import Mask
 from analysis.errors import RunError
 from analysis.pruning import sweeps
 from analysis.pruning.groups import pieces

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import threads
-from analysis.arrays import Array, Mask
+from analysis.engine import threads
+from analysis.engine.arrays import Array, Mask
 from analysis.pruning import kernels
 from analysis.pruning.bitmaps import Packed, unpacked
 from analysis.pruning.kernels import HIGH_BINS, LOW_BINS, LOW_BITS, Keys

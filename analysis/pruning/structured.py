@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.arrays import Array
+from analysis.checkpoints import naming
+from analysis.checkpoints.naming import Weight
+from analysis.checkpoints.weights import require_finite
+from analysis.engine.arrays import Array
+from analysis.engine.files import replace_text
 from analysis.errors import RequestError, RunError
-from analysis.files import replace_text
-from analysis.models import naming
-from analysis.models.naming import Weight
-from analysis.models.weights import require_finite
-from analysis.pruning import units
-from analysis.pruning.units import HEADS, KEPT, NEURONS, Cut, Group
+from analysis.models import units
+from analysis.models.units import HEADS, KEPT, NEURONS, Cut, Group
 
 Numbers = NDArray[np.float64]
 

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from analysis.compiled import kept
+from analysis.engine.compiled import kept
 
 
 @kept(njit, nogil=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from analysis import files
+from analysis.engine import files
 from analysis.errors import RequestError, RunError, unknown
 from analysis.rendering import check, document, markdown, pdf, settings, vanishing, webpage
 from analysis.rendering.execute import execute

@@ -15,7 +15,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from analysis.files import passing_folder
+from analysis.engine.files import passing_folder
 
 # As Quarto's own set-up: figures come as SVG, and in the document's size unless they ask for one.
 _SETUP = """

@@ -12,7 +12,7 @@ sys.path[0] = os.getcwd()  # it was this folder, whose modules would hide the st
 import subprocess  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from analysis import project as places  # noqa: E402
+from analysis.engine import project as places  # noqa: E402
 from analysis.errors import RequestError, RunError, unknown  # noqa: E402
 from analysis.rendering import hooks  # noqa: E402
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from analysis.errors import RequestError, unknown
-from analysis.study_text import Loader
+from analysis.study.text import Loader
 
 Table = dict[str, Any]
 

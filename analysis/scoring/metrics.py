@@ -16,7 +16,7 @@ from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
 
-from analysis.scoring import scripts
+from analysis.tasks import scripts
 
 Rows = list[list[float]]
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import torch
 
+from analysis.engine.progress import track
 from analysis.models.encoding import padded
-from analysis.progress import track
 from analysis.scoring.batches import MEMORY_BYTES, Halving, by_length, rows_that_fit
 from analysis.scoring.form import Form, Read
 from analysis.scoring.labels import CLASSIFICATION

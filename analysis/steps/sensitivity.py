@@ -6,17 +6,17 @@ from typing import Any, Literal
 
 import torch
 
-from analysis.arrays import Mask
+from analysis.checkpoints.naming import Weight
+from analysis.engine.arrays import Mask
+from analysis.engine.objects import Objects
+from analysis.engine.progress import track
 from analysis.models.loading import load_model, put
-from analysis.models.naming import Weight
-from analysis.objects import Objects
-from analysis.progress import track
 from analysis.pruning.prunable import prunable, scope_of
 from analysis.pruning.rows import keep_largest_by_layer
 from analysis.pruning.scope import Scope
 from analysis.scoring.metrics import score
 from analysis.scoring.predict import predict, prepare
-from analysis.steps.stored_examples import read_examples
+from analysis.steps.examples.stored import read_examples
 from analysis.tasks import task
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.models.opened import opened
-from analysis.models.tensors import Bytes
-from analysis.objects import Objects
+from analysis.checkpoints.opened import opened
+from analysis.checkpoints.tensors import Bytes
+from analysis.engine.objects import Objects
 from analysis.pruning.masks import Pruned, left_as_stored, read_pruned, require_known
 from analysis.storage.counting import counted
 from analysis.storage.dtypes import Spec, spec_of

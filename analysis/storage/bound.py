@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from analysis.models.tensors import Bytes
+from analysis.checkpoints.tensors import Bytes
 from analysis.storage import bitmask
 from analysis.storage.dtypes import Spec, from_array, numbers_of
 

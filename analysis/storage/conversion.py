@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import files
+from analysis.engine import files
 from analysis.errors import RequestError, RunError
 from analysis.storage import container
 from analysis.storage.bound import entropy_bytes

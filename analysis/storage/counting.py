@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import threads
-from analysis.models.tensors import Bytes
+from analysis.checkpoints.tensors import Bytes
+from analysis.engine import threads
 from analysis.storage.bound import tensor_bytes
 from analysis.storage.dtypes import Spec
 from analysis.storage.formats import ZSTD

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.checkpoints.tensors import DTYPES, Bytes, Dtype
 from analysis.errors import RequestError, RunError
-from analysis.models.tensors import DTYPES, Bytes, Dtype
 from analysis.storage.kernels import Numbers
 
 BITS = {name: 8 * dtype.bytes for name, dtype in DTYPES.items()} | {

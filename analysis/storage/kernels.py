@@ -13,7 +13,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from analysis.compiled import kept
+from analysis.engine.compiled import kept
 
 Numbers = NDArray[Any]  # uint8, uint16, uint32 or uint64
 Words = NDArray[np.uint64]

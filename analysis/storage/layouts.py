@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.checkpoints.tensors import Bytes
 from analysis.errors import RequestError, unknown
-from analysis.models.tensors import Bytes
 from analysis.storage import bitmask, csr
 from analysis.storage.dtypes import Spec, bytes_of, numbers_of
 from analysis.storage.formats import FORMATS, ZSTD

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-from analysis import threads
+from analysis.engine import threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

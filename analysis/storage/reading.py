@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import machine
+from analysis.checkpoints.tensors import Bytes
+from analysis.engine import machine
 from analysis.errors import RequestError, RunError
-from analysis.models.tensors import Bytes
 from analysis.storage import container, zstd
 from analysis.storage.container import ORIGINAL_PART, Header, is_count, part_name, shape_of
 from analysis.storage.dtypes import Spec, bytes_of, to_array

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from analysis import files
+from analysis.checkpoints.tensors import Bytes
+from analysis.engine import files
 from analysis.errors import RunError
-from analysis.models.tensors import Bytes
 from analysis.storage import container, zstd
 from analysis.storage.dtypes import BITS, Spec, from_array
 from analysis.storage.formats import ZSTD

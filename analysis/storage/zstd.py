@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import zstandard
 
-from analysis.models.tensors import Bytes
+from analysis.checkpoints.tensors import Bytes
 
 _LEVEL = 3
 _BEST_RATIO = 1 << 15  # a block of at most 128 KiB takes at least 4 bytes

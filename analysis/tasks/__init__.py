@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from analysis import registry
+from analysis.engine import registry
 
 PACKAGE = "analysis.tasks.benchmarks"
 

@@ -1,6 +1,6 @@
 """Global magnitude pruning while training goes on (Zhu and Gupta 2017, arXiv 1710.01878)."""
 
-from analysis.models.naming import Weight
+from analysis.checkpoints.naming import Weight
 
 TITLE = "gradual magnitude"
 CITATION = "zhu2018prune"

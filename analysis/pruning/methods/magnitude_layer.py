@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from analysis.models.naming import Weight
+from analysis.checkpoints.naming import Weight
 from analysis.pruning.rows import keep_largest_by_layer
 from analysis.pruning.scope import Scope
 from analysis.pruning.selection import Selection

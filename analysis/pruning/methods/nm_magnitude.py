@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from analysis.models.naming import Weight
+from analysis.checkpoints.naming import Weight
 from analysis.pruning.groups import keep_largest_by_group
 from analysis.pruning.patterns import Pattern
 from analysis.pruning.scope import Scope

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from analysis.calibration.inputs import Inputs
-from analysis.models.naming import Weight
+from analysis.checkpoints.naming import Weight
 from analysis.pruning import second_order
 from analysis.pruning.calibrated import Kept
 from analysis.pruning.patterns import Pattern

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from analysis.models.naming import Weight
+from analysis.checkpoints.naming import Weight
 from analysis.pruning.kernels import Keys
 from analysis.pruning.scope import Scope
 from analysis.pruning.selection import Selection, smallest_keys

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.calibration.inputs import Inputs
-from analysis.models.naming import Weight
+from analysis.checkpoints.naming import Weight
 from analysis.pruning import second_order
 from analysis.pruning.calibrated import Kept
 from analysis.pruning.rows import spread

@@ -1,6 +1,6 @@
 """Structured: whole feed-forward neurons and heads, removed for good (FLAP, An et al. 2024)."""
 
-from analysis.models.naming import Weight
+from analysis.checkpoints.naming import Weight
 
 TITLE = "structured"
 CITATION = "an2024fluctuation"

@@ -1,0 +1,1 @@
+"""Files of weights: what is in them, by what names, of what types; no model is opened."""

@@ -1,0 +1,1 @@
+"""What runs steps and remembers them: it knows nothing of models."""

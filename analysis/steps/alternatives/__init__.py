@@ -1,0 +1,1 @@
+"""The steps that make alternatives to a pruned model."""

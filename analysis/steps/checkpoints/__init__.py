@@ -1,0 +1,1 @@
+"""The steps that get a dense checkpoint."""

@@ -1,0 +1,1 @@
+"""The steps that train what was pruned."""

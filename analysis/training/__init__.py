@@ -1,0 +1,1 @@
+"""Training: models from nothing, for a task, and after pruning."""

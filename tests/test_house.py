@@ -1,0 +1,129 @@
+"""The rules of the house: who may import whom, and how large things may be (see CONTRIBUTING)."""
+
+import ast
+import functools
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# each room may import those before it
+ROOMS = """
+errors engine language hub tasks execution checkpoints data storage profile models scoring
+calibration pruning training replicas alternatives steps study results experiments pipeline
+planning rendering paper commands cli __main__
+""".split()  # noqa: SIM905
+NEVER = {
+    "engine": set(ROOMS) - {"engine", "errors"},
+    "study": {"engine.memo", "engine.runner", "steps", "results", "experiments"},
+    "steps": {"study", "results", "experiments"},
+    "experiments": {"steps", "pipeline"},
+    "paper": {"steps", "experiments", "pipeline", "planning"},
+}
+
+
+@functools.cache
+def modules():
+    """Of each module of the package by its dotted name: its file and its tree."""
+    found = {}
+    for path in sorted((ROOT / "analysis").rglob("*.py")):
+        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[dotted.removesuffix(".__init__")] = path, ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+@functools.cache
+def imports():
+    """What each module imports of the package, wherever the statement stands."""
+    found = {name: set() for name in modules()}
+    for name, (_, tree) in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found[name] |= {alias.name for alias in node.names} & set(modules())
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    found[name].add(inner if inner in modules() else node.module)
+        found[name] = {other for other in found[name] & set(modules()) if other != name}
+    return found
+
+
+def room(module):
+    return module.split(".")[1] if "." in module else module
+
+
+def test_a_room_imports_only_rooms_before_it():
+    assert {room(name) for name in modules()} <= {"analysis", *ROOMS}
+    upwards = [
+        f"{name} imports {other}"
+        for name, others in imports().items()
+        for other in others
+        if ROOMS.index(room(other)) > ROOMS.index(room(name))
+    ]
+    assert upwards == []
+
+
+def test_what_never_meets_does_not():
+    met = [
+        f"{name} imports {other}"
+        for name, others in imports().items()
+        for other in others
+        for never in NEVER.get(room(name), ())
+        if f"{other}.".startswith(f"analysis.{never}.")
+    ]
+    assert met == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    left = {name: set(others) for name, others in imports().items()}
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    assert left == {}
+
+
+def test_a_private_module_or_name_is_used_in_its_own_room_alone():
+    used = [
+        f"{name} imports {node.module}.{alias.name}"
+        for name, (_, tree) in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if any(part.startswith("_") for part in f"{node.module}.{alias.name}".split("."))
+        and not (node.module or "").startswith(f"analysis.{room(name)}")
+        and node.module != "__future__"
+    ]
+    assert used == []
+
+
+def test_rooms_files_and_functions_are_small():
+    assert len(list((ROOT / "analysis").glob("*.py"))) <= 10
+    lengths = sorted(len(path.read_text().splitlines()) for path, _ in modules().values())
+    assert lengths[len(lengths) // 2] <= 120
+    assert lengths[int(0.95 * len(lengths))] <= 300
+    large = [f"{name}: {f.name}" for name, f in functions() if lines_of(f) > 50]
+    assert large == []
+    wide = [
+        f"{name}: {f.name}"
+        for name, f in functions()
+        if parameters(f) > (10 if room(name) == "steps" and not f.name.startswith("_") else 7)
+    ]
+    assert wide == []
+
+
+def functions():
+    """All functions but those of the command line, whose parameters are its options."""
+    for name, (_, tree) in modules().items():
+        if room(name) != "cli":
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield name, node
+
+
+def lines_of(function):
+    text = ast.get_docstring(function, clean=False)
+    docstring = text.count("\n") + 1 if text else 0
+    return function.end_lineno - function.lineno + 1 - docstring
+
+
+def parameters(function):
+    named = [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
+    return len([name for name in named if name not in ("self", "cls")])
