@@ -287,4 +287,5 @@ STEPS = {
     "measure_latency": Step(estimate=_estimate),
     "measure_generation": Step(estimate=_estimate),
     "measure_training": Step(estimate=_estimate),
+    "measure_replica": Step(),
 }
