@@ -15,9 +15,9 @@ from mini import analysis
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from analysis import language, tasks
-from analysis.commands import evaluate
 from analysis.engine import display
 from analysis.engine.objects import Objects
+from analysis.experiments import quality
 from analysis.scoring.intervals import Interval
 from analysis.steps.alternatives.int8 import quantise_checkpoint
 
@@ -203,7 +203,7 @@ def test_texts_without_spaces_take_a_unit_and_numbers_that_are_none_are_null(pro
 
     by_character, by_byte = (perplexity(unit)[0]["value"] for unit in ("character", "byte"))
     assert by_character == pytest.approx(by_byte**3)  # of three bytes each
-    monkeypatch.setattr(evaluate, "scored_interval", lambda *_: Interval(math.inf, 1.0, math.nan))
+    monkeypatch.setattr(quality, "scored_interval", lambda *_: Interval(math.inf, 1.0, math.nan))
     found, said = perplexity("byte")
     assert [found[key] for key in ("value", "low", "high")] == [None, 1.0, None]
     assert "perplexity is inf, in JSON null: the model gives" in said

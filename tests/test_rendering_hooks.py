@@ -1,7 +1,6 @@
 """Quarto's hooks, run as Quarto runs them: bare scripts, from the project folder."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +19,11 @@ sys.exit(int(os.environ.get('FAIL', 0)))
 def project(tmp_path):
     """The hooks in a project whose `analysis run` tells how it was called."""
     package = tmp_path / "analysis"
-    (package / "rendering").mkdir(parents=True)
+    package.mkdir()
     (tmp_path / "report.qmd").write_text("---\ntitle: T\n---\n")
-    for name in ("errors", "project", "files", "processes", "stopping", "study_text"):
-        shutil.copy(ROOT / "analysis" / f"{name}.py", package)
-    shutil.copytree(ROOT / "analysis" / "rendering", package / "rendering", dirs_exist_ok=True)
-    (package / "__init__.py").write_text("")
+    for part in (ROOT / "analysis").iterdir():
+        if part.name != "__main__.py":
+            (package / part.name).symlink_to(part)
     (package / "__main__.py").write_text(MAIN)
     return tmp_path
 
