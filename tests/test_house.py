@@ -4,6 +4,8 @@ import ast
 import functools
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
 # each room may import those before it
 ROOMS = """
@@ -127,3 +129,9 @@ def lines_of(function):
 def parameters(function):
     named = [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
     return len([name for name in named if name not in ("self", "cls")])
+
+
+def test_each_mutation_has_its_place_in_the_code():
+    mutants = yaml.safe_load((ROOT / "tests" / "mutants.yml").read_text(encoding="utf-8"))
+    lost = [m for m in mutants if (ROOT / m["file"]).read_text().count(m["from"]) != 1]
+    assert lost == []
