@@ -234,12 +234,9 @@ def _shrink(
             " that it was made of"
         )
     with scope_of(located.folder, module.in_scope) as model:
-        named, weights, checkpoint = (
-            model.named,
-            dict(model.opened.tensors),
-            model.opened.checkpoint,
-        )
-        config, outside = model.opened.config, model.outside
+        named, weights = model.named, dict(model.opened.tensors)
+        checkpoint, config = model.opened.checkpoint, model.opened.config
+        outside = model.outside
     family = naming.family(named.values()) or "decoder-only"
     loaded = calibration_of(located.folder, family, str(request.calibration), request.seed)
     units.groups(named, {name: array.shape for name, array in weights.items()}, config)  # or refuse

@@ -56,12 +56,12 @@ def _taken(typing, counters):  # type: ignore[no-untyped-def]
 
 
 def _row_over_tile(vectors: int) -> Any:
-    """out[place : place + 16·vectors] = bias + Σ values[k] · tile[columns[k]·16·vectors …],
+    """out[: 16·vectors] = bias + Σ values[k] · tile[columns[k]·16·vectors …],
     k from start to end."""
 
     @_intrinsic
     def row_over_tile(  # type: ignore[no-untyped-def]
-        typing, values, columns, start, end, tile, bias, out, place
+        typing, values, columns, start, end, tile, bias, out
     ):
         wide, lane = ir.IntType(64), ir.IntType(32)
         vector = ir.VectorType(ir.FloatType(), LANES)
@@ -81,7 +81,7 @@ def _row_over_tile(vectors: int) -> Any:
                 return builder.bitcast(place, vector.as_pointer())
 
             of_values, of_columns, tile = data(0), data(1), data(4)
-            target = builder.gep(data(6), [arguments[7]])
+            target = data(6)
             sums = [cgutils.alloca_once(builder, vector) for _ in range(vectors)]
             for total in sums:
                 builder.store(spread(arguments[5]), total)
@@ -99,7 +99,7 @@ def _row_over_tile(vectors: int) -> Any:
                 builder.store(builder.load(total), nth(target, i), align=4)
             return context.get_dummy_value()
 
-        return types.void(values, columns, start, end, tile, bias, out, place), generate
+        return types.void(values, columns, start, end, tile, bias, out), generate
 
     return row_over_tile
 
@@ -145,18 +145,19 @@ def _turn_block(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _turn(source, start, source_stride, rows, columns, target, place, target_stride):  # type: ignore[no-untyped-def]
-    """The same for i below rows and j below columns, blocks first and then what is left over."""
+def _turn(source, source_stride, rows, columns, target, target_stride):  # type: ignore[no-untyped-def]
+    """target[j·stride + i] = source[i·stride + j] for i below rows and j below columns: blocks
+    first, and then what is left over."""
     whole_rows, whole_columns = rows // LANES * LANES, columns // LANES * LANES
     for i in range(0, whole_rows, LANES):
         for j in range(0, whole_columns, LANES):
             _turn_block(
-                source, start + i * source_stride + j, source_stride,
-                target, place + j * target_stride + i, target_stride,
+                source, i * source_stride + j, source_stride,
+                target, j * target_stride + i, target_stride,
             )  # fmt: skip
     for i in range(rows):
         for j in range(whole_columns if i < whole_rows else 0, columns):
-            target[place + j * target_stride + i] = source[start + i * source_stride + j]
+            target[j * target_stride + i] = source[i * source_stride + j]
 
 
 @kept(numba.cfunc, types.void(types.CPointer(types.int64)))
@@ -184,26 +185,23 @@ def _work(task):  # type: ignore[no-untyped-def]
         low = piece // groups * size
         count = min(size, tokens - low)
         if low != laid_out:
-            _turn(x, low * width, width, count, width, tile, 0, size)
+            _turn(x[low * width :], width, count, width, tile, size)
             laid_out = low
         top = piece % groups * rows
         for first in range(top, min(height, top + rows), _STRIP):
             last = min(height, first + _STRIP)
             for r in range(first, last):
-                start, end, place = (
-                    np.int64(pointers[r]),
-                    np.int64(pointers[r + 1]),
-                    (r - first) * size,
-                )
+                start, end = np.int64(pointers[r]), np.int64(pointers[r + 1])
+                row = sums[(r - first) * size :]
                 if vectors == 8:
-                    _row_of_8(values, columns, start, end, tile, bias[r], sums, place)
+                    _row_of_8(values, columns, start, end, tile, bias[r], row)
                 elif vectors == 4:
-                    _row_of_4(values, columns, start, end, tile, bias[r], sums, place)
+                    _row_of_4(values, columns, start, end, tile, bias[r], row)
                 elif vectors == 2:
-                    _row_of_2(values, columns, start, end, tile, bias[r], sums, place)
+                    _row_of_2(values, columns, start, end, tile, bias[r], row)
                 else:
-                    _row_of_1(values, columns, start, end, tile, bias[r], sums, place)
-            _turn(sums, 0, size, last - first, count, out, low * height + first, height)
+                    _row_of_1(values, columns, start, end, tile, bias[r], row)
+            _turn(sums, size, last - first, count, out[low * height + first :], height)
         _taken(fields[_DONE:])
 
 

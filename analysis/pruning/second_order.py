@@ -117,7 +117,7 @@ def solve_groups(weight: Tensor, found: Factor, pattern: Pattern) -> tuple[Mask,
     def sweep(w: Floats, keep: Mask, u: Floats, errors: Floats, a: int, b: int) -> None:
         for _ in threads.each(
             lambda rows: sweeps.sweep_groups(
-                w[rows], keep[rows], u, errors[rows], a, b, pattern.kept, pattern.group
+                w[rows], keep[rows], u, errors[rows], a, b, (pattern.kept, pattern.group)
             ),
             pieces(len(w)),
         ):

@@ -42,13 +42,14 @@ def sweep_groups(
     errors: NDArray[np.float32],
     start: int,
     stop: int,
-    kept: int,
-    group: int,
+    pattern: tuple[int, int],
 ) -> None:
     """The same, choosing in each group of each row when it is reached, by w² / U_jj².
 
-    start and stop are at the ends of groups, or stop is the last column; among equals the first go.
+    A pattern is how many of a group are kept, and the group's size. start and stop are at the ends
+    of groups, or stop is the last column; among equals the first go.
     """
+    kept, group = pattern
     for r in range(weight.shape[0]):
         for i in range(start, stop):
             if i % group == 0:
