@@ -4,8 +4,7 @@ Each is learnt from the built-in language, the same on every machine, and reads 
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -13,56 +12,27 @@ from transformers import M2M100Tokenizer, PreTrainedTokenizerBase
 from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES
 
 from analysis import language
-from analysis.training.vocabulary import learn_bpe
+from analysis.training.vocabulary import BART, BERT, Convention, learn_bpe, roles
 
 _SIZE = 1200
 _PARAGRAPHS = 2_000
 _BYTES = 256
 _TRANSLATES = "m2m_100"  # its texts begin with their language, which only its own class can do
-
-
-@dataclass(frozen=True)
-class _Convention:
-    """How a type of model marks texts.
-
-    special      role -> token, in the order of the ids that they have in published vocabularies
-    templates    what is put around a text, and around a pair; None: nothing
-    numbers      whether the sentences of a pair are told apart by token types
-    """
-
-    special: Mapping[str, str]
-    templates: tuple[str, str] | None = None
-    numbers: bool = False
-
-
-def _roles(**special: str) -> dict[str, str]:
-    return {f"{role}_token": token for role, token in special.items()}
-
-
-_BERT = _Convention(
-    _roles(pad="[PAD]", unk="[UNK]", cls="[CLS]", sep="[SEP]", mask="[MASK]"),
-    ("[CLS] $A [SEP]", "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1"),
-    numbers=True,
-)
-_BART = _Convention(
-    _roles(bos="<s>", pad="<pad>", eos="</s>", unk="<unk>", cls="<s>", sep="</s>", mask="<mask>"),
-    ("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
-)
 _ENDED = ("$A </s>", "$A $B </s>")
 _CONVENTIONS = {
-    "bert": _BERT,
-    "megatron-bert": _BERT,
-    "deberta-v2": _Convention(
-        _roles(pad="[PAD]", cls="[CLS]", sep="[SEP]", unk="[UNK]", mask="[MASK]"),
-        _BERT.templates,
+    "bert": BERT,
+    "megatron-bert": BERT,
+    "deberta-v2": Convention(
+        roles(pad="[PAD]", cls="[CLS]", sep="[SEP]", unk="[UNK]", mask="[MASK]"),
+        BERT.templates,
         numbers=True,
     ),
-    "roberta": _BART,
-    "bart": _BART,
+    "roberta": BART,
+    "bart": BART,
     # as published, without a token to pad with
-    "gpt2": _Convention(_roles(bos="<|endoftext|>", eos="<|endoftext|>", unk="<|endoftext|>")),
-    "t5": _Convention(_roles(pad="<pad>", eos="</s>", unk="<unk>"), _ENDED),
-    "pegasus": _Convention(_roles(pad="<pad>", eos="</s>", mask="<mask_2>", unk="<unk>"), _ENDED),
+    "gpt2": Convention(roles(bos="<|endoftext|>", eos="<|endoftext|>", unk="<|endoftext|>")),
+    "t5": Convention(roles(pad="<pad>", eos="</s>", unk="<unk>"), _ENDED),
+    "pegasus": Convention(roles(pad="<pad>", eos="</s>", mask="<mask_2>", unk="<unk>"), _ENDED),
 }
 MODEL_TYPES = sorted({*_CONVENTIONS, _TRANSLATES})
 
@@ -78,14 +48,7 @@ def write_tokenizer(model_type: str, max_tokens: int, out: Path) -> PreTrainedTo
         tokenizer = _m2m100(texts, max_tokens, out)
     else:
         how = _CONVENTIONS[model_type]
-        tokenizer = learn_bpe(
-            how.special,
-            how.templates,
-            texts,
-            size=_SIZE,
-            max_tokens=max_tokens,
-            numbers_sentences=how.numbers,
-        )
+        tokenizer = learn_bpe(how, texts, size=_SIZE, max_tokens=max_tokens)
     tokenizer.save_pretrained(out)
     return tokenizer
 

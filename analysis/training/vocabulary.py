@@ -1,6 +1,7 @@
 """Tokenizers learnt from texts: byte-level BPE with the special tokens of a family of models."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from tokenizers import (
     Tokenizer,
@@ -14,33 +15,43 @@ from tokenizers import (
 from transformers import PreTrainedTokenizerFast
 
 _ASCII = [chr(code) for code in range(33, 127)] + ["Ġ", "Ċ"]  # Ġ, Ċ: byte-level space, new line
-_SPECIAL = {
-    "encoder-only": {
-        "pad_token": "[PAD]",
-        "unk_token": "[UNK]",
-        "cls_token": "[CLS]",
-        "sep_token": "[SEP]",
-        "mask_token": "[MASK]",
-    },
-    "decoder-only": {
-        "bos_token": "<|endoftext|>",
-        "eos_token": "<|endoftext|>",
-        "unk_token": "<unk>",
-        "pad_token": "<pad>",
-    },
-    "encoder-decoder": {
-        "bos_token": "<s>",
-        "pad_token": "<pad>",
-        "eos_token": "</s>",
-        "unk_token": "<unk>",
-        "cls_token": "<s>",
-        "sep_token": "</s>",
-        "mask_token": "<mask>",
-    },
-}
-_PAIRS = {
-    "encoder-only": ("[CLS] $A [SEP]", "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1"),
-    "encoder-decoder": ("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How a kind of model marks texts.
+
+    special      role -> token, in the order of their ids, "unk_token" among them; several roles may
+                 share a token
+    templates    what is put around a text $A, and around a pair $A, $B; None: nothing
+    numbers      whether the sentences of a pair are told apart by token types
+    """
+
+    special: Mapping[str, str]
+    templates: tuple[str, str] | None = None
+    numbers: bool = False
+
+
+def roles(**special: str) -> dict[str, str]:
+    """Tokens by their roles, as transformers calls these: pad is pad_token."""
+    return {f"{role}_token": token for role, token in special.items()}
+
+
+BERT = Convention(
+    roles(pad="[PAD]", unk="[UNK]", cls="[CLS]", sep="[SEP]", mask="[MASK]"),
+    ("[CLS] $A [SEP]", "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1"),
+    numbers=True,
+)
+BART = Convention(
+    roles(bos="<s>", pad="<pad>", eos="</s>", unk="<unk>", cls="<s>", sep="</s>", mask="<mask>"),
+    ("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
+)
+_CONVENTIONS = {
+    "encoder-only": BERT,
+    "decoder-only": Convention(
+        roles(bos="<|endoftext|>", eos="<|endoftext|>", unk="<unk>", pad="<pad>")
+    ),
+    "encoder-decoder": BART,
 }
 
 
@@ -60,39 +71,29 @@ def learn_tokenizer(
     unknown token. An uncased tokenizer reads all in lower case, and a space before each text, so
     that a word is the same token wherever it stands. `settings` are kept with the tokenizer.
     """
-    encoder = family == "encoder-only"
     return learn_bpe(
-        _SPECIAL[family],
-        _PAIRS.get(family),
+        _CONVENTIONS[family],
         texts,
         size=size,
         max_tokens=max_tokens,
         all_bytes=all_bytes,
         uncased=uncased,
-        numbers_sentences=encoder,
         **settings,
     )
 
 
 def learn_bpe(
-    special: Mapping[str, str],
-    templates: tuple[str, str] | None,
+    how: Convention,
     texts: Iterable[str],
     *,
     size: int,
     max_tokens: int,
     all_bytes: bool = True,
     uncased: bool = False,
-    numbers_sentences: bool = False,
     **settings: str,
 ) -> PreTrainedTokenizerFast:
-    """As `learn_tokenizer`, with other special tokens, which have the first ids in their order.
-
-    special            the role of each special token, "unk_token" among them; several roles may
-                       share a token
-    templates          what is put around one text $A, and around a pair $A, $B; None: nothing
-    numbers_sentences  whether models get token types
-    """
+    """As `learn_tokenizer`, with other special tokens, which have the first ids in their order."""
+    special = how.special
     bpe = Tokenizer(models.BPE(unk_token=special["unk_token"]))
     if uncased:
         bpe.normalizer = normalizers.Lowercase()
@@ -105,8 +106,8 @@ def learn_bpe(
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
-    if templates:
-        single, pair = templates
+    if how.templates:
+        single, pair = how.templates
         ids = [(token, bpe.token_to_id(token)) for token in dict.fromkeys(special.values())]
         bpe.post_processor = processors.TemplateProcessing(
             single=single, pair=pair, special_tokens=ids
@@ -115,7 +116,7 @@ def learn_bpe(
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         model_max_length=max_tokens,
-        model_input_names=["token_type_ids", *inputs] if numbers_sentences else inputs,
+        model_input_names=["token_type_ids", *inputs] if how.numbers else inputs,
         clean_up_tokenization_spaces=False,
         **settings,
         **special,
