@@ -112,7 +112,8 @@ class Bench:
         data = make_examples(self.objects, task_name=TASK, count=12, seed=1)["data"]["object"]
         found = evaluate_variant(
             self.objects, checkpoint=self.about["checkpoint"], masks=self.masks, task_name=TASK,
-            data=data, batch_size=batch_size, threads=_threads(), device=device, dtype=dtype,
+            data=data, batch_size=batch_size,
+            place={"threads": _threads(), "device": device, "dtype": dtype},
         )  # fmt: skip
         if (found["device"], found["dtype"]) != (device, dtype):
             raise FailedError(f"the record says {found['device']}, {found['dtype']}")
@@ -179,19 +180,22 @@ def calibrated(bench: Bench) -> str:
 
 
 def _calibrated(bench: Bench, method: str, device: str) -> Any:
+    look = {"task": TASK, "training": None, "examples": 32, "tokens": 32, "seed": 7}
+    look |= {"threads": _threads(), "device": device}
     found = prune_calibrated(
         bench.objects, **bench.about, method=method, levels=[LEVEL], include=[], exclude=[],
-        task=TASK, training=None, examples=32, tokens=32, seed=7, threads=_threads(), device=device,
+        calibration=look,
     )  # fmt: skip
     return read_pruned(bench.objects.open(found["levels"][0]["masks"]["object"])).masks
 
 
 def trained(bench: Bench) -> str:
     """Training keeps the masks."""
+    course = {"task": TASK, "training": None, "examples": 16, "epochs": 1.0, "learning_rate": 1e-3}
+    course |= {"batch_size": 16, "seed": 3, "threads": _threads(), "device": bench.device}
     found = recover(
-        bench.objects, **bench.about, masks=bench.masks, task=TASK, training=None,
-        protocol="fine-tuned", examples=16, epochs=1.0, learning_rate=1e-3, batch_size=16, seed=3,
-        threads=_threads(), device=bench.device,
+        bench.objects, **bench.about, masks=bench.masks, protocol="fine-tuned",
+        course=course | {"max_tokens": 256},
     )  # fmt: skip
     before, after = (
         read_pruned(bench.objects.open(d)) for d in (bench.masks, found["masks"]["object"])

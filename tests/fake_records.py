@@ -318,7 +318,7 @@ def _timed(cells, threads, tokens, **more):
     return {"cells": cells, "threads": threads, "tokens": tokens} | machine | more
 
 
-def _forward(of, name, /, variants, batches, tokens, threads, **_):
+def _forward(of, name, /, variants, batches, tokens, place, **_):
     def cell(batch, entry, kernel):
         measured = entry["measured"] and batch == batches[0]
         measured &= kernel not in (TORCH_CSR, TILED_CSR)
@@ -327,22 +327,24 @@ def _forward(of, name, /, variants, batches, tokens, threads, **_):
         time = 4.0 * batch * _pace(entry, kernel)
         return _cell("forward", entry["name"], kernel, batch, time, **more)
 
-    return _timed([cell(b, *each) for b in batches for each in _each(variants)], threads, tokens)
+    return _timed(
+        [cell(b, *each) for b in batches for each in _each(variants)], place["threads"], tokens
+    )
 
 
 def _each(variants):
     return [(entry, kernel) for entry in variants for kernel in entry["kernels"]]
 
 
-def _generation(of, name, /, variants, new_tokens, threads, **_):
+def _generation(of, name, /, variants, new_tokens, place, **_):
     cells = [_cell("generate", e["name"], k, 1, 40 * _pace(e, k)) for e, k in _each(variants)]
-    return _timed(cells, threads, new_tokens)
+    return _timed(cells, place["threads"], new_tokens)
 
 
-def _train_step(of, name, /, variants, batch, tokens, threads, **_):
+def _train_step(of, name, /, variants, batch, tokens, place, **_):
     times = [(entry["name"], 12.0 * (1.08 if entry["masks"] else 1)) for entry in variants]
     cells = [_cell("train_step", name, DENSE, batch, time) for name, time in times]
-    return _timed(cells, threads, tokens)
+    return _timed(cells, place["threads"], tokens)
 
 
 def _true_size(of, name, /, architecture, sparsities, threads, **_):

@@ -22,7 +22,7 @@ from analysis.pruning.patterns import parse
 from analysis.pruning.structured import projections, remove_units
 from analysis.steps.examples.generated import make_examples
 from analysis.steps.pruning.allocated import prune_allocated
-from analysis.steps.pruning.calibrated import prune_calibrated, texts_of
+from analysis.steps.pruning.calibrated import Look, prune_calibrated
 from analysis.steps.pruning.pruned import prune_checkpoint
 from analysis.steps.pruning.shrunk import shrink_checkpoint
 from analysis.steps.quality import evaluate_variant
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def loaded(objects, kind):
     """The dense model, its tokenizer and the batches that a step should calibrate with."""
-    texts = texts_of(objects, TASKS[kind], None, 12, 16, 3)
+    texts = Look(task=TASKS[kind], **TEXTS).texts(objects)
     model, words = load_model(objects.open(dense(objects, kind)["checkpoint"]), texts.form, "cpu")
     return model, words, calibration_batches(model, words, texts)
 
@@ -60,8 +60,8 @@ def by_magnitude(array):
 
 
 def wanda(objects, kind, **changes):
-    how = {"method": "wanda", "levels": [0.5], "include": [], "exclude": [], "task": TASKS[kind]}
-    return dense(objects, kind) | TEXTS | how | changes
+    how = {"method": "wanda", "levels": [0.5], "include": [], "exclude": []}
+    return dense(objects, kind) | {"calibration": TEXTS | {"task": TASKS[kind]}} | how | changes
 
 
 @pytest.mark.parametrize(("kind", "method", "levels"), [
@@ -105,7 +105,8 @@ def test_a_glob_of_a_study_may_match_nothing_in_one_of_its_models(objects, kind)
 
 @every_kind
 def test_a_smaller_checkpoint_opens_and_is_what_removing_units_gives(objects, kind):
-    given = dense(objects, kind) | TEXTS | {"levels": [0.99, 0.3, 0.5], "task": TASKS[kind]}
+    look = {"calibration": TEXTS | {"task": TASKS[kind]}}
+    given = dense(objects, kind) | look | {"levels": [0.99, 0.3, 0.5]}
     none, *reached = shrink_checkpoint(objects, **given)["levels"]
     assert (none["status"], "checkpoint" in none) == ("unreachable", False)
     assert "the most is 0." in none["reason"]
@@ -138,13 +139,13 @@ def test_each_cell_is_the_model_with_that_group_pruned_by_hand(objects, kind, by
     sparsities = [0.9] if kind == "bart" else [0.5, 0.9]
     given, (_, scope) = dense(objects, kind), weights_of(objects, kind)
     made = make_examples(objects, task_name=TASKS[kind], count=count, seed=7)["data"]["object"]
-    asked = {"task_name": TASKS[kind], "data": made, "batch_size": 4} | HERE
-    options = given | asked | {"by": by, "sparsities": sparsities, "memory_bytes": 10**9}
+    asked = {"task_name": TASKS[kind], "data": made, "batch_size": 4, "place": HERE}
+    asked |= {"checkpoint": given["checkpoint"]}
+    options = asked | {"by": by, "sparsities": sparsities, "memory_bytes": 10**9}
     record = measure_sensitivity(objects, **options)
 
     def evaluated(masks):
-        checkpoint = {"checkpoint": given["checkpoint"], "masks": masks}
-        return evaluate_variant(objects, **checkpoint, **asked)["metrics"]
+        return evaluate_variant(objects, masks=masks, **asked)["metrics"]
 
     assert (record["dense"], record["examples"]) == (evaluated(None), count)
     named, groups = naming.weights(scope), {}

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,12 @@ def chosen(**changes):
     merged = {key: whole[key] | changes.pop(key, {}) for key in ("examples", "runtime")}
     made = Study(**everything(models=models, **merged, **changes), name="x")
     return made.model_copy(update=unchecked)
+
+
+def told(call):
+    """The arguments of a call, those of its groups (course, calibration, place) beside the rest."""
+    inside = (value for value in call.arguments.values() if isinstance(value, dict))
+    return {**call.arguments, **dict(itertools.chain(*(group.items() for group in inside)))}
 
 
 def every_call(
@@ -151,12 +158,12 @@ def test_every_step_can_be_called_with_what_goes_into_it():
 
 
 def test_calibration_draws_other_examples_and_the_languages_are_made_by_the_step():
-    found = {s: c.arguments["seed"] for s, c in every_call(seed=3).items() if "seed" in c.arguments}
+    found = {s: told(c)["seed"] for s, c in every_call(seed=3).items() if "seed" in told(c)}
     assert {s for s, seed in found.items() if seed == 3 + OTHER_DRAW} == steps("calibrated")
     assert {s for s, seed in found.items() if seed == 3} == steps("tuned trained prune_checkpoint")
     assert found["make_validation"] == OTHER_DRAW
     learning = {s for s, c in every_call(training=None).items()
-                if c.arguments.get("training", 0) is None}  # fmt: skip
+                if told(c).get("training", 0) is None}  # fmt: skip
     assert learning == steps("calibrated trained make_validation")
     assert examples.training_examples(chosen(), "sentiment") is None
 
@@ -170,7 +177,7 @@ def test_timings_run_alone_on_this_machine_and_int8_on_the_cpu():
     for kind, device in {"dense": "cuda", "int8": "cpu", "student": "cuda", "moe": "cuda"}.items():
         variant = Variant("x", "tiny-bert", "sentiment", 0, "c", "w", 9, 9, 1.0, kind=kind)
         call = quality.evaluate(asked, variant, "sentiment", {"data": {"object": "t"}})
-        assert call.arguments["device"] == device, kind
+        assert told(call)["device"] == device, kind
 
 
 HALF = {"none": "float32", "hopper": "bfloat16", "turing": "float16", "both": "float16"}
@@ -184,13 +191,13 @@ def test_a_key_holds_the_device_and_the_type_that_are_used_never_auto(monkeypatc
         auto = found[name] = every_call(chosen(compute={"dtype": "auto"}))
         said = every_call(chosen(compute={"device": device, "dtype": type_of_answers}))
         assert {s: call.key for s, call in auto.items()} == {s: c.key for s, c in said.items()}
-        on = {step: c.arguments["device"] for step, c in auto.items() if "device" in c.arguments}
+        on = {step: told(c)["device"] for step, c in auto.items() if "device" in told(c)}
         assert on == dict.fromkeys(placed, device)
         on_gpu = {step for step, call in auto.items() if call.on_gpu}
         assert on_gpu == (placed if MACHINES[name] else set())
         # not in float16, which loses too much
         tuned = "bfloat16" if name == "hopper" else "float32"
-        typed = {step: c.arguments["dtype"] for step, c in auto.items() if "dtype" in c.arguments}
+        typed = {step: told(c)["dtype"] for step, c in auto.items() if "dtype" in told(c)}
         assert typed == {"evaluate_variant": type_of_answers, "fine_tune_checkpoint": tuned}
     for step, call in found["none"].items():
         same = found["hopper"][step].key == call.key

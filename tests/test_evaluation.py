@@ -33,6 +33,7 @@ KINDS = {  # a task, and a weight used twice where there is one
     "bart": ("headline", "model.shared.weight"),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
+HERE = {"threads": 1, "device": "cpu"}
 other_memory = itertools.count(MEMORY_BYTES + 1)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -86,7 +87,8 @@ def masks_of(objects, kind, seed, change):
 
 def evaluated(objects, kind, masks=None, **other):
     asked = {"checkpoint": checkpoint_of(objects, kind), "data": data_of(objects, kind)}
-    asked |= {"task_name": KINDS[kind][0], "batch_size": 8, "threads": 1, "device": "cpu"}
+    asked |= {"task_name": KINDS[kind][0], "batch_size": 8}
+    asked |= {"place": HERE}
     record = evaluate_variant(objects, masks=masks, **asked | other)
     return {key: value for key, value in record.items() if key != "evaluate_seconds"}
 
@@ -167,7 +169,7 @@ def test_models_compute_in_the_type_asked_for_pruned_or_not(objects):
     for masks in (None, masks_of(objects, "gpt2", 5, True)):
         whole = evaluated(objects, "gpt2", masks)
         for dtype in DTYPES:
-            found = evaluated(objects, "gpt2", masks, dtype=dtype)
+            found = evaluated(objects, "gpt2", masks, place=HERE | {"dtype": dtype})
             assert (found == whole) == (dtype == "float32")
             value, exact = (r["metrics"]["perplexity"]["value"] for r in (found, whole))
             assert value == pytest.approx(exact, rel=0.2)

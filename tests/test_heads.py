@@ -21,6 +21,7 @@ from analysis.planning.preflight import missing
 from analysis.steps.examples.real import read_test
 from analysis.steps.quality import evaluate_variant
 from analysis.tasks import task
+from analysis.training.course import Course
 from analysis.training.tuning import tune
 
 NLI = ("contradiction", "entailment", "neutral")  # by the alphabet
@@ -115,8 +116,9 @@ def adopted(objects, *parts):
 
 def accuracy(objects, checkpoint, record, **more):
     asked = {"checkpoint": checkpoint, "data": record["data"]["object"], "masks": None}
-    asked |= {"task_name": "text-classification", "settings": record["settings"], "threads": 1}
-    found = evaluate_variant(objects, **asked, batch_size=4, device="cpu", **more)
+    asked |= {"task_name": "text-classification", "settings": record["settings"]}
+    asked |= {"place": {"threads": 1, "device": "cpu"}}
+    found = evaluate_variant(objects, **asked, batch_size=4, **more)
     return found["metrics"]["accuracy"]["value"]
 
 
@@ -171,8 +173,9 @@ def test_a_model_that_is_trained_keeps_the_words(tmp_path):
     for part in (random_model("Bert"), mini.tokenizer("Bert")):
         part.save_pretrained(tmp_path / "base")
     examples = [{"first": "the film", "label": label} for label in (0, 1, 2)]
-    how = {"learning_rate": 1e-3, "batch_size": 3, "epochs": 1, "seed": 0, "max_tokens": 8}
-    how |= {"threads": 1, "device": "cpu", "label_words": {"no": 0, "maybe": 1, "yes": 2}}
-    tune(tmp_path / "base", "classification", examples, labels=3, out=tmp_path / "new", **how)
+    course = Course(form="classification", examples=examples, learning_rate=1e-3, batch_size=3,
+                    seed=0, max_tokens=8)  # fmt: skip
+    words = {"no": 0, "maybe": 1, "yes": 2}
+    tune(tmp_path / "base", course, labels=3, label_words=words, out=tmp_path / "new")
     told = json.loads((tmp_path / "new" / "config.json").read_text())
     assert told["id2label"] == {"0": "no", "1": "maybe", "2": "yes"}

@@ -26,7 +26,7 @@ from analysis.errors import RequestError, RunError
 from analysis.models.alternative import read_alternative, write_alternative
 from analysis.models.loading import load_model
 from analysis.steps.alternatives.moe import moefy_checkpoint
-from analysis.steps.pruning.calibrated import calibration, texts_of
+from analysis.steps.pruning.calibrated import Look
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -118,8 +118,9 @@ def test_a_router_is_the_ridge_regression_of_log_masses():
     np.testing.assert_allclose(scores, standard @ solved + log.mean(axis=0), atol=1e-4)
 
 
-def moefied(objects, kind, **more):
-    options = {"task": KINDS[kind][4], "experts": EXPERTS, "run": RUN, **TEXTS, **more}
+def moefied(objects, kind, look=None, **more):
+    look = TEXTS | {"task": KINDS[kind][4]} | (look or {})
+    options = {"experts": EXPERTS, "run": RUN, "calibration": look, **more}
     return moefy_checkpoint(objects, **(dense(objects, kind) | options))
 
 
@@ -129,8 +130,7 @@ record_of = functools.cache(moefied)
 @functools.cache
 def batches_of(objects, kind):
     folder = objects.open(dense(objects, kind)["checkpoint"])
-    amount = (TEXTS["examples"], TEXTS["tokens"], TEXTS["seed"])
-    loaded = calibration(folder, texts_of(objects, KINDS[kind][4], None, *amount), "cpu")
+    loaded = Look(task=KINDS[kind][4], **TEXTS).at(objects, folder)
     model = loaded.load()
     return model, loaded.batches(model)
 
@@ -286,7 +286,7 @@ def test_wrong_requests_and_models_that_are_no_longer_dense_are_refused(objects)
         moefied(objects, "bart", experts=5)
     for wrong, says in (
         ({"run": [2, 9]}, "allowed are 1 to 8"), ({"run": []}, "of 1 to 8"),
-        ({"examples": 3}, "at least 4"), ({"task": "chess"}, "unknown task"),
+        ({"look": {"examples": 3}}, "at least 4"), ({"look": {"task": "chess"}}, "unknown task"),
         (stored(objects, "bert", lambda f: (f / "kept.json").write_text("{}")), "kept.json"),
         (stored(objects, "bert", lambda f: write_alternative(f, "moe", {})), "alternative.json"),
     ):  # fmt: skip

@@ -149,16 +149,22 @@ def test_a_model_from_scratch_is_about_as_large_as_it_becomes(tmp_path):
 
 TIMING = {"variants": [{"kernels": ["dense", "csr"]}], "batches": [1, 8], "tokens": 10}
 SCHEDULE = {"min_runs": 10, "warmup_runs": 2, "max_seconds": 1e9}
+LOOK = {"examples": 3, "tokens": 10}
 FORWARD = 2 * 1000 * 10  # seconds of an example's forward pass, at one operation a second
 # step, its arguments; forward passes of an example that it takes, bytes that it leaves
 ESTIMATES = [
     ("evaluate_variant", {}, 6, 0),
     ("measure_sensitivity", {"by": "layer", "sparsities": [0.5, 0.9]}, 6 * (1 + 2 * 2), 0),
-    ("fine_tune_checkpoint", {"examples": 5, "epochs": 2}, 3 * 5 * 2, 4000),
-    ("grow_sparse", {"training": "all", "sparsities": [0.1, 0.5]}, 3 * 6 * 2, 8000),
+    ("fine_tune_checkpoint", {"course": {"examples": 5, "epochs": 2}}, 3 * 5 * 2, 4000),
+    ("grow_sparse", {"course": {"examples": "all"}, "sparsities": [0.1, 0.5]}, 3 * 6 * 2, 8000),
     ("prune_checkpoint", {"levels": [0.1, 0.5, 0.9]}, 0, 375),
-    ("prune_calibrated", {"levels": [0.5], "examples": 3, "method": "wanda"}, 2 * 3, 125),
-    ("prune_calibrated", {"levels": [0.5], "examples": 3, "method": "sparsegpt"}, 2 * 3, 4125),
+    ("prune_calibrated", {"levels": [0.5], "calibration": LOOK, "method": "wanda"}, 2 * 3, 125),
+    (
+        "prune_calibrated",
+        {"levels": [0.5], "calibration": LOOK, "method": "sparsegpt"},
+        2 * 3,
+        4125,
+    ),
     ("take_hub_model", {}, 0, 4000),
     ("make_replica", {}, 0, 4000),
     ("measure_sizes", {"formats": ["dense"]}, 0, 0),
@@ -182,7 +188,7 @@ def test_all_training_examples_are_counted_where_a_plan_can_know_them(tmp_path):
     assert found == [67_349, None, 40]
     found = [counts.counted(chosen, task, "test") for task in chosen.tasks]
     assert found == [counts.Counted(872), counts.Counted(7, 20), counts.Counted(7, 20)]
-    size, call = costs.Size(1000), Call("x:fine_tune_checkpoint", {"epochs": 3, "examples": None})
+    size, call = costs.Size(1000), Call("x:fine_tune_checkpoint", {"course": {"examples": None}})
     known, unknown = (Setting(size, "classification", 10, 872, 2.0, n) for n in (67_349, None))
     ratio = estimate(call, known).seconds / estimate(call, unknown).seconds
     assert ratio == pytest.approx(67_349 / 872)
@@ -204,8 +210,10 @@ def test_estimates_follow_weights_tokens_and_examples():
     text = of("evaluate_variant", form="masked").seconds
     assert text == pytest.approx(10 * 6 * FORWARD, rel=1e-3)  # once for each of ten tokens
     assert of("measure_sizes", formats=["dense", "auto"]).seconds > 0
-    few, many = (of("recover", batch_size=size).memory_bytes - 16_000 for size in (4, 8))
+    few, many = (
+        of("recover", course={"batch_size": size}).memory_bytes - 16_000 for size in (4, 8)
+    )
     assert many == 2 * few > 0  # beside weights, gradients and two moments
-    logits = of("recover", form="causal", batch_size=4).memory_bytes - 16_000 - few
+    logits = of("recover", form="causal", course={"batch_size": 4}).memory_bytes - 16_000 - few
     assert logits == 6 * 4 * 4 * 10 * 50  # six copies in float32
     assert of("evaluate_variant", costs.Size(None)).seconds == of("measure_replica").seconds == 0

@@ -17,7 +17,8 @@ from analysis.errors import RequestError
 from analysis.models import encoding
 from analysis.models.catalogue import BUILTIN, MAX_TOKENS
 from analysis.steps.checkpoints import scratch
-from analysis.training import architectures, builtin, loop, pretraining
+from analysis.training import architectures, batches, builtin, loop, pretraining
+from analysis.training.course import Course
 from analysis.training.scratch import pretrain_scratch
 from analysis.training.vocabulary import learn_tokenizer
 
@@ -74,7 +75,7 @@ def test_tokenizer_without_padding_is_padded_with_its_end():
     words = Tokenizer(models.WordLevel({"<end>": 0, "a": 1, "b": 2}, unk_token="<end>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     plain = transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<end>")
-    batch = loop.causal_batch_of(plain, [{"text": "a b"}, {"text": "a"}], 8)
+    batch = batches.causal_batch_of(plain, [{"text": "a b"}, {"text": "a"}], 8)
     assert batch["input_ids"].tolist() == [[0, 1, 2, 0], [0, 1, 0, 0]]
     assert batch["labels"].tolist() == [[-100, 1, 2, 0], [-100, 1, 0, -100]]
     pair = encoding.classification_batch(plain, ["a", "a b"], ["b", "a"], 8)
@@ -99,8 +100,8 @@ def test_masked_batch_asks_only_for_what_it_chose(tokenizers):
 
 def test_every_epoch_takes_every_example_once():
     examples = [{"text": "x" * i} for i in range(50)]
-    batches = loop.shuffled_batches(examples, 8, list, seed=3)
-    epochs = [[example for _ in range(7) for example in next(batches)] for _ in range(2)]
+    drawn = batches.shuffled_batches(examples, 8, list, seed=3)
+    epochs = [[example for _ in range(7) for example in next(drawn)] for _ in range(2)]
     assert epochs[0] != epochs[1]
     assert [sorted(epoch, key=lambda e: e["text"]) for epoch in epochs] == [examples] * 2
 
@@ -169,9 +170,9 @@ def test_wrong_requests_say_what_is_allowed(tokenizers, tmp_path):
     with pytest.raises(RequestError, match=r"model 'tiny-brt'\. Did you mean 'tiny-b"):
         builtin.pretrain("tiny-brt", seed=0, threads=1, out=tmp_path)
     model = architectures.build_model("tiny-gpt2", tokenizers["tiny-gpt2"])
-    wrong = {"form": "casual", "examples": [{}], "batch_size": 1, "learning_rate": 1, "seed": 0}
+    wrong = Course(form="casual", examples=[{}], batch_size=1, learning_rate=1, seed=0)
     with pytest.raises(RequestError, match="unknown form of task 'casual'"):
-        loop.fine_tune(model, tokenizers["tiny-gpt2"], **wrong)
+        loop.fine_tune(model, tokenizers["tiny-gpt2"], wrong)
     assert not list(tmp_path.iterdir())
 
 
@@ -192,15 +193,15 @@ def test_an_uncased_tokenizer_has_one_token_for_a_word_and_no_more_than_its_text
 def test_windows_predict_every_token_once(learnt, lengths, limit):
     tokenizer = learnt["decoder-only"]
     whole = [{"text": " ".join(f"w{i}" for i in range(length))} for length in lengths]
-    examples = loop.in_windows(tokenizer, whole, limit)
-    batch = loop.causal_batch_of(tokenizer, examples, limit)
+    examples = batches.in_windows(tokenizer, whole, limit)
+    batch = batches.causal_batch_of(tokenizer, examples, limit)
     assert batch["input_ids"].shape[1] <= limit
     predicted = [row[1:][row[1:] != encoding.IGNORED].tolist() for row in batch["labels"]]
     bodies = [tokenizer(e["text"], add_special_tokens=False)["input_ids"] for e in whole]
     expected = [token for body in bodies for token in (*body, tokenizer.eos_token_id)]
     assert [token for row in predicted for token in row] == expected
     longest = max(len(body) for body in bodies) + 2
-    assert loop.in_windows(tokenizer, whole, longest) == whole
+    assert batches.in_windows(tokenizer, whole, longest) == whole
 
 
 @settings(max_examples=60)

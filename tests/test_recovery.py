@@ -27,18 +27,23 @@ from analysis.steps.pruning.grown import grow_sparse
 from analysis.steps.recovery.courses import course_on
 from analysis.steps.recovery.recovered import recover
 from analysis.training import recovery
-from analysis.training.loop import causal_batch_of, shuffled_batches
+from analysis.training.batches import causal_batch_of, shuffled_batches
 
 LEVELS = [0.9, 0.5, 0.99]
-HOW = {"learning_rate": 5e-3, "batch_size": 8, "seed": 0}
+HOW = {"learning_rate": 5e-3, "batch_size": 8, "seed": 0, "training": None, "max_tokens": 256}
 TASKS = {"bert": "paraphrase", "gpt2": "language-modelling", "bart": "headline"}
 TIED = {"gpt2": "transformer.wte.weight", "bart": "model.shared.weight"}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+def asked(kind, epochs=1.67, examples=20):
+    """A course as a step is told of it."""
+    return HOW | {"task": TASKS[kind], "examples": examples, "epochs": epochs}
+
+
 def course(kind, epochs=1.67, examples=20):
     """Three batches an epoch, the last of them smaller; the language makes its examples."""
-    return course_on(None, TASKS[kind], None, examples=examples, epochs=epochs, **HOW)
+    return course_on(None, asked(kind, epochs, examples))
 
 
 def opened(objects, kind):
@@ -124,8 +129,7 @@ def by_hand(model, words, masks, course, teacher=None, after=lambda step: None, 
 
 def inputs_of(objects, kind):
     """What a step is told: masks, of tied embeddings too, and values of one tensor."""
-    given = dense(objects, kind) | HOW | {"task": TASKS[kind], "training": None, "examples": 20}
-    given |= {"threads": 1, "device": "cpu"}
+    given = dense(objects, kind)
     model, _ = opened(objects, kind)
     masks, state = magnitude_masks(model), model.state_dict()
     if kind in TIED:
@@ -161,7 +165,7 @@ def test_recovery_is_a_plain_loop_with_its_gradients_and_masks_kept(objects, kin
     inputs = inputs_of(objects, kind)
     torch.rand(3)  # it repeats whatever was drawn before, and leaves that stream alone
     stream = torch.random.get_rng_state()
-    record = recover(objects, **inputs, protocol=protocol, epochs=1.67)
+    record = recover(objects, **inputs, protocol=protocol, course=asked(kind))
     assert torch.equal(torch.random.get_rng_state(), stream)
     plain, words, masks = pruned_model(objects, kind, inputs)
     teacher = opened(objects, kind)[0] if protocol == "distilled" else None
@@ -192,7 +196,7 @@ def test_growing_is_a_plain_loop_that_removes_on_the_schedule(objects, kind, epo
     (plain, words), long = opened(objects, kind), course(kind, epochs)
     masks, below, seconds = {}, 0.0, [0.0]
     inputs = {key: told for key, told in inputs_of(objects, kind).items() if key != "masks"}
-    record = grow_sparse(objects, **inputs, sparsities=LEVELS, epochs=epochs)
+    record = grow_sparse(objects, **inputs, sparsities=LEVELS, course=asked(kind, epochs))
     assert ([x["level"] for x in record["levels"]], record["peak_bytes"]) == (LEVELS, None)
     ramp = max(1, round(0.3 * long.read_by(plain, words).steps))
     names = sorted(scope(plain))

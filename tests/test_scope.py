@@ -131,6 +131,7 @@ def test_scope_masks_and_histograms_are_those_of_float32_with_ties_stored_once(o
 TEXTS = {"training": None, "threads": 1, "device": "cpu", "seed": 0}
 LOOK = TEXTS | {"examples": 8, "tokens": 16}
 TRAIN = TEXTS | {"examples": 8, "epochs": 1.0, "learning_rate": 1e-3, "batch_size": 4}
+TRAIN |= {"max_tokens": 256}
 
 
 @pytest.mark.parametrize(("kind", "dtype", "how"), [
@@ -149,15 +150,16 @@ def test_every_step_takes_every_type_and_keeps_it(objects, kind, dtype, how):
         return {DTYPES[code].name for code in values}
 
     plain = {"include": [], "exclude": [], "levels": [0.5]}
+    look, course = {"calibration": LOOK | {"task": task}}, {"course": TRAIN | {"task": task}}
     for method, changed in (("wanda", set()), ("sparsegpt", {name})):
-        record = prune_calibrated(objects, **given, **LOOK, **plain, method=method, task=task)
+        record = prune_calibrated(objects, **given, **look, **plain, method=method)
         assert types(record["levels"][0]) == changed
         assert record["levels"][0]["achieved"] == pytest.approx(0.5, abs=1e-3)
     masks = record["levels"][0]["masks"]["object"]
-    trained = {"masks": masks, "task": task}
-    recovered = recover(objects, **given, **TRAIN, **trained, protocol="fine-tuned")
-    unmasked = recover_without_masks(objects, **given, **TRAIN, **trained)
-    (grown,) = grow_sparse(objects, **given, **TRAIN, task=task, sparsities=[0.5])["levels"]
+    trained = given | course | {"masks": masks}
+    recovered = recover(objects, **trained, protocol="fine-tuned")
+    unmasked = recover_without_masks(objects, **trained)
+    (grown,) = grow_sparse(objects, **given, **course, sparsities=[0.5])["levels"]
     assert types(recovered) == types(grown) == {name}
     size = recovered["scope_weights"]
     assert recovered["removed"] == unmasked["removed"] == round(0.5 * size)
@@ -165,13 +167,14 @@ def test_every_step_takes_every_type_and_keeps_it(objects, kind, dtype, how):
     sizes = measure_sizes(objects, **given, masks=recovered["masks"]["object"], formats=["dense"])
     assert abs(sizes["bytes"]["dense"] - dense_size) < HEADERS
     made_of = [
-        shrink_checkpoint(objects, **given, **LOOK, levels=[0.4], task=task)["levels"][0],
-        distil_student(objects, **given, **TRAIN, task=task),
-        moefy_checkpoint(objects, **given, **LOOK, task=task, experts=4, run=[2])["levels"][0],
+        shrink_checkpoint(objects, **given, **look, levels=[0.4])["levels"][0],
+        distil_student(objects, **given, **course),
+        moefy_checkpoint(objects, **given, **look, experts=4, run=[2])["levels"][0],
         quantise_checkpoint(objects, **given),
     ]
     examples = make_examples(objects, task_name=task, count=4, seed=7)["data"]["object"]
-    asked = {"task_name": task, "data": examples, "batch_size": 4, "threads": 1, "device": "cpu"}
+    asked = {"task_name": task, "data": examples, "batch_size": 4}
+    asked |= {"place": {"threads": 1, "device": "cpu"}}
     for record in made_of:
         folder = objects.open(record["checkpoint"]["object"])
         held = open_checkpoint(folder)
@@ -183,7 +186,12 @@ def test_every_step_takes_every_type_and_keeps_it(objects, kind, dtype, how):
     answers = evaluate_variant(objects, checkpoint=given["checkpoint"], masks=masks, **asked)
     assert answers["examples"] == 4
     found = measure_sensitivity(
-        objects, **given, **asked, by="kind", sparsities=[0.5], memory_bytes=10**9
+        objects,
+        checkpoint=given["checkpoint"],
+        **asked,
+        by="kind",
+        sparsities=[0.5],
+        memory_bytes=10**9,
     )
     own = {n: 0.5 for cell in found["cells"] for n in cell["tensors"]}
     given |= {"sparsity": 0.5, "sparsities": own}
@@ -299,9 +307,9 @@ def test_what_training_told_apart_is_not_lost(objects):
     given = stored(objects, "gpt2", untied)
     options = {"method": "magnitude", "levels": [0.5], "include": [], "exclude": [], "seed": 0}
     (level,) = prune_checkpoint(objects, **given, **options)["levels"]
-    asked = {"masks": level["masks"]["object"], "task": KINDS["gpt2"][4]}
+    asked = {"masks": level["masks"]["object"], "course": TRAIN | {"task": KINDS["gpt2"][4]}}
     with pytest.raises(RunError, match="not tied in its model, so training made them differ"):
-        recover(objects, **given, **TRAIN, **asked, protocol="fine-tuned")
+        recover(objects, **given, **asked, protocol="fine-tuned")
 
 
 def test_nothing_else_is_prunable_and_what_stays_outside_is_named(objects):

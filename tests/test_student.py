@@ -25,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ENCODER = {"num_hidden_layers": "encoder.layer"}
 COURSE = {"examples": 16, "epochs": 1.0, "learning_rate": 5e-3, "batch_size": 8, "seed": 0}
+COURSE |= {"training": None, "max_tokens": 256}
 BOTH = {"encoder_layers": "encoder.layers", "decoder_layers": "decoder.layers"}
 # the config's names of the depths, and where the blocks are
 STACKS = {
@@ -116,7 +117,9 @@ def test_its_loss_falls_and_it_heeds_its_teacher_which_stays():
     blocks, and its head anew."""
     tokens, found = mini.tokenizer("Bert"), []
     few = COURSE | {"epochs": 40.0, "examples": 8, "learning_rate": 1e-2}
-    few = course_on(None, "sentiment", None, **few)  # no objects: the language makes its examples
+    few = course_on(
+        None, few | {"task": "sentiment"}
+    )  # no objects: the language makes its examples
     batch = classification_batch(tokens, [e["first"] for e in few.examples], None, POSITIONS)
     teacher = made("bert")
     train_course(teacher, tokens, few.read_by(teacher, tokens), [])
@@ -140,8 +143,8 @@ def test_its_loss_falls_and_it_heeds_its_teacher_which_stays():
 
 def student_of(objects, kind, **changed):
     """The step's record, and the student's folder."""
-    options = {"task": KINDS[kind][4], "training": None, "device": "cpu", **COURSE, **changed}
-    record = distil_student(objects, **dense(objects, kind), threads=1, **options)
+    course = {"task": KINDS[kind][4], **COURSE, **changed}
+    record = distil_student(objects, **dense(objects, kind), course=course)
     return record, objects.open(record["checkpoint"]["object"])
 
 

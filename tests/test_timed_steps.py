@@ -28,7 +28,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 writers = pytest.mark.parametrize("kind", ["gpt2", "bart"])
 TRUE_SIZE = {"schedule": SCHEDULE, "threads": 1, "seed": 0}
 _MAPPED = (-3, 1 << 16)  # M_MMAP_THRESHOLD: from that many bytes on, see mallopt(3)
-COMMON = TRUE_SIZE | {"tokens": TOKENS, "device": "cpu"}
+COMMON = {
+    "schedule": SCHEDULE,
+    "seed": 0,
+    "tokens": TOKENS,
+    "place": {"threads": 1, "device": "cpu"},
+}
 
 
 def checked(record, tokens=TOKENS):
@@ -68,7 +73,7 @@ def test_each_variant_has_a_cell_for_each_kernel_that_can_do_something(objects, 
     """Of a BERT: dense, masked at a high and a low level, int8, with experts, and smaller."""
     whole, measured = dense(objects, "bert"), {"measured": True}
     texts = {"training": None, "examples": 8, "tokens": 8, "seed": 3, "threads": 1, "device": "cpu"}
-    texts |= whole | {"task": "sentiment"}
+    texts = whole | {"calibration": texts | {"task": "sentiment"}}
     others = {
         "int8": (quantise_checkpoint(objects, **whole), INT8),
         "moe": (moefy_checkpoint(objects, **texts, experts=4, run=[2])["levels"][0], EXPERTS),

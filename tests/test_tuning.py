@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,13 +20,14 @@ from analysis.models.loading import load_model
 from analysis.steps.checkpoints.tuned import fine_tune_checkpoint
 from analysis.steps.examples.training import training_examples
 from analysis.training import memory, tuning
+from analysis.training.course import Course
 from analysis.training.distillation import Distillation
 from analysis.training.loop import fine_tune
 from analysis.training.scratch import pretrain_scratch
 
 SHAPE = {"layers": 1, "width": 32, "heads": 2, "vocabulary": 500, "positions": 48, "dropout": 0.0}
 HOW = {"learning_rate": 5e-3, "batch_size": 16, "epochs": 1, "threads": 1, "device": "cpu"}
-HOW |= {"labels": 2, "seed": 0, "max_tokens": 48}
+HOW |= {"seed": 0, "max_tokens": 48}
 TASKS = {"classification": "sentiment", "pairs": "paraphrase", "causal": "language-modelling"}
 TASKS |= {"text-to-text": "headline"}
 EXAMPLES = {form: training_examples(None, task, None, 96, 0)[1] for form, task in TASKS.items()}
@@ -44,10 +46,11 @@ def bases(tmp_path_factory):
 
 @pytest.fixture
 def tuned(bases, tmp_path):
-    def tuned(what, out, family="encoder-only", examples=None, **changes):
+    def tuned(what, out, family="encoder-only", examples=None, labels=2, **changes):
         form = "classification" if what == "pairs" else what
         examples = EXAMPLES[what] if examples is None else examples
-        return tuning.tune(bases / family, form, examples, out=tmp_path / out, **HOW | changes)
+        course = Course(form=form, examples=examples, **HOW | changes)
+        return tuning.tune(bases / family, course, labels=labels, out=tmp_path / out)
 
     return tuned
 
@@ -79,14 +82,15 @@ def test_a_tokenizer_that_knows_more_than_its_model_is_kept_to_it_or_refused(bas
     tokenizer = transformers.AutoTokenizer.from_pretrained(bases / "encoder-only")
     tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]  # as BERT's
     tokenizer.save_pretrained(tmp_path / "distilled")
-    how = HOW | {"out": tmp_path / "out", "epochs": 0.2}
-    facts = tuning.tune(tmp_path / "distilled", "classification", EXAMPLES["pairs"], **how)
+    how = {"labels": 2, "out": tmp_path / "out"}
+    course = Course(form="classification", examples=EXAMPLES["pairs"], **HOW | {"epochs": 0.2})
+    facts = tuning.tune(tmp_path / "distilled", course, **how)
     assert math.isfinite(facts["final_loss"])
     tokenizer.add_tokens(["zebra"])
     tokenizer.save_pretrained(tmp_path / "distilled")
     examples = [{"first": "a zebra", "label": 0}, {"first": "one", "label": 1}]
     with pytest.raises(RequestError, match=r"makes the token 'zebra', number 5.., and the model"):
-        tuning.tune(tmp_path / "distilled", "classification", examples, **how)
+        tuning.tune(tmp_path / "distilled", replace(course, examples=examples), **how)
 
 
 def test_an_end_of_text_within_a_text_is_named_where_the_answer_is_read_at_the_end(tuned):
@@ -145,14 +149,14 @@ def test_wrong_requests_say_what_is_allowed(tuned, tmp_path):
 @given(parameters=st.integers(0, 10**10), sizes=st.tuples(*[st.integers(1, 64)] * 6))
 def test_training_takes_the_papers_activations_and_sixteen_bytes_a_parameter(parameters, sizes):
     batch, tokens, layers, width, heads, vocabulary = sizes
-    how = {"batch_size": batch, "tokens": tokens, "layers": layers, "width": width}
-    how |= {"heads": heads, "vocabulary": vocabulary}
-    whole, plain = (memory.training_bytes(p, **how) for p in (parameters, 0))
+    how = {"layers": layers, "width": width, "heads": heads, "vocabulary": vocabulary}
+    read = batch, tokens
+    whole, plain = (memory.training_bytes(p, read, **how) for p in (parameters, 0))
     assert whole - plain == 16 * parameters
     activations = plain - 6 * 4 * batch * tokens * vocabulary
     equation = layers * tokens * batch * width * (34 + 5 * heads * tokens / width)  # of 2 bytes
     assert activations == pytest.approx(2.25 * 2 * equation, abs=1)
-    half = memory.training_bytes(0, **how, bytes_each=2)  # what is predicted is in float32
+    half = memory.training_bytes(0, read, **how, bytes_each=2)  # what is predicted is in float32
     assert plain - half == pytest.approx(activations / 2, abs=1)
 
 
@@ -160,10 +164,10 @@ def test_both_stacks_and_the_words_predicted_count():
     how = {"batch_size": 8, "tokens": 64, "bytes_each": 2}
     t5 = transformers.T5Config(num_layers=6, num_decoder_layers=2)
     both = memory.training_bytes_of(t5, 10**6, form="text-to-text", **how)
-    alike = {"layers": 8, "width": t5.d_model, "heads": t5.num_heads}
-    assert both == memory.training_bytes(10**6, **alike, **how, vocabulary=t5.vocab_size)
+    alike = {"layers": 8, "width": t5.d_model, "heads": t5.num_heads, "vocabulary": t5.vocab_size}
+    assert both == memory.training_bytes(10**6, (8, 64), **alike, bytes_each=2)
     gpt2 = memory.training_bytes_of(transformers.GPT2Config(), 9, form="classification", **how)
-    assert gpt2 == memory.training_bytes(9, layers=12, width=768, heads=12, **how)
+    assert gpt2 == memory.training_bytes(9, (8, 64), layers=12, width=768, heads=12, bytes_each=2)
 
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_opened(tuned, tmp_path, monkeypatch):
@@ -224,8 +228,9 @@ def test_the_gradients_of_a_batch_in_parts_are_those_of_the_whole(bases, form, d
             opened.append(one)
         tokenizer = transformers.AutoTokenizer.from_pretrained(bases / family)
         trained = Distillation(*opened, form) if distilled else opened[0]
-        how = {"batch_size": 8, "learning_rate": 0.0, "seed": 3, "steps": 1}
-        losses = fine_tune(trained, tokenizer, form, examples, rows_at_once=rows_at_once, **how)
+        course = Course(form=form, examples=examples, batch_size=8, learning_rate=0.0, seed=3,
+                        rows_at_once=rows_at_once)  # fmt: skip
+        losses = fine_tune(trained, tokenizer, course, steps=1)
         return losses, [p.grad for p in opened[0].parameters() if p.grad is not None]
 
     for dropout, sizes in ((0.0, (None, 8, 3, 1)), (0.4, (8, 5, 1))):
@@ -243,11 +248,11 @@ def test_the_step_draws_examples_and_records_the_checkpoint(objects, bases):
         base = objects.adopt(shutil.copytree(bases / "encoder-only", folder / "base"))
     lines = "".join(json.dumps(e) + "\n" for e in EXAMPLES["classification"])
     data = objects.put_bytes(lines.encode())
-    asked = HOW | {"checkpoint": base, "form": "classification", "data": data}
-    asked |= {"dtype": "float32"}
-    record = fine_tune_checkpoint(objects, **asked, examples=32)
-    assert record["training"]["examples"] == 32
+    asked = {"checkpoint": base, "form": "classification", "data": data, "labels": 2}
+    record, whole = (
+        fine_tune_checkpoint(objects, **asked, course=HOW | {"examples": n}) for n in (32, None)
+    )
+    assert [found["training"]["examples"] for found in (record, whole)] == [32, 96]
     weights = read_weights(objects.open(record["checkpoint"]["object"]))
     assert record["weights_sha256"] == weights_sha256(weights)
     assert record["parameters"] == sum(array.size for array in weights.values())
-    assert fine_tune_checkpoint(objects, **asked, examples=None)["training"]["examples"] == 96

@@ -23,8 +23,8 @@ from analysis.models.encoding import positions
 from analysis.scoring.predict import tokens_per_word
 from analysis.study.fits import calibration_task
 from analysis.training import recovery
+from analysis.training.course import Course
 from analysis.training.growing import grow_sparse
-from analysis.training.recovery import Course
 
 POSITIONS = 20  # of the tiny models
 LONG = "the food was good " * 12
@@ -50,7 +50,8 @@ def make(architecture):
 
 def course(architecture, count=3, max_tokens=256):
     form, example = FORMS[architecture]
-    return Course(form, [example] * count, 2, 1e-3, 1.0, 0, max_tokens=max_tokens)
+    how = {"batch_size": 2, "learning_rate": 1e-3, "seed": 0, "max_tokens": max_tokens}
+    return Course(form=form, examples=[example] * count, **how)
 
 
 @pytest.mark.parametrize("architecture", FORMS)

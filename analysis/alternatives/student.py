@@ -16,8 +16,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from analysis.checkpoints import naming
 from analysis.errors import RequestError
 from analysis.models.encoding import set_padding
+from analysis.training.course import Course
 from analysis.training.distillation import Distillation
-from analysis.training.recovery import Course, train_course
+from analysis.training.recovery import train_course
 
 # attributes that count blocks; the first is every model's, whatever its config calls it
 _ENCODER, _DECODERS = "num_hidden_layers", ("decoder_layers", "num_decoder_layers")

@@ -68,7 +68,8 @@ class Call:
     @property
     def on_gpu(self) -> bool:
         """Whether it computes on a GPU, and so has to have it to itself."""
-        return self.arguments.get("device") == "cuda"
+        groups = [self.arguments, *self.arguments.values()]
+        return any(isinstance(g, Mapping) and g.get("device") == "cuda" for g in groups)
 
     @functools.cached_property
     def key(self) -> str:

@@ -7,16 +7,16 @@ from typing import Any
 from analysis import tasks
 from analysis.engine.memo import Call, Record
 from analysis.engine.runner import all_of
-from analysis.experiments import costs, placement
+from analysis.experiments import costs
 from analysis.experiments.contract import (
     NUMPY,
-    OTHER_EXAMPLES,
     TORCH,
     Step,
     foreseen_checkpoint,
     foreseen_object,
 )
 from analysis.experiments.examples import Data
+from analysis.experiments.pruning import calibration
 from analysis.experiments.recovery import course
 from analysis.experiments.variant import Scored, Variant, failed_dense, suffix
 from analysis.experiments.work import Found, Work
@@ -75,7 +75,7 @@ def _distil(study: Study, wanted: Alternatives, dense: Variant, data: Data) -> C
         {
             "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
-            **course(study, dense, data, wanted.student),
+            "course": course(study, dense, data, wanted.student),
         },
         code=(tasks.module_name(data.task),),
         libraries=TORCH,
@@ -89,15 +89,9 @@ def _moefy(study: Study, wanted: Alternatives, dense: Variant, data: Data) -> Ca
         {
             "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
-            "task": data.task,
-            "training": data.training_object,
             "experts": wanted.experts,
             "run": list(wanted.run),
-            "examples": study.calibration.examples,
-            "tokens": study.calibration.tokens,
-            "seed": dense.seed + OTHER_EXAMPLES,
-            "threads": study.compute.threads,
-            "device": placement.device(study.compute),
+            "calibration": calibration(study, dense, data),
         },
         code=(tasks.module_name(data.task),),
         libraries=(*TORCH, "scipy"),

@@ -85,15 +85,15 @@ def forward_seconds(setting: Setting, examples: float) -> float:
 
 def training(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
     """What a training takes, of all levels that it goes through."""
-    given = arguments.get("examples") or arguments.get("training", {})
+    course = arguments.get("course", {})
+    given = course.get("examples")
     there = setting.examples if setting.learnt is None else setting.learnt
     examples = min(given, setting.learnt or given) if isinstance(given, int) else there
     levels = len(arguments.get("sparsities", ())) or 1
-    seconds = 3 * forward_seconds(setting, examples * float(arguments.get("epochs", 1))) * levels
+    seconds = 3 * forward_seconds(setting, examples * float(course.get("epochs", 1))) * levels
     memory = training_bytes(
         setting.parameters,
-        batch_size=int(arguments.get("batch_size", 32)),
-        tokens=setting.tokens,
+        (int(course.get("batch_size", 32)), setting.tokens),
         layers=setting.size.layers,
         width=setting.size.width,
         heads=setting.size.heads,

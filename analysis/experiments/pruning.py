@@ -59,7 +59,7 @@ def _prune_calibrated(study: Study, dense: Variant, data: Data, method: str) -> 
             "levels": levels(study, method),
             "include": list(study.include),
             "exclude": list(study.exclude),
-            **_calibration(study, dense, data),
+            "calibration": calibration(study, dense, data),
         },
         code=(pruning.module_name(method), tasks.module_name(data.task)),
         libraries=(*TORCH, "numba", "scipy"),
@@ -74,7 +74,7 @@ def _shrink(study: Study, dense: Variant, data: Data, method: str) -> Call:
             "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "levels": list(study.sparsities),
-            **_calibration(study, dense, data),
+            "calibration": calibration(study, dense, data),
         },
         code=(tasks.module_name(data.task),),
         libraries=TORCH,
@@ -90,7 +90,7 @@ def _grow(study: Study, dense: Variant, data: Data, method: str) -> Call:
             "checkpoint": dense.checkpoint,
             "weights_sha256": dense.weights_sha256,
             "sparsities": list(study.sparsities),
-            **course(study, dense, data, study.recovery.gradual),
+            "course": course(study, dense, data, study.recovery.gradual),
         },
         code=(pruning.module_name(method), tasks.module_name(data.task)),
         libraries=(*TORCH, "numba"),
@@ -111,7 +111,8 @@ def levels(study: Study, method: str) -> list[Any]:
     return list(study.patterns if pruning.takes_patterns(method) else study.sparsities)
 
 
-def _calibration(study: Study, dense: Variant, data: Data) -> dict[str, Any]:
+def calibration(study: Study, dense: Variant, data: Data) -> dict[str, Any]:
+    """What a step that calibrates is told of it: other examples than training draws."""
     return {
         "task": data.task,
         "training": data.training_object,
@@ -202,8 +203,9 @@ def _by_weights(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
 def _calibrated(arguments: Mapping[str, Any], setting: Setting) -> Estimate:
     levels = len(arguments["levels"])
     longest = setting.size.positions if setting.form in ("causal", "cloze") else setting.tokens
-    read = replace(setting, tokens=min(longest, arguments.get("tokens", longest)))
-    forward = costs.forward_seconds(read, arguments["examples"])
+    look = arguments["calibration"]
+    read = replace(setting, tokens=min(longest, look["tokens"]))
+    forward = costs.forward_seconds(read, look["examples"])
     values = costs.BYTES if arguments.get("method") != "wanda" else 0
     return Estimate(
         levels * 2 * forward + setting.bytes / costs.READ,

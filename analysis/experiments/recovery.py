@@ -27,7 +27,7 @@ RANK = 2
 
 
 def course(study: Study, dense: Variant, data: Data, how: Training) -> dict[str, Any]:
-    """The arguments of a step that trains; texts are cut where fine-tuning cuts them."""
+    """What a step that trains is told of it; texts are cut where fine-tuning cuts them."""
     model = next(model for model in study.models if model.name == dense.model)
     tokens = (model.fine_tuning or study.fine_tuning).tokens
     return {
@@ -48,34 +48,27 @@ def _recovery(study: Study) -> Recovery:
 
 def recover(study: Study, pruned: Variant, data: Data, protocol: str) -> Call:
     """A pruned variant, trained with its masks kept."""
-    return Call(
-        "analysis.steps.recovery.recovered:recover",
-        {
-            "checkpoint": pruned.checkpoint,
-            "weights_sha256": pruned.weights_sha256,
-            "masks": pruned.masks,
-            "protocol": protocol,
-            **course(study, pruned, data, _recovery(study).training),
-        },
-        code=(tasks.module_name(data.task),),
-        libraries=TORCH,
-        label=f"{pruned.name}: {protocol}",
-    )
+    call = _trained(study, pruned, data, "recover", protocol)
+    return replace(call, arguments={**call.arguments, "protocol": protocol})
 
 
 def recover_without_masks(study: Study, pruned: Variant, data: Data) -> Call:
     """The same training with nothing to keep the zeros."""
+    return _trained(study, pruned, data, "recover_without_masks", "fine-tuned without masks")
+
+
+def _trained(study: Study, pruned: Variant, data: Data, step: str, how: str) -> Call:
     return Call(
-        "analysis.steps.recovery.recovered:recover_without_masks",
+        f"analysis.steps.recovery.recovered:{step}",
         {
             "checkpoint": pruned.checkpoint,
             "weights_sha256": pruned.weights_sha256,
             "masks": pruned.masks,
-            **course(study, pruned, data, _recovery(study).training),
+            "course": course(study, pruned, data, _recovery(study).training),
         },
         code=(tasks.module_name(data.task),),
         libraries=TORCH,
-        label=f"{pruned.name}: fine-tuned without masks",
+        label=f"{pruned.name}: {how}",
     )
 
 

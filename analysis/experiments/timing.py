@@ -174,8 +174,10 @@ def _common(study: Study, task: str) -> dict[str, Any]:
     return {
         "form": tasks.task(task).form,
         "schedule": _schedule(study),
-        "threads": study.runtime.threads,
-        "device": placement.device(study.compute),
+        "place": {
+            "threads": study.runtime.threads,
+            "device": placement.device(study.compute),
+        },
         "seed": 0,
     }
 

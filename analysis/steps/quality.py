@@ -27,6 +27,7 @@ from analysis.scoring.predict import (
     tokens_per_word,
 )
 from analysis.steps.examples.stored import read_examples
+from analysis.steps.place import Place
 from analysis.tasks import Task, task
 
 _ONE_ANSWER = 0.99
@@ -80,9 +81,7 @@ def evaluate_variant(
     task_name: str,
     data: str,
     batch_size: int | Literal["auto"],
-    threads: int,
-    device: str,
-    dtype: str = "float32",
+    place: dict[str, Any],
     memory_bytes: int = MEMORY_BYTES,
     settings: dict[str, Any] | None = None,
     said: str = "",
@@ -90,33 +89,27 @@ def evaluate_variant(
     """Record: each metric's value and per-example statistics, and whether the model collapsed.
 
     checkpoint, masks and data are objects' digests; masks None evaluates the checkpoint as it is.
-    dtype is one of `loading.DTYPES`; memory_bytes is what a batch may take if its size is "auto";
-    settings are the fields of the task that its data decide; `said` is how the user calls model and
-    data, for errors.
+    place is as of `Place`; memory_bytes is what a batch may take if its size is "auto"; settings
+    are the fields of the task that its data decide; `said` is how the user calls model and data,
+    for errors.
     """
-    torch.set_num_threads(threads)
-    described = task(task_name, settings)
+    where, described = Place(**place), task(task_name, settings)
+    torch.set_num_threads(where.threads)
     folder = objects.open(checkpoint)  # refuses what is missing or damaged, remembered or not
     objects.open(data)
-    size = _model_bytes(folder, torch_type(dtype))
+    size = _model_bytes(folder, torch_type(where.dtype))
 
     def opened() -> _Opened:
-        model, tokenizer = load_model(folder, described.form, device, dtype)
+        model, tokenizer = load_model(folder, described.form, where.device, where.dtype)
         try:
             return _open(objects, model, tokenizer, described, data, batch_size, memory_bytes)
         except RequestError as error:  # of model and data together
             raise RequestError(f"{said}: {error}" if said else str(error)) from error
 
-    about = (task_name, json.dumps(settings, sort_keys=True))
-    key = (objects.root, checkpoint, data, *about, batch_size, device, dtype, memory_bytes)
+    about = (task_name, json.dumps(settings, sort_keys=True), batch_size, memory_bytes)
+    key = (objects.root, checkpoint, data, *about, where.device, where.dtype)
     common = _remembered.get(key, size, opened)
-    model = common.model
-    if masks is not None:
-        pruned = read_pruned(objects.open(masks))
-        if size <= _LARGE_BYTES:
-            model = copy.deepcopy(model)  # the dense one is wanted again
-        put(model, pruned.masks, pruned.values)
-        del pruned
+    model = common.model if masks is None else _pruned(objects, common.model, size, masks)
     start = time.perf_counter()
     predictions = predict(model, common.tokenizer, described, common.inputs)
     seconds = time.perf_counter() - start
@@ -124,8 +117,8 @@ def evaluate_variant(
         "metrics": score(
             described.metrics, predictions, common.inputs.expected, described.tokenizers
         ),
-        "device": device,
-        "dtype": dtype,
+        "device": where.device,
+        "dtype": where.dtype,
         "protocol": protocol(model, common.tokenizer, described),
         "collapsed": _answers_differ(described) and _one_answer(predictions),
         "sample": predictions[:3],
@@ -133,6 +126,15 @@ def evaluate_variant(
         "tokens_per_word": round(common.tokens_per_word, 4),
         "evaluate_seconds": round(seconds, 3),
     }
+
+
+def _pruned(objects: Objects, model: Any, size: int, masks: str) -> Any:
+    """The model of so many bytes, pruned: a copy, or itself if that is too large to be kept."""
+    pruned = read_pruned(objects.open(masks))
+    if size <= _LARGE_BYTES:
+        model = copy.deepcopy(model)  # the dense one is wanted again
+    put(model, pruned.masks, pruned.values)
+    return model
 
 
 def _open(

@@ -17,39 +17,38 @@ from analysis.pruning.scope import Scope
 from analysis.scoring.metrics import score
 from analysis.scoring.predict import predict, prepare
 from analysis.steps.examples.stored import read_examples
+from analysis.steps.place import Place
 from analysis.tasks import task
 
 
 def measure_sensitivity(
     objects: Objects,
     *,
-    weights_sha256: str,
     checkpoint: str,
     task_name: str,
     data: str,
     by: str,
     sparsities: list[float],
     batch_size: int | Literal["auto"],
-    threads: int,
-    device: str,
+    place: dict[str, Any],
     memory_bytes: int,
     settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Record: the dense model's scores on these examples, and for each group of matrices and each
     sparsity the scores with the smallest |w| of each matrix of that group removed.
 
-    settings are the fields of the task that its data decide.
+    place is as of `Place`; settings are the fields of the task that its data decide.
 
     by   "layer": the matrices of one block are a group; "kind": those that do the same
     """
-    torch.set_num_threads(threads)
-    described = task(task_name, settings)
+    where, described = Place(**place), task(task_name, settings)
+    torch.set_num_threads(where.threads)
     examples = read_examples(objects, data)
     folder = objects.open(checkpoint)
     with scope_of(folder, prunable) as opened:
         named, weights = opened.named, opened.read(seed=0).weights
     groups = grouped(named, by)
-    model, tokenizer = load_model(folder, described.form, device)
+    model, tokenizer = load_model(folder, described.form, where.device)
     inputs = prepare(model, tokenizer, described, examples, batch_size, memory_bytes)
 
     def scores() -> dict[str, Any]:
@@ -60,29 +59,25 @@ def measure_sensitivity(
     dense, listed = scores(), []
     cells = [(group, sparsity) for group in groups for sparsity in sparsities]
     for group, sparsity in track(cells, "layers pruned alone"):
-        names = groups[group]
-        scope = Scope({name: weights[name] for name in names})
-        masks: Mapping[str, Mask] = keep_largest_by_layer(scope, sparsity)
+        own = {name: weights[name] for name in groups[group]}
+        masks: Mapping[str, Mask] = keep_largest_by_layer(Scope(own), sparsity)
         put(model, masks, {})
-        first = named[names[0]]
-        listed.append(
-            {
-                "group": group,
-                "part": first.part,
-                "layer": first.layer if by == "layer" else None,
-                "kind": first.kind if by == "kind" else "",
-                "tensors": {name: weights[name].size for name in names},
-                "sparsity": sparsity,
-                "metrics": scores(),
-            }
-        )
-        put(model, {}, {name: weights[name] for name in names})
+        about = {"group": group, "sparsity": sparsity, **_about(named[next(iter(own))], by)}
+        sizes = {name: array.size for name, array in own.items()}
+        listed.append(about | {"tensors": sizes, "metrics": scores()})
+        put(model, {}, own)
     return {
         "dense": dense,
         "cells": listed,
         "examples": len(examples),
         "seconds": round(time.perf_counter() - start, 3),
     }
+
+
+def _about(first: Weight, by: str) -> dict[str, Any]:
+    """What a group is, by its first matrix."""
+    layer, kind = (first.layer, "") if by == "layer" else (None, first.kind)
+    return {"part": first.part, "layer": layer, "kind": kind}
 
 
 def grouped(named: Mapping[str, Weight], by: str) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from analysis import tasks
 from analysis.errors import RequestError, unknown
 from analysis.models.catalogue import BUILTIN, MAX_TOKENS
 from analysis.training.architectures import build_model, build_tokenizer
+from analysis.training.course import Course, Updates
 from analysis.training.loop import fine_tune, train
 from analysis.training.objectives import pretraining_batches
 
@@ -65,14 +66,13 @@ def pretrain(name: str, *, seed: int, threads: int, out: Path) -> dict[str, Any]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build_model(name, tokenizer)
-        losses = train(
-            model,
-            pretraining_batches(name, tokenizer, recipe.examples, recipe.batch_size, seed),
-            steps=recipe.steps,
+        batches = pretraining_batches(name, tokenizer, recipe.examples, recipe.batch_size, seed)
+        how = Updates(
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
             what=f"pretraining {name}",
         )
+        losses = train(model, batches, steps=recipe.steps, how=how)
     return _save(model, tokenizer, out) | _facts(recipe, losses, started)
 
 
@@ -95,19 +95,17 @@ def fine_tune_builtin(
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # the classifier's new weights
         model = _CLASSES[name, form].from_pretrained(folder, dtype=torch.float32)
-    losses = fine_tune(
-        model,
-        tokenizer,
-        form,
-        examples,
+    course = Course(
+        form=form,
+        examples=examples,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         seed=seed,
-        steps=recipe.steps,
         max_tokens=MAX_TOKENS,
         weight_decay=recipe.weight_decay,
         what=f"fine-tuning {name} on {task}",
     )
+    losses = fine_tune(model, tokenizer, course, steps=recipe.steps)
     return _save(model, tokenizer, out) | _facts(recipe, losses, started)
 
 

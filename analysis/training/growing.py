@@ -9,7 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from analysis.engine.arrays import Mask
 from analysis.pruning.methods.gradual import sparsity_at
 from analysis.pruning.selection import smallest_magnitudes
-from analysis.training.recovery import Course, EpochCounts, Keeper, require_kept, train_course
+from analysis.training.course import Course
+from analysis.training.recovery import EpochCounts, Keeper, require_kept, train_course
 
 _RAMP = 0.3  # the share of a level's steps in which weights are removed; the others only tune
 _STEPS_BETWEEN_SELECTIONS = 5

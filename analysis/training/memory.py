@@ -9,9 +9,8 @@ _COPIES_OF_LOGITS = 6  # the same for each token's prediction: shifted, its soft
 
 def training_bytes(
     parameters: int,
+    batch: tuple[int, int],
     *,
-    batch_size: int,
-    tokens: int,
     layers: int,
     width: int,
     heads: int,
@@ -24,9 +23,11 @@ def training_bytes(
     tokens x width x (34 + 5 heads x tokens / width) where numbers have two bytes (Korthikanti et
     al., Reducing Activation Recomputation in Large Transformer Models, 2022, equation 1), and
     what torch holds besides: with that it is within a tenth of peaks measured of BERT and GPT-2 on
-    a CPU. `layers` are those of all stacks; `vocabulary` counts where each token's is predicted.
+    a CPU. `batch` is how many texts, and tokens of each; `layers` are those of all stacks;
+    `vocabulary` counts where each token's is predicted.
     """
-    read = batch_size * tokens
+    tokens = batch[1]
+    read = batch[0] * tokens
     activations = layers * read * (34 * width + 5 * heads * tokens) * bytes_each / 2
     predicted = _COPIES_OF_LOGITS * read * vocabulary * 4  # in float32 whatever else is not
     return _BYTES_PER_PARAMETER * parameters + round(_HELD_BESIDES * activations) + predicted
@@ -46,8 +47,7 @@ def training_bytes_of(
     stacks = decoder if getattr(config, "is_encoder_decoder", False) else 0
     return training_bytes(
         parameters,
-        batch_size=batch_size,
-        tokens=tokens,
+        (batch_size, tokens),
         layers=config.num_hidden_layers + (stacks or 0),
         width=config.hidden_size,
         heads=config.num_attention_heads,

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from analysis.models.encoding import Batch, masked_batch, text_to_text_batch
-from analysis.training.loop import Example, causal_batch_of, in_windows, shuffled_batches
+from analysis.training.batches import Example, causal_batch_of, in_windows, shuffled_batches
 
 Text = str | tuple[str, str]
 Objective = Callable[

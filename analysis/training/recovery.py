@@ -5,7 +5,6 @@ from the model's own weights, so that no number rests on the masks having been k
 """
 
 import contextlib
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -16,45 +15,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from analysis.engine.arrays import Array, Mask
 from analysis.errors import RequestError, RunError
-from analysis.models.encoding import positions, set_padding
+from analysis.models.encoding import set_padding
 from analysis.models.filling import partner_in
+from analysis.training.course import Course
 from analysis.training.distillation import Distillation
-from analysis.training.loop import Example, fine_tune, in_windows
-
-
-@dataclass(frozen=True)
-class Course:
-    """What a model is trained on, and how.
-
-    form, examples and max_tokens are as `training.fine_tune` takes them.
-    """
-
-    form: str
-    examples: Sequence[Example]
-    batch_size: int
-    learning_rate: float
-    epochs: float
-    seed: int
-    max_tokens: int = 128
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches, the last of which may be smaller, in one pass over the examples."""
-        return math.ceil(len(self.examples) / self.batch_size)
-
-    @property
-    def steps(self) -> int:
-        """Batches in all."""
-        return max(1, round(self.epochs * self.steps_per_epoch))
-
-    def read_by(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> "Course":
-        """The course as this model takes it: causal texts in the windows that it reads, so that an
-        epoch is one pass over them."""
-        limit = min(self.max_tokens, positions(model, tokenizer) or self.max_tokens)
-        if self.form != "causal":
-            return replace(self, max_tokens=limit)
-        windows = in_windows(tokenizer, self.examples, limit)
-        return replace(self, examples=windows, max_tokens=limit)
+from analysis.training.loop import fine_tune
 
 
 @dataclass(frozen=True)
@@ -267,16 +232,5 @@ def train_course(
         for call in after_step:
             call()
 
-    return fine_tune(
-        model,
-        tokenizer,
-        course.form,
-        course.examples,
-        batch_size=course.batch_size,
-        learning_rate=course.learning_rate,
-        seed=course.seed,
-        steps=course.steps,
-        max_tokens=course.max_tokens,
-        what="training the pruned model",
-        after_step=call_each,
-    )
+    course = replace(course, what="training the pruned model")
+    return fine_tune(model, tokenizer, course, steps=course.steps, after_step=call_each)

@@ -11,6 +11,7 @@ import torch
 
 from analysis.errors import RequestError, unknown
 from analysis.models.families import Shape, build
+from analysis.training.course import Updates
 from analysis.training.loop import train
 from analysis.training.pretraining import OBJECTIVES, Text
 from analysis.training.vocabulary import learn_tokenizer
@@ -64,12 +65,7 @@ def pretrain_scratch(
     """
     if family not in _FAMILIES:
         raise RequestError(unknown("family", family, _FAMILIES))
-    texts = [text for text in texts if any(map(str.strip, strings([text])))]
-    if not texts:
-        raise RequestError(
-            "a model from scratch learns from its tasks' training texts, and there are none; give"
-            " training data"
-        )
+    texts = _that_say_something(texts)
     torch.set_num_threads(threads)
     started = time.perf_counter()
     positions, batch_size = shape["positions"], tuning["batch_size"]
@@ -82,17 +78,15 @@ def pretrain_scratch(
     )
     examples, batches = OBJECTIVES[family](tokenizer, texts, batch_size, positions, seed)
     steps = max(1, round(tuning["epochs"] * examples / batch_size))
+    how = Updates(
+        learning_rate=tuning["learning_rate"],
+        weight_decay=_WEIGHT_DECAY,
+        what="pretraining from scratch",
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build(family, _shape(family, shape), tokenizer)
-        losses = train(
-            model,
-            batches,
-            steps=steps,
-            learning_rate=tuning["learning_rate"],
-            weight_decay=_WEIGHT_DECAY,
-            what="pretraining from scratch",
-        )
+        losses = train(model, batches, steps=steps, how=how)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     return {
@@ -105,6 +99,17 @@ def pretrain_scratch(
         "final_loss": losses[-1],
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _that_say_something(texts: Sequence[Text]) -> list[Text]:
+    """The texts that are not empty. Raises RequestError if there is none."""
+    found = [text for text in texts if any(map(str.strip, strings([text])))]
+    if not found:
+        raise RequestError(
+            "a model from scratch learns from its tasks' training texts, and there are none; give"
+            " training data"
+        )
+    return found
 
 
 def strings(texts: Sequence[Text]) -> list[str]:

@@ -4,6 +4,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from analysis.errors import RequestError, RunError, unknown
 from analysis.models.encoding import positions
 from analysis.models.opening import CONFIG, MODEL, opening
 from analysis.models.tokenizing import open_tokenizer
-from analysis.training.loop import Example, fine_tune
+from analysis.training.batches import Example
+from analysis.training.course import Course
+from analysis.training.loop import fine_tune
 from analysis.training.memory import training_bytes_of
 
-WEIGHT_DECAY = 0.01
 _CLASSES = {
     "classification": AutoModelForSequenceClassification,
     "causal": AutoModelForCausalLM,
@@ -39,94 +41,76 @@ _USABLE = 0.75  # of the device's memory
 
 def tune(
     folder: Path,
-    form: str,
-    examples: Sequence[Example],
+    course: Course,
     *,
     labels: int | None,
-    learning_rate: float,
-    batch_size: int,
-    epochs: float,
-    seed: int,
-    threads: int,
-    device: str,
-    max_tokens: int,
     out: Path,
-    dtype: str = "float32",
     label_words: Mapping[str, int] | None = None,
-    weight_decay: float = WEIGHT_DECAY,
-    what: str = "fine-tuning",
 ) -> dict[str, Any]:
-    """Fine-tune the checkpoint in `folder` on the examples, save it to `out`; how it went.
+    """Fine-tune the checkpoint in `folder` by the course, save it to `out`; how it went.
 
-    form, examples   as `training.fine_tune` takes them
     labels           of a classification, for which the model gets a new head
     label_words      the names of these where they have any, which the model keeps
-    device           "cpu" or "cuda"
-    dtype            in which matrices are multiplied: "float32" or "bfloat16"; weights and their
-                     updates stay in float32
 
     Raises RequestError if the request is wrong or there are no examples, RunError if the training
     would not fit into memory, or diverged.
     """
-    if form not in _CLASSES:
-        raise RequestError(unknown("form to fine-tune for", form, _CLASSES))
-    if not examples:
+    if course.form not in _CLASSES:
+        raise RequestError(unknown("form to fine-tune for", course.form, _CLASSES))
+    if not course.examples:
         raise RequestError("there are no training examples; give the task's training data")
-    if form == "classification":
-        _check_labels(examples, labels)
-    autocast = autocast_type(dtype)
+    if course.form == "classification":
+        _check_labels(course.examples, labels)
     tokenizer = open_tokenizer(folder)
+    course = _fitting(folder, tokenizer, course)
+    torch.set_num_threads(course.threads)
+    started = time.perf_counter()
+    words = {number: word for word, number in (label_words or {}).items()}
+    names = [words.get(label, str(label)) for label in range(labels or 0)]
+    model = _opened(folder, course.form, names, course.seed)
+    model.to(torch.device(course.device))  # type: ignore[arg-type]  # transformers' wrapper hides self
+    losses = fine_tune(model, tokenizer, course)
+    seconds = round(time.perf_counter() - started, 3)
+    model.cpu().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return {
+        "form": course.form,
+        "examples": len(course.examples),
+        "epochs": course.epochs,
+        "steps": len(losses),
+        "batch_size": course.batch_size,
+        "rows_at_once": course.rows_at_once,
+        "learning_rate": course.learning_rate,
+        "max_tokens": course.max_tokens,
+        "device": course.device,
+        "dtype": course.dtype,
+        "final_loss": losses[-1],
+        "seconds": seconds,
+    }
+
+
+def _fitting(folder: Path, tokenizer: PreTrainedTokenizerBase, course: Course) -> Course:
+    """The course with texts as long as the model reads, and with so many of a batch at once as fit
+    into memory.
+
+    Raises RequestError for a type that training is not done in, RunError if not one text fits.
+    """
+    autocast = course.autocast
     with opening(folder, CONFIG):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, **trusted(folder))
-    max_tokens = min(max_tokens, _longest_input(config, form, folder, tokenizer) or max_tokens)
+    longest = _longest_input(config, course.form, folder, tokenizer) or course.max_tokens
+    course = replace(course, max_tokens=min(course.max_tokens, longest))
     parameters = sum(math.prod(tensor.shape) for tensor in open_checkpoint(folder).tensors.values())
     needed = functools.partial(
         training_bytes_of,
         config,
         parameters,
-        form=form,
-        tokens=max_tokens,
+        form=course.form,
+        tokens=course.max_tokens,
         bytes_each=4 if autocast is None else autocast.itemsize,
     )
-    rows = _rows_that_fit(needed, batch_size, what, device)
-    torch.set_num_threads(threads)
-    started = time.perf_counter()
-    words = {number: word for word, number in (label_words or {}).items()}
-    names = [words.get(label, str(label)) for label in range(labels or 0)]
-    model = _opened(folder, form, names, seed)
-    model.to(torch.device(device))  # type: ignore[arg-type]  # transformers' wrapper hides self
-    losses = fine_tune(
-        model,
-        tokenizer,
-        form,
-        examples,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        epochs=epochs,
-        max_tokens=max_tokens,
-        weight_decay=weight_decay,
-        what=what,
-        autocast=autocast,
-        rows_at_once=rows,
-    )
-    seconds = round(time.perf_counter() - started, 3)
-    model.cpu().save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    return {
-        "form": form,
-        "examples": len(examples),
-        "epochs": epochs,
-        "steps": len(losses),
-        "batch_size": batch_size,
-        "rows_at_once": rows,
-        "learning_rate": learning_rate,
-        "max_tokens": max_tokens,
-        "device": device,
-        "dtype": "float32" if autocast is None else str(autocast).removeprefix("torch."),
-        "final_loss": losses[-1],
-        "seconds": seconds,
-    }
+    rows = _rows_that_fit(needed, course.batch_size, course.what, course.device)
+    return replace(course, rows_at_once=rows)
 
 
 def _rows_that_fit(needed: Callable[..., int], batch_size: int, what: str, device: str) -> int:
@@ -139,18 +123,6 @@ def _rows_that_fit(needed: Callable[..., int], batch_size: int, what: str, devic
         rows = math.ceil(rows / 2)
     require_fit(needed(batch_size=rows), available, what, device)
     return rows
-
-
-def autocast_type(dtype: str) -> torch.dtype | None:
-    """The type to multiply matrices in, None for the weights' own float32.
-
-    Raises RequestError if the type is none of those that training keeps its precision in.
-    """
-    if dtype not in ("float32", "bfloat16"):
-        raise RequestError(
-            f"models are fine-tuned in float32 or bfloat16; {dtype!r} would lose small gradients"
-        )
-    return torch.bfloat16 if dtype == "bfloat16" else None
 
 
 def device_bytes(device: str) -> int:

@@ -23,39 +23,21 @@ def distil_student(
     *,
     checkpoint: str,
     weights_sha256: str,
-    task: str,
-    training: str | None,
-    examples: int | str,
-    epochs: float,
-    learning_rate: float,
-    batch_size: int,
-    seed: int,
-    threads: int,
-    device: str,
-    max_tokens: int | None = None,
+    course: dict[str, Any],
 ) -> dict[str, Any]:
     """Record of the student of the checkpoint (an object's digest), the task's teacher.
 
-    `weights_sha256` is the key's; the record's is that of the student's tensors. `layers` are the
+    `weights_sha256` is the key's; the record's is that of the student's tensors. `course` is as
+    `course_on` takes it. `layers` are the
     blocks of all stacks. Raises RunError if training diverges.
     """
-    torch.set_num_threads(threads)
-    course = course_on(
-        objects,
-        task,
-        training,
-        examples=examples,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        seed=seed,
-        max_tokens=max_tokens,
-    )
-    teacher, tokenizer = load_model(objects.open(checkpoint), course.form, device)
+    chosen = course_on(objects, course)
+    torch.set_num_threads(chosen.threads)
+    teacher, tokenizer = load_model(objects.open(checkpoint), chosen.form, chosen.device)
     student = halved(teacher)
     start = time.perf_counter()
     with flushing_denormals() as flushed:
-        losses = distil(student, teacher, tokenizer, course)
+        losses = distil(student, teacher, tokenizer, chosen)
     seconds = time.perf_counter() - start
     with objects.scratch() as scratch:
         folder = scratch / "checkpoint"

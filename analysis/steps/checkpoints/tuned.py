@@ -6,6 +6,7 @@ from typing import Any
 from analysis.engine.objects import Objects
 from analysis.steps.checkpoints.builtin import checkpoint_record
 from analysis.steps.examples.stored import drawn, read_examples
+from analysis.training.course import Course
 from analysis.training.tuning import tune
 
 
@@ -16,42 +17,22 @@ def fine_tune_checkpoint(
     form: str,
     data: str,
     labels: int | None,
-    examples: int | None,
-    epochs: float,
-    learning_rate: float,
-    batch_size: int,
-    max_tokens: int,
-    seed: int,
-    threads: int,
-    device: str,
-    dtype: str,
+    course: dict[str, Any],
     label_words: dict[str, int] | None = None,
 ) -> dict[str, Any]:
     """Record of a copy of the checkpoint (an object's digest) fine-tuned on examples.
 
     data      object of training examples, as `tasks.training_example` makes them
-    examples  how many of them, drawn with the seed; None takes all
+    course    as of `Course`; its `examples` are how many of them, drawn with the seed; None: all
 
-    All else is as `models.tuning.tune` takes it.
+    form, labels and label_words are as `training.tuning.tune` takes them.
     """
-    chosen = drawn(read_examples(objects, data), examples, seed)
+    chosen = drawn(read_examples(objects, data), course["examples"], course["seed"])
+    taken = Course(form=form, **course | {"examples": chosen})
     with objects.scratch() as scratch:
         folder = scratch / "checkpoint"
         start = time.perf_counter()
         facts = tune(
-            objects.open(checkpoint),
-            form,
-            chosen,
-            labels=labels,
-            label_words=label_words,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-            threads=threads,
-            device=device,
-            dtype=dtype,
-            max_tokens=max_tokens,
-            out=folder,
+            objects.open(checkpoint), taken, labels=labels, label_words=label_words, out=folder
         )
         return checkpoint_record(objects, folder, time.perf_counter() - start, facts)

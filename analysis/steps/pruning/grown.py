@@ -19,39 +19,21 @@ def grow_sparse(
     *,
     checkpoint: str,
     weights_sha256: str,
-    task: str,
-    training: str | None,
     sparsities: list[float],
-    examples: int | str,
-    epochs: float,
-    learning_rate: float,
-    batch_size: int,
-    seed: int,
-    threads: int,
-    device: str,
-    max_tokens: int | None = None,
+    course: dict[str, Any],
 ) -> dict[str, Any]:
     """Record: for each level, in the given order, its masks with the values that training gave,
     what was achieved of what, and the seconds.
 
-    `epochs` are those of each level. `train_seconds` are all that led to the level, those of the
-    levels below and of selecting included; `prune_seconds` the selecting since the level below.
-    The peak memory is not measured: it would be training's, not the method's.
+    `course` is as `course_on` takes it, its epochs those of each level. `train_seconds` are all
+    that led to the level, those of the levels below and of selecting included; `prune_seconds` the
+    selecting since the level below. The peak memory is not measured: it would be training's, not
+    the method's.
     """
-    torch.set_num_threads(threads)
-    course = course_on(
-        objects,
-        task,
-        training,
-        examples=examples,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        seed=seed,
-        max_tokens=max_tokens,
-    )
+    chosen = course_on(objects, course)
+    torch.set_num_threads(chosen.threads)
     folder = objects.open(checkpoint)
-    model, tokenizer = load_model(folder, course.form, device)
+    model, tokenizer = load_model(folder, chosen.form, chosen.device)
     levels: dict[float, dict[str, Any]] = {}
     seconds = 0.0
     with (
@@ -60,7 +42,7 @@ def grow_sparse(
         flushing_denormals() as flushed,
     ):
         start = time.perf_counter()
-        for level in grow(model, tokenizer, dense.names, sparsities, course):
+        for level in grow(model, tokenizer, dense.names, sparsities, chosen):
             seconds += time.perf_counter() - start
             path = scratch / "masks"
             achieved = write_trained(path, model, dense.opened, level.masks, weights_sha256)

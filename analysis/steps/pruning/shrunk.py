@@ -4,8 +4,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from analysis.checkpoints.checkpoint import open_checkpoint
 from analysis.checkpoints.digests import content_sha256
 from analysis.checkpoints.weights import write_in_place_of
@@ -16,7 +14,7 @@ from analysis.pruning.methods.structured import in_scope
 from analysis.pruning.moments import moments_of
 from analysis.pruning.prunable import scope_of
 from analysis.pruning.structured import Unreachable, projections, remove_units, write_kept
-from analysis.steps.pruning.calibrated import calibration, texts_of
+from analysis.steps.pruning.calibrated import Look
 
 
 def shrink_checkpoint(
@@ -24,20 +22,14 @@ def shrink_checkpoint(
     *,
     weights_sha256: str,
     levels: list[float],
-    task: str,
-    training: str | None,
-    examples: int,
-    tokens: int,
-    seed: int,
-    threads: int,
-    device: str,
+    calibration: dict[str, Any],
     checkpoint: str,
 ) -> dict[str, Any]:
     """Record: for each level the smaller checkpoint, as near to the level as whole units allow, or
-    why it cannot be reached; `weights_sha256` is the key's."""
-    torch.set_num_threads(threads)
+    why it cannot be reached; `calibration` is as of `Look`, `weights_sha256` is
+    the key's."""
     folder = objects.open(checkpoint)
-    loaded = calibration(folder, texts_of(objects, task, training, examples, tokens, seed), device)
+    loaded = Look(**calibration).at(objects, folder)
     with objects.scratch() as scratch:
         found, peak = peak_here(lambda: _shrink(folder, levels, loaded, scratch))
         for i, level in enumerate(found):

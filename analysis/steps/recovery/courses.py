@@ -14,31 +14,22 @@ from analysis.errors import RunError
 from analysis.models.filling import is_of_another_form, name_in, partner_in
 from analysis.pruning.masks import Pruned, left, write_pruned
 from analysis.steps.examples.training import training_examples
-from analysis.tasks import task as described
-from analysis.training.recovery import Course
+from analysis.training.course import Course
+
+_OF_EXAMPLES = ("task", "training", "examples", "seed")
 
 
-def course_on(
-    objects: Objects,
-    task: str,
-    training: str | None,
-    *,
-    examples: int | str,
-    epochs: float,
-    learning_rate: float,
-    batch_size: int,
-    seed: int,
-    max_tokens: int | None = None,
-) -> Course:
-    """So many of the task's training examples, taken so often.
+def course_on(objects: Objects, asked: Mapping[str, Any]) -> Course:
+    """The course that a step is told to take, with its examples.
 
-    `training` and `examples` are as `training_examples` takes them; texts are cut at `max_tokens`,
-    by default the task's own limit, and at what the model reads (`Course.read_by`). Raises
-    RequestError if there is no such task, RunError if no training examples are known for it.
+    Their `task`, `training` and `examples` are as `training_examples` takes them, all else is as of
+    `Course`. Raises RequestError if there is no such task, RunError if no training examples are
+    known for it.
     """
-    form, chosen = training_examples(objects, task, training, examples, seed)
-    limit = max_tokens or described(task).max_tokens
-    return Course(form, chosen, batch_size, learning_rate, epochs, seed, limit)
+    task, training, count, seed = (asked[key] for key in _OF_EXAMPLES)
+    form, examples = training_examples(objects, task, training, count, seed)
+    how = {key: value for key, value in asked.items() if key not in _OF_EXAMPLES}
+    return Course(form=form, examples=examples, seed=seed, **how)
 
 
 def stored_weights(model: torch.nn.Module, names: Iterable[str]) -> dict[str, Array]:

@@ -9,6 +9,7 @@ import torch
 from analysis.engine.objects import Objects
 from analysis.execution.choice import Chooser, unsettled
 from analysis.execution.timing import Schedule, interleaved_samples
+from analysis.steps.place import Place
 from analysis.steps.timing.groups import Models, allowed_bytes, cells_of, in_groups
 from analysis.steps.timing.sharing import Loader, SideBySide
 from analysis.steps.timing.variants import (
@@ -31,8 +32,7 @@ def measure_generation(
     tokens: int,
     new_tokens: int,
     schedule: dict[str, Any],
-    threads: int,
-    device: str,
+    place: dict[str, Any],
     seed: int,
     kernels: str,
     memory_bytes: int | None = None,
@@ -42,19 +42,22 @@ def measure_generation(
 
     `variants`, `kernels` and `memory_bytes` are as in `latency`.
     """
-    torch.set_num_threads(threads)
+    where = Place(**place)
+    torch.set_num_threads(where.threads)
     entries = entries_of(variants)
-    loader = Loader(objects, form, device)
+    loader = Loader(objects, form, where.device)
     choose = Chooser(Path(kernels))
     maker = SideBySide(loader, entries[0], choose, [_BATCH, tokens])
-    allowed = allowed_bytes(device, memory_bytes)
+    allowed = allowed_bytes(where.device, memory_bytes)
 
     def measured(models: Models) -> list[dict[str, Any]]:
         runs = {}
         for (entry, kernel), model in models.items():
             text = random_inputs(model, loader.tokenizer(entry), form, _BATCH, tokens, seed)
             text.pop("decoder_input_ids", None)
-            runs[entry.name, kernel] = functools.partial(_write, model, text, new_tokens, device)
+            runs[entry.name, kernel] = functools.partial(
+                _write, model, text, new_tokens, where.device
+            )
         return [
             {
                 "variant": name,
@@ -69,7 +72,7 @@ def measure_generation(
 
     found = in_groups(cells_of(entries), maker, allowed, measured)
     cells = beside_dense(found)
-    return {"cells": cells, "unsettled": unsettled(choose), **facts(device, threads, new_tokens)}
+    return {"cells": cells, "unsettled": unsettled(choose), **facts(where, new_tokens)}
 
 
 def _write(model: Any, text: dict[str, torch.Tensor], new_tokens: int, device: str) -> None:

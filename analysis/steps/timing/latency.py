@@ -16,6 +16,7 @@ from analysis.execution.choice import Choose, Chooser, unsettled
 from analysis.execution.convert import kernels_of
 from analysis.execution.names import AUTO, TILED_CSR, TORCH_CSR
 from analysis.execution.timing import Schedule, interleaved_samples
+from analysis.steps.place import Place
 from analysis.steps.timing.groups import Models, allowed_bytes, cells_of, in_groups, require_fit
 from analysis.steps.timing.sharing import Loader, SideBySide
 from analysis.steps.timing.variants import (
@@ -59,8 +60,7 @@ def measure_latency(
     batches: list[int],
     tokens: int,
     schedule: dict[str, Any],
-    threads: int,
-    device: str,
+    place: dict[str, Any],
     seed: int,
     kernels: str,
     memory_bytes: int | None = None,
@@ -76,16 +76,17 @@ def measure_latency(
 
     Raises RunError if a variant does not fit into memory beside the dense model.
     """
+    where = Place(**place)
     entries = entries_of(variants)
-    loader = Loader(objects, form, device)
-    forward = _Forward(loader, form, batches, tokens, seed, threads, device)
+    loader = Loader(objects, form, where.device)
+    forward = _Forward(loader, form, batches, tokens, seed, where.threads, where.device)
     choose, cells = Chooser(Path(kernels)), cells_of(entries)
     maker = SideBySide(loader, entries[0], choose, forward.sizes)
-    allowed = allowed_bytes(device, memory_bytes)
+    allowed = allowed_bytes(where.device, memory_bytes)
     require_fit(cells, maker, allowed)
     peaks = {}
     alone = [entry for entry in entries if entry.measured]
-    if device == "cpu" and alone:
+    if where.device == "cpu" and alone:
         torch.set_num_threads(1)  # no OpenMP threads before the forks of peak_of
         loader.another().model(entries[0])  # else each fork imports what opens it, for a second
         gc.collect()
@@ -93,7 +94,7 @@ def measure_latency(
             for kernel in sorted({*entry.kernels} - {TORCH_CSR, TILED_CSR}):  # AUTO is one of them
                 own = functools.partial(_alone, forward, entry, kernel, Path(kernels))
                 peaks[entry.name, kernel, batches[0]] = peak_of(_run_alone, own)[1]
-    torch.set_num_threads(threads)
+    torch.set_num_threads(where.threads)
 
     def measured(models: Models) -> list[dict[str, Any]]:
         return _measured(forward, models, Schedule(**schedule))
@@ -103,7 +104,7 @@ def measure_latency(
     found.sort(key=lambda c: (batches.index(c["batch"]), places[c["variant"], c["kernel"]]))
     for cell in found:
         cell["peak_bytes"] = peaks.get((cell["variant"], cell["kernel"], cell["batch"]))
-    return {"cells": found, "unsettled": unsettled(choose), **facts(device, threads, tokens)}
+    return {"cells": found, "unsettled": unsettled(choose), **facts(where, tokens)}
 
 
 def _measured(forward: _Forward, models: Models, schedule: Schedule) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from analysis.execution.choice import always
 from analysis.execution.convert import linear_bytes, sparsify
 from analysis.execution.names import DENSE, TILED_CSR, TORCH_CSR
 from analysis.execution.timing import Schedule, interleaved_samples
+from analysis.steps.place import Place
 from analysis.steps.timing.variants import facts, in_ms
 
 _CONFIGS = {"bert-base": BertConfig}  # the defaults are the published shape
@@ -64,7 +65,7 @@ def measure_replica(
                     "samples_ms": in_ms(seconds),
                 }
             )
-    return {"architecture": architecture, "cells": cells, **facts("cpu", threads, _TOKENS)}
+    return {"architecture": architecture, "cells": cells, **facts(Place(threads, "cpu"), _TOKENS)}
 
 
 def _prune(model: nn.Module, sparsity: float) -> None:

@@ -11,6 +11,7 @@ from analysis.engine.objects import Objects
 from analysis.execution.names import DENSE
 from analysis.execution.timing import Schedule, interleaved_samples
 from analysis.pruning.masks import read_pruned
+from analysis.steps.place import Place
 from analysis.steps.timing.groups import Cell, Models, allowed_bytes, in_groups
 from analysis.steps.timing.sharing import Loader
 from analysis.steps.timing.variants import (
@@ -35,16 +36,16 @@ def measure_training(
     batch: int,
     tokens: int,
     schedule: dict[str, Any],
-    threads: int,
-    device: str,
+    place: dict[str, Any],
     seed: int,
     memory_bytes: int | None = None,
 ) -> dict[str, Any]:
     """Record: for each variant the raw samples in ms of one step of training: forward, backward,
     AdamW, and for a pruned variant the keeping of its masks. `variants` and `memory_bytes` are as
     in `latency`."""
-    torch.set_num_threads(threads)
-    maker = _Trainers(Loader(objects, form, device), objects)
+    where = Place(**place)
+    torch.set_num_threads(where.threads)
+    maker = _Trainers(Loader(objects, form, where.device), objects)
 
     def measured(models: Models) -> list[dict[str, Any]]:
         runs = {}
@@ -54,7 +55,7 @@ def measure_training(
             classes = torch.zeros(batch, dtype=torch.long, device=trainer.model.device)
             labels = classes if form == "classification" else inputs["input_ids"]
             given = inputs | {"labels": labels}
-            runs[entry.name] = functools.partial(_step, trainer, given, device)
+            runs[entry.name] = functools.partial(_step, trainer, given, where.device)
         return [
             {
                 "variant": name,
@@ -67,10 +68,10 @@ def measure_training(
             for name, seconds in interleaved_samples(runs, Schedule(**schedule)).items()
         ]
 
-    allowed = allowed_bytes(device, memory_bytes)
+    allowed = allowed_bytes(where.device, memory_bytes)
     cells = [(entry, DENSE) for entry in entries_of(variants)]
     found = in_groups(cells, maker, allowed, measured)
-    return {"cells": beside_dense(found), **facts(device, threads, tokens)}
+    return {"cells": beside_dense(found), **facts(where, tokens)}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis.steps.place import Place
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -49,13 +51,13 @@ def random_inputs(
     return {name: tensor.to(model.device) for name, tensor in inputs.items()}
 
 
-def facts(device: str, threads: int, tokens: int) -> dict[str, Any]:
+def facts(place: Place, tokens: int) -> dict[str, Any]:
     """What a record says of how its cells were measured."""
     return {
-        "device": device,
-        "device_name": torch.cuda.get_device_name() if device == "cuda" else "",
-        "dtype": "float32",
-        "threads": threads,
+        "device": place.device,
+        "device_name": torch.cuda.get_device_name() if place.device == "cuda" else "",
+        "dtype": place.dtype,
+        "threads": place.threads,
         "tokens": tokens,
     }
 
