@@ -30,19 +30,17 @@ from analysis.training.recovery import (
 class _Pruned:
     """A model as pruning left it, and the course that it takes from there.
 
+    load    the dense model and its tokenizer, anew
     masks   of the checkpoint's tensors
     held    those of them that this form of the model has
     """
 
+    load: Callable[[], tuple[Any, Any]]
     model: Any
     tokenizer: Any
     masks: Mapping[str, Mask]
     held: Mapping[str, Mask]
     course: Course
-
-
-Load = Callable[[], tuple[Any, Any]]  # the dense model and its tokenizer, anew
-Train = Callable[[_Pruned, Load], Trained]
 
 
 def recover(
@@ -62,8 +60,8 @@ def recover(
     """
     if protocol not in _PROTOCOLS:
         raise RequestError(unknown("protocol with training", protocol, _PROTOCOLS))
-    load, pruned = _pruned(objects, checkpoint, masks, course)
-    trained = _trained(pruned, load, _PROTOCOLS[protocol])
+    pruned = _pruned(objects, checkpoint, masks, course)
+    trained = _trained(pruned, _PROTOCOLS[protocol])
     with opened(objects.open(checkpoint)) as dense, objects.scratch() as scratch:
         path = scratch / "masks"
         achieved = write_trained(path, pruned.model, dense, pruned.masks, weights_sha256)
@@ -79,9 +77,9 @@ def recover_without_masks(
     Sparsities are shares of zeros in the masks' tensors. The trained model itself is not kept.
     `weights_sha256` is the key's.
     """
-    load, pruned = _pruned(objects, checkpoint, masks, course)
+    pruned = _pruned(objects, checkpoint, masks, course)
     before = _sparsity(pruned)
-    trained = _trained(pruned, load, _unmasked)
+    trained = _trained(pruned, _unmasked)
     return trained | {
         "sparsity_before": before,
         "sparsity_after": _sparsity(pruned),
@@ -89,10 +87,8 @@ def recover_without_masks(
     }
 
 
-def _pruned(
-    objects: Objects, checkpoint: str, masks: str, asked: Mapping[str, Any]
-) -> tuple[Load, _Pruned]:
-    """What loads the dense model, and that model pruned."""
+def _pruned(objects: Objects, checkpoint: str, masks: str, asked: Mapping[str, Any]) -> _Pruned:
+    """The model of a checkpoint with these masks and their values."""
     course = course_on(objects, asked)
     torch.set_num_threads(course.threads)
     load = functools.partial(load_model, objects.open(checkpoint), course.form, course.device)
@@ -100,14 +96,14 @@ def _pruned(
     pruned = read_pruned(objects.open(masks))
     put(model, pruned.masks, pruned.values)
     held = held_by(model, pruned.masks)
-    return load, _Pruned(model, tokenizer, pruned.masks, held, course)
+    return _Pruned(load, model, tokenizer, pruned.masks, held, course)
 
 
-def _trained(pruned: _Pruned, load: Load, train: Train) -> dict[str, Any]:
+def _trained(pruned: _Pruned, train: Callable[[_Pruned], Trained]) -> dict[str, Any]:
     """Train the model in place; what both records say of it."""
     start = time.perf_counter()
     with flushing_denormals() as flushed:
-        trained = train(pruned, load)
+        trained = train(pruned)
     return {
         "removed": sum(int(mask.size - mask.sum()) for mask in pruned.held.values()),
         "train_seconds": round(time.perf_counter() - start, 3),
@@ -117,16 +113,16 @@ def _trained(pruned: _Pruned, load: Load, train: Train) -> dict[str, Any]:
     }
 
 
-def _fine_tuned(pruned: _Pruned, load: Load) -> Trained:
+def _fine_tuned(pruned: _Pruned) -> Trained:
     return fine_tune_masked(pruned.model, pruned.tokenizer, pruned.held, pruned.course)
 
 
-def _distilled(pruned: _Pruned, load: Load) -> Trained:
-    teacher, _ = load()
+def _distilled(pruned: _Pruned) -> Trained:
+    teacher, _ = pruned.load()
     return distill_masked(pruned.model, teacher, pruned.tokenizer, pruned.held, pruned.course)
 
 
-def _unmasked(pruned: _Pruned, load: Load) -> Trained:
+def _unmasked(pruned: _Pruned) -> Trained:
     return fine_tune_unmasked(pruned.model, pruned.tokenizer, pruned.held, pruned.course)
 
 
