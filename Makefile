@@ -17,7 +17,7 @@ export SPARSITY_REHEARSE := $(or $(REHEARSE),$(SPARSITY_REHEARSE))
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
 
-setup: $(VENV)/.ready  ## make .venv with all that is needed; Quarto or the built-in renderer's parts
+setup: $(VENV)/.ready $(VENV)/bin/sparsity  ## make .venv with all that is needed; Quarto or the built-in renderer's parts
 
 report: setup  ## run the study and render _output/report.html and .pdf (STUDY=name-or-path for another)
 	@$(PY) -m analysis run
@@ -72,6 +72,11 @@ $(VENV)/.ready: requirements.lock requirements-builtin.lock requirements-fonts.l
 		$(MAKE) --no-print-directory $(VENV)/.builtin; \
 	fi
 	@touch $@
+
+# the command of pyproject.toml, on the code of the folder where it is called, as python -m analysis
+$(VENV)/bin/sparsity: | $(VENV)/.ready
+	@printf '#!/bin/sh\nexec "$${0%%/*}/python" -m analysis "$$@"\n' > $@
+	@chmod +x $@
 
 $(VENV)/.builtin: requirements-builtin.lock
 	$(environment)
