@@ -1,10 +1,16 @@
-"""The rules of the house: who may import whom, and how large things may be (see CONTRIBUTING)."""
+"""The rules of the house: who may import whom, how large things may be (see CONTRIBUTING), and that
+its documents name what there is."""
 
 import ast
 import functools
+import re
 from pathlib import Path
 
+import typer
 import yaml
+
+from analysis.cli import app
+from analysis.study.sections import Keys
 
 ROOT = Path(__file__).parents[1]
 # each room may import those before it
@@ -111,6 +117,31 @@ def test_rooms_files_and_functions_are_small():
         and f"{name}.{f.name}" not in FOREIGN
     ]
     assert wide == []
+
+
+def test_documents_name_what_there_is():
+    gone = []
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        paths = re.findall(r"(?<![\w/])(?:analysis|docs|tests|benchmarks)/[\w./*-]*\w", text)
+        gone += [name for name in paths if not any(ROOT.glob(re.sub("[A-Z-]*NAME", "*", name)))]
+        dotted = re.findall(r"\banalysis(?:\.\w+)+", text)
+        gone += [n for n in dotted if not {n, n.rpartition(".")[0]} & modules().keys()]
+        links = re.findall(r"\]\((?!http|file\))([^)#]+)", text)
+        gone += [link for link in links if not (path.parent / link).exists()]
+    assert gone == []
+
+
+def test_all_commands_options_and_keys_are_described():
+    commands = re.split(r"^## ", (ROOT / "docs/commands.md").read_text(), flags=re.MULTILINE)
+    described = {text.split()[0]: text for text in commands[1:]}
+    for name, command in typer.main.get_command(app).commands.items():
+        there = {o for p in command.params for o in (*p.opts, *p.secondary_opts) if o[0] == "-"}
+        told = set(re.findall(r"`(--?[a-z-]+)`", described[name]))
+        assert told == there - {"--help"}, name
+    keys = (ROOT / "docs/studies.md").read_text().partition("## Every key")[2]
+    for name in set(Keys.model_fields) - {"name", "text", "rehearsal"}:
+        assert re.search(rf"^\|.*`{name}`.*\|.*\|", keys, re.MULTILINE), name
 
 
 def functions():

@@ -168,7 +168,7 @@ def _sentence(names: Sequence[str]) -> str:
 _TEMPLATE = """\
 # The study {name}. Run it with `make report STUDY={name}`, or see first what it takes:
 # `python -m analysis plan --study {name}`. Every key, what it allows and its default:
-# CONTRIBUTING.md, "Study files".
+# docs/studies.md, "Every key".
 
 title: {title}
 

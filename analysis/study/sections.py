@@ -1,4 +1,4 @@
-"""The sections of a study file, typed; what they mean together is checked in `grid`."""
+"""The sections of a study file, typed; what they mean together is checked in `fits`."""
 
 from typing import Annotated, Any, Literal
 
