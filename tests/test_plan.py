@@ -149,7 +149,7 @@ def test_a_model_from_scratch_is_about_as_large_as_it_becomes(tmp_path):
 
 TIMING = {"variants": [{"kernels": ["dense", "csr"]}], "batches": [1, 8], "tokens": 10}
 SCHEDULE = {"min_runs": 10, "warmup_runs": 2, "max_seconds": 1e9}
-LOOK = {"examples": 3, "tokens": 10}
+LOOK = {"levels": [0.5], "calibration": {"examples": 3, "tokens": 10}}
 FORWARD = 2 * 1000 * 10  # seconds of an example's forward pass, at one operation a second
 # step, its arguments; forward passes of an example that it takes, bytes that it leaves
 ESTIMATES = [
@@ -158,13 +158,8 @@ ESTIMATES = [
     ("fine_tune_checkpoint", {"course": {"examples": 5, "epochs": 2}}, 3 * 5 * 2, 4000),
     ("grow_sparse", {"course": {"examples": "all"}, "sparsities": [0.1, 0.5]}, 3 * 6 * 2, 8000),
     ("prune_checkpoint", {"levels": [0.1, 0.5, 0.9]}, 0, 375),
-    ("prune_calibrated", {"levels": [0.5], "calibration": LOOK, "method": "wanda"}, 2 * 3, 125),
-    (
-        "prune_calibrated",
-        {"levels": [0.5], "calibration": LOOK, "method": "sparsegpt"},
-        2 * 3,
-        4125,
-    ),
+    ("prune_calibrated", LOOK | {"method": "wanda"}, 2 * 3, 125),
+    ("prune_calibrated", LOOK | {"method": "sparsegpt"}, 2 * 3, 4125),
     ("take_hub_model", {}, 0, 4000),
     ("make_replica", {}, 0, 4000),
     ("measure_sizes", {"formats": ["dense"]}, 0, 0),
@@ -210,9 +205,7 @@ def test_estimates_follow_weights_tokens_and_examples():
     text = of("evaluate_variant", form="masked").seconds
     assert text == pytest.approx(10 * 6 * FORWARD, rel=1e-3)  # once for each of ten tokens
     assert of("measure_sizes", formats=["dense", "auto"]).seconds > 0
-    few, many = (
-        of("recover", course={"batch_size": size}).memory_bytes - 16_000 for size in (4, 8)
-    )
+    few, many = (of("recover", course={"batch_size": n}).memory_bytes - 16_000 for n in (4, 8))
     assert many == 2 * few > 0  # beside weights, gradients and two moments
     logits = of("recover", form="causal", course={"batch_size": 4}).memory_bytes - 16_000 - few
     assert logits == 6 * 4 * 4 * 10 * 50  # six copies in float32

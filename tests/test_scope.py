@@ -128,10 +128,10 @@ def test_scope_masks_and_histograms_are_those_of_float32_with_ties_stored_once(o
         assert abs(sizes["bytes"]["dense"] - bytes_of) < HEADERS, (dtype, how)
 
 
-TEXTS = {"training": None, "threads": 1, "device": "cpu", "seed": 0}
+HERE = {"threads": 1, "device": "cpu"}
+TEXTS = {"training": None, "seed": 0} | HERE
 LOOK = TEXTS | {"examples": 8, "tokens": 16}
 TRAIN = TEXTS | {"examples": 8, "epochs": 1.0, "learning_rate": 1e-3, "batch_size": 4}
-TRAIN |= {"max_tokens": 256}
 
 
 @pytest.mark.parametrize(("kind", "dtype", "how"), [
@@ -173,8 +173,7 @@ def test_every_step_takes_every_type_and_keeps_it(objects, kind, dtype, how):
         quantise_checkpoint(objects, **given),
     ]
     examples = make_examples(objects, task_name=task, count=4, seed=7)["data"]["object"]
-    asked = {"task_name": task, "data": examples, "batch_size": 4}
-    asked |= {"place": {"threads": 1, "device": "cpu"}}
+    asked = {"task_name": task, "data": examples, "batch_size": 4, "place": HERE}
     for record in made_of:
         folder = objects.open(record["checkpoint"]["object"])
         held = open_checkpoint(folder)
@@ -185,14 +184,8 @@ def test_every_step_takes_every_type_and_keeps_it(objects, kind, dtype, how):
         evaluate_variant(objects, checkpoint=record["checkpoint"]["object"], masks=None, **asked)
     answers = evaluate_variant(objects, checkpoint=given["checkpoint"], masks=masks, **asked)
     assert answers["examples"] == 4
-    found = measure_sensitivity(
-        objects,
-        checkpoint=given["checkpoint"],
-        **asked,
-        by="kind",
-        sparsities=[0.5],
-        memory_bytes=10**9,
-    )
+    asked |= {"checkpoint": given["checkpoint"], "memory_bytes": 10**9}
+    found = measure_sensitivity(objects, **asked, by="kind", sparsities=[0.5])
     own = {n: 0.5 for cell in found["cells"] for n in cell["tensors"]}
     given |= {"sparsity": 0.5, "sparsities": own}
     assert prune_allocated(objects, **given)["achieved"] == pytest.approx(0.5, abs=1e-3)

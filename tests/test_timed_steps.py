@@ -28,12 +28,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 writers = pytest.mark.parametrize("kind", ["gpt2", "bart"])
 TRUE_SIZE = {"schedule": SCHEDULE, "threads": 1, "seed": 0}
 _MAPPED = (-3, 1 << 16)  # M_MMAP_THRESHOLD: from that many bytes on, see mallopt(3)
-COMMON = {
-    "schedule": SCHEDULE,
-    "seed": 0,
-    "tokens": TOKENS,
-    "place": {"threads": 1, "device": "cpu"},
-}
+HERE = {"threads": 1, "device": "cpu"}
+COMMON = {"schedule": SCHEDULE, "seed": 0, "tokens": TOKENS, "place": HERE}
 
 
 def checked(record, tokens=TOKENS):
@@ -72,8 +68,8 @@ def trained(objects, variants, kind, **more):
 def test_each_variant_has_a_cell_for_each_kernel_that_can_do_something(objects, tmp_path):
     """Of a BERT: dense, masked at a high and a low level, int8, with experts, and smaller."""
     whole, measured = dense(objects, "bert"), {"measured": True}
-    texts = {"training": None, "examples": 8, "tokens": 8, "seed": 3, "threads": 1, "device": "cpu"}
-    texts = whole | {"calibration": texts | {"task": "sentiment"}}
+    texts = {"task": "sentiment", "training": None, "examples": 8, "tokens": 8, "seed": 3} | HERE
+    texts = whole | {"calibration": texts}
     others = {
         "int8": (quantise_checkpoint(objects, **whole), INT8),
         "moe": (moefy_checkpoint(objects, **texts, experts=4, run=[2])["levels"][0], EXPERTS),
