@@ -84,7 +84,7 @@ def test_what_is_long_breaks_or_is_cut_and_what_is_nothing_is_missing():
 
 
 def test_an_empty_cell_is_a_dash_in_every_format():
-    formats = [text.count, text.number, text.percent, text.megabytes, text.milliseconds, text.times]
+    formats = [text.count, text.number, text.percent, text.megabytes, text.times]
     formats += [text.fixed, lambda x: text.score(x, "%"), lambda x: text.score(x, ""),
                 lambda x: text.signed(x, "%")]  # fmt: skip
     for missing in (None, float("nan"), ""):

@@ -111,11 +111,6 @@ def megabytes(value: Any) -> str:
     return MISSING if is_missing(value) else f"{float(value) / 1e6:.2f}\u00a0MB"
 
 
-def milliseconds(value: Any) -> str:
-    """Milliseconds with three digits."""
-    return MISSING if is_missing(value) else f"{number(value)}\u00a0ms"
-
-
 def times(value: Any) -> str:
     """A ratio: 1.04 ×."""
     return MISSING if is_missing(value) else f"{float(value):.2f}\u00a0×"

@@ -3,7 +3,7 @@
 None of them names a model, a task or a level of its own: they hold for any study.
 """
 
-from analysis.paper import claims, text, weights
+from analysis.paper import text, weights
 from analysis.paper.data import Data
 from analysis.paper.text import escape
 from analysis.paper.verdicts import retained
@@ -76,10 +76,6 @@ def levels(data: Data) -> str:
     return text.listing([f"{100 * level:g}" for level in data.levels]) + "\u00a0%"
 
 
-def lowest_level(data: Data) -> str:
-    return text.level(data.levels[0]) if data.levels else "no"
-
-
 def highest_level(data: Data) -> str:
     return text.level(data.levels[-1]) if data.levels else "no"
 
@@ -144,14 +140,6 @@ def mean_retained(data: Data, level: float) -> str:
     return text.percent(data.mean_retained(data.retained(data.leading, level).values()), 0)
 
 
-def mean_retained_lowest(data: Data) -> str:
-    return mean_retained(data, min(data.levels, default=0.0))
-
-
-def mean_retained_highest(data: Data) -> str:
-    return mean_retained(data, max(data.levels, default=0.0))
-
-
 def mean_retained_list(data: Data) -> str:
     """The mean at every level that was scored, as in a sentence."""
     found = [(mean_retained(data, level), level) for level in data.levels]
@@ -184,10 +172,6 @@ def _safe(data: Data) -> float | None:
             break
         safe = level
     return safe
-
-
-def claim_count(data: Data) -> str:
-    return text.spelled(len(claims.CLAIMS))
 
 
 def processor(data: Data) -> str:

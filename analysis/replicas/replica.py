@@ -27,14 +27,11 @@ from analysis.replicas.random_weights import write_random
 from analysis.replicas.tokenizers import write_tokenizer
 from analysis.storage.writing import unwritable
 
-_LABELS = 2
-_MASKED, _CAUSAL, _WRITES = "AutoModelForMaskedLM", "AutoModelForCausalLM", "AutoModelForSeq2SeqLM"
-_LABELS_TEXTS = "AutoModelForSequenceClassification"
-# by family, the forms of task that a model of it can answer, and the class that does
+# by family, the forms of task that a model of it can answer
 _FORMS = {
-    "encoder-only": {"classification": _LABELS_TEXTS, "masked": _MASKED},
-    "decoder-only": {"classification": _LABELS_TEXTS, "causal": _CAUSAL, "cloze": _CAUSAL},
-    "encoder-decoder": {"classification": _LABELS_TEXTS, "text-to-text": _WRITES},
+    "encoder-only": ["classification", "masked"],
+    "decoder-only": ["classification", "causal", "cloze"],
+    "encoder-decoder": ["classification", "text-to-text"],
 }
 _NO_CLASSIFIER = ("pegasus", "m2m_100")
 _TINY_TOKENS = 128
@@ -83,30 +80,6 @@ def forms(hub_id: str) -> list[str]:
     return found
 
 
-def parameters(hub_id: str, form: str) -> int:
-    """How many parameters the published model has with the head for a form of task, tied ones
-    once; of a classifier, one with two labels.
-
-    Raises RequestError if there is no such shape, or the form is none of its.
-    """
-    known = _of_form(hub_id, form)
-    config = known["config"]
-    if form == "classification":
-        config = {k: v for k, v in config.items() if k not in ("id2label", "label2id")}
-        config |= {"num_labels": _LABELS}
-    return _count(_empty(config, _FORMS[known["family"]][form]))
-
-
-def parameters_of(config: Mapping[str, Any]) -> int:
-    """How many parameters a model of this parsed config.json has, as the first of its
-    `architectures`, or bare where it names none."""
-    return _count(_empty(config, (config.get("architectures") or ["AutoModel"])[0]))
-
-
-def _count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 def write_replica(hub_id: str, out: Path, *, form: str, seed: int, tiny: bool) -> None:
     """Write to the folder `out` a replica that `from_pretrained` opens, in place of what is there.
 
@@ -138,7 +111,7 @@ def _write(known: Mapping[str, Any], folder: Path, seed: int, tiny: bool) -> Non
     generation |= {key: config[key] for key in (*_IDS, *_FORCED) if key in config}
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", generation)
-    write_random(_empty(config, known["stored"]), folder, seed)
+    write_random(empty(config, known["stored"]), folder, seed)
 
 
 def _of_form(hub_id: str, form: str) -> dict[str, Any]:
@@ -162,7 +135,7 @@ def _ids(config: Mapping[str, Any], tokenizer: Any) -> dict[str, int]:
     return {key: roles[config[key]] for key in (*_IDS, *_FORCED) if key in config}
 
 
-def _empty(config: Mapping[str, Any], class_name: str) -> PreTrainedModel:
+def empty(config: Mapping[str, Any], class_name: str) -> PreTrainedModel:
     """The model on the meta device, where it takes no memory."""
     described = AutoConfig.for_model(**config)
     model_class = class_of(class_name)

@@ -16,7 +16,6 @@ from analysis.training.vocabulary import BART, BERT, Convention, learn_bpe, role
 
 _SIZE = 1200
 _PARAGRAPHS = 2_000
-_BYTES = 256
 _TRANSLATES = "m2m_100"  # its texts begin with their language, which only its own class can do
 _ENDED = ("$A </s>", "$A $B </s>")
 _CONVENTIONS = {
@@ -34,11 +33,10 @@ _CONVENTIONS = {
     "t5": Convention(roles(pad="<pad>", eos="</s>", unk="<unk>"), _ENDED),
     "pegasus": Convention(roles(pad="<pad>", eos="</s>", mask="<mask_2>", unk="<unk>"), _ENDED),
 }
-MODEL_TYPES = sorted({*_CONVENTIONS, _TRANSLATES})
 
 
 def write_tokenizer(model_type: str, max_tokens: int, out: Path) -> PreTrainedTokenizerBase:
-    """Learn a tokenizer for a type of model (one of MODEL_TYPES), and save it to a folder.
+    """Learn a tokenizer for a type of model, and save it to a folder.
 
     AutoTokenizer opens it there. max_tokens is of a text.
     """
