@@ -70,11 +70,9 @@ def stamp(checkpoint: Checkpoint) -> list[Any]:
     """What tells that the files, and the formula, are the same."""
     if not checkpoint.files:
         return []
-    return [[code.digest(["analysis.checkpoints.content", "analysis.checkpoints.checkpoint"])]] + [
-        [str(path.resolve()), s.st_size, s.st_mtime_ns, s.st_ino]
-        for path in checkpoint.files
-        for s in [path.stat()]
-    ]
+    formula = code.digest(["analysis.checkpoints.content", "analysis.checkpoints.checkpoint"])
+    found = [[str(path.resolve()), *files.stamp(path)] for path in checkpoint.files]
+    return [[formula], *found]
 
 
 def _contents(checkpoint: Checkpoint) -> list[str]:

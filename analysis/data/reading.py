@@ -17,6 +17,7 @@ from typing import Any
 
 from analysis.data.files import File
 from analysis.data.hub import split_files
+from analysis.engine.files import stamp as stamp_of
 from analysis.errors import RequestError, RunError
 
 Source = Mapping[str, Any]
@@ -126,16 +127,15 @@ class _Content:
         return f"{self._sum % (1 << 128):032x}"
 
 
-def stamp(source: Source) -> list[str | int]:
+def stamp(source: Source) -> list[Any]:
     """What tells that a file has changed, for a key: name, bytes, time, inode; [] for the hub."""
     if source["kind"] == "hub":
         return []
     path = Path(source["path"])
     try:
-        state = path.stat()
+        return stamp_of(path)
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror}") from error
-    return [path.name, state.st_size, state.st_mtime_ns, state.st_ino]
 
 
 def named(source: Source) -> str:

@@ -29,14 +29,13 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def stamp(folder: Path) -> list[Any]:
-    """Name, bytes, time and inode of each file in a folder: they tell whether one has changed."""
-    return [
-        [path.name, found.st_size, found.st_mtime_ns, found.st_ino]
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-        for found in [path.stat()]
-    ]
+def stamp(path: Path) -> list[Any]:
+    """Name, bytes, time and inode of a file, of a folder those of each file in it: they tell
+    whether one has changed. Raises OSError if it cannot be looked at."""
+    if path.is_dir():
+        return [stamp(found) for found in sorted(path.iterdir()) if found.is_file()]
+    found = path.stat()
+    return [path.name, found.st_size, found.st_mtime_ns, found.st_ino]
 
 
 def why_unwritable(path: Path, error: Exception) -> str:

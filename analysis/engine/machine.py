@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from analysis.engine import files, gpus, limits, locks, processes
 
 _LOCK = Path(tempfile.gettempdir()) / f"sparsification-machine-{os.getuid()}.lock"
@@ -205,8 +207,6 @@ def give_back_freed_memory() -> None:
 
 
 def anonymous_bytes() -> int:
-    """What this process holds now, but for pages of files; 0 where the system does not tell."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("RssAnon"):
-            return int(line.split()[1]) * 1024
-    return 0
+    """What this process holds now; but for pages of files, where the system tells them apart."""
+    held = psutil.Process().memory_info()
+    return int(held.rss - getattr(held, "shared", 0))

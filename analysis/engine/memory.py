@@ -1,6 +1,7 @@
 """What a run took of its machine: the most memory that any step held, disk, time."""
 
 import contextlib
+import re
 import resource
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _HIGH_WATER = "5"  # written there, the mark of the most memory starts anew; see proc(5)
+_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of what getrusage(2) tells
 
 
 @dataclass(frozen=True)
@@ -104,15 +106,17 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _resident_peak() -> int:
-    for line in _STATUS.read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    return 0
+    """The mark; where there is none that starts anew, that of the process so far."""
+    try:
+        (mark,) = re.findall(r"VmHWM:\s*(\d+) kB", _STATUS.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
+    return int(mark) * 1024
 
 
 def _of_children() -> int:
     """The most that any finished child of this process has held."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _UNIT
 
 
 def _torch() -> Any:

@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
-from pathlib import Path
+
+import psutil
 
 from analysis.engine.stopping import SIGNALS
 
@@ -19,7 +20,7 @@ OPENED_BYTES = 2_000_000_000  # of models that a worker keeps open: variants of 
 GROWTH_BYTES = OPENED_BYTES + 1_000_000_000
 _SET_SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG, see prctl(2)
 _SECONDS_BETWEEN_LOOKS = 1.0
-_STOPPED, _ENDED = ("T", "t"), ("Z", "X")
+_ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 def host() -> str:
@@ -47,27 +48,22 @@ def is_left(name: str) -> bool:
 def is_running(pid: int) -> bool:
     """Whether a process of that number runs on this host; one that has ended, and that nobody
     asked about, does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return _state(pid) not in _ENDED
+    return _status(pid) not in _ENDED
 
 
 def is_stopped(pid: int) -> bool:
     """Whether the process was stopped, as by Ctrl-Z; False where the system does not tell."""
-    return _state(pid) in _STOPPED
+    return _status(pid) in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
-def _state(pid: int) -> str:
-    """The letter that proc(5) has for it; "?" where the system does not tell."""
+def _status(pid: int) -> str:
+    """What psutil calls its state; empty where the system does not tell."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "?"
-    return text.rpartition(")")[2].split()[0]
+        return str(psutil.Process(pid).status())
+    except (psutil.NoSuchProcess, TypeError, ValueError):  # or no number of a process
+        return str(psutil.STATUS_DEAD)
+    except psutil.AccessDenied:
+        return ""
 
 
 def end_with(parent: int) -> None:
