@@ -68,7 +68,7 @@ def replaceable(model: nn.Module) -> list[str]:
 
 def _left_alone(model: nn.Module) -> set[int]:
     """The modules (by id) that have to stay what they are."""
-    shared = Counter(id(p) for module in model.modules() for p in module._parameters.values())
+    shared = _times_held(model)
     places = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
     # torch's own encoder layer hands its layers' weights, not their answers, to one fast kernel
     fast = [m for m in model.modules() if isinstance(m, nn.TransformerEncoderLayer)]
@@ -100,9 +100,14 @@ def kernels_of(model: nn.Module, tokens: int) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
+def _times_held(model: nn.Module) -> Counter[int]:
+    """How many modules have each parameter (by id) for their own."""
+    return Counter(id(p) for m in model.modules() for p in m.parameters(recurse=False))
+
+
 def linear_bytes(model: nn.Module) -> int:
     """Bytes of the weights of all linear layers, sparse or dense, those tied to others left out."""
-    shared = Counter(id(p) for module in model.modules() for p in module._parameters.values())
+    shared = _times_held(model)
     total = 0
     for module in model.modules():
         if isinstance(module, SparseLinear):

@@ -296,7 +296,7 @@ def _of_data(study: Study, name: str, record: Record) -> Row:
         source, licence = "generated", task.licence
     return {
         "title": (files.title if files else None) or task.title,
-        "split": task.hub.split if task.hub and not files else task.split,
+        "split": task.split,
         "revision": revision,
         "licence": licence,
         "source": source,

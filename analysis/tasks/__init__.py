@@ -121,9 +121,17 @@ class Task:
     beams: int | None = 1
     generation: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[str, Mapping[str, Published]] = field(default_factory=dict)
-    split: str = "test"
-    revision: str = "1"
     licence: str = "MIT (generated)"
+
+    @property
+    def split(self) -> str:
+        """The part of the data that is the benchmark."""
+        return self.hub.split if self.hub else "test"
+
+    @property
+    def revision(self) -> str:
+        """Of the data, where no other was found when they were read."""
+        return self.hub.revision if self.hub else "1"
 
     @property
     def is_classification(self) -> bool:

@@ -33,7 +33,5 @@ def newstest(target: str, pair: str, language: str) -> Task:
         max_tokens=256,
         max_new_tokens=256,
         beams=None,
-        split=hub.split,
-        revision=hub.revision,
         licence="not stated; WMT's test sets, for research",
     )

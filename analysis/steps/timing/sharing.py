@@ -208,9 +208,9 @@ def _places(model: Any) -> dict[int, list[tuple[str, str]]]:
     """For each tensor (by id) the paths of the modules that have it, and under what name."""
     found: dict[int, list[tuple[str, str]]] = {}
     for path, module in model.named_modules():
-        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-            if tensor is not None:
-                found.setdefault(id(tensor), []).append((path, name))
+        own = {"recurse": False, "remove_duplicate": False}
+        for name, tensor in (*module.named_parameters(**own), *module.named_buffers(**own)):
+            found.setdefault(id(tensor), []).append((path, name))
     return found
 
 

@@ -27,7 +27,5 @@ TASK = Task(
     fields=("abst",),
     unit="character",
     max_tokens=1024,
-    split=HUB.split,
-    revision=HUB.revision,
     licence=LICENCE,
 )

@@ -40,7 +40,5 @@ TASK = Task(
             "rougeLsum": Published(0.4090, _BART),
         },
     },
-    split=HUB.split,
-    revision=HUB.revision,
     licence="Apache 2.0 (the data set); articles of CNN and the Daily Mail",
 )

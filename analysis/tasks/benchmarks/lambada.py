@@ -42,7 +42,5 @@ TASK = Task(
         "openai-community/gpt2-medium": {"accuracy": Published(0.5548, _GPT2)},
         "openai-community/gpt2-xl": {"accuracy": Published(0.6324, _GPT2)},
     },
-    split=HUB.split,
-    revision=HUB.revision,
     licence="MIT (this copy); CC BY 4.0 (LAMBADA)",
 )

@@ -33,7 +33,5 @@ TASK = Task(
             "f1": Published(0.949, _DEBERTA),
         },
     },
-    split=MRPC.split,
-    revision=MRPC.revision,
     licence=MRPC_LICENCE,
 )

@@ -17,7 +17,5 @@ TASK = Task(
     label_words=("not_equivalent", "equivalent"),
     max_tokens=128,
     max_new_tokens=8,
-    split=MRPC.split,
-    revision=MRPC.revision,
     licence=MRPC_LICENCE,
 )

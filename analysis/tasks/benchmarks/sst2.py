@@ -30,7 +30,5 @@ TASK = Task(
         },
         "microsoft/deberta-v2-xxlarge": {"accuracy": Published(0.972, _DEBERTA)},
     },
-    split=SST2.split,
-    revision=SST2.revision,
     licence=SST2_LICENCE,
 )

@@ -17,7 +17,5 @@ TASK = Task(
     label_words=("negative", "positive"),
     max_tokens=128,
     max_new_tokens=8,
-    split=SST2.split,
-    revision=SST2.revision,
     licence=SST2_LICENCE,
 )

@@ -17,7 +17,5 @@ TASK = Task(
     published={
         "IDEA-CCNL/Erlangshen-MegatronBert-1.3B": {"accuracy": Published(0.5996, ERLANGSHEN)},
     },
-    split=HUB.split,
-    revision=HUB.revision,
     licence=LICENCE,
 )

@@ -24,7 +24,5 @@ TASK = Task(
         "openai-community/gpt2-medium": {"perplexity": Published(22.76, _GPT2)},
         "openai-community/gpt2-xl": {"perplexity": Published(18.34, _GPT2)},
     },
-    split=DATA.split,
-    revision=DATA.revision,
     licence=LICENCE,
 )

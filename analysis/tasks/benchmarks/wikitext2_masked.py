@@ -17,7 +17,5 @@ TASK = Task(
     examples_of=sentences,
     fields=("text",),
     max_tokens=128,
-    split=DATA.split,
-    revision=DATA.revision,
     licence=LICENCE,
 )

@@ -31,7 +31,5 @@ TASK = Task(
             "rougeL": Published(0.3925, _PEGASUS),
         },
     },
-    split=HUB.split,
-    revision=HUB.revision,
     licence="not stated; articles of the BBC, for research",
 )
