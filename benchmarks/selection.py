@@ -10,10 +10,13 @@ import torch
 from torch.nn.utils import prune
 
 from analysis.checkpoints.weights import read_weights
-from analysis.engine.arrays import Array
+from analysis.engine.arrays import Array, Mask
 from analysis.engine.machine import peak_of
+from analysis.pruning.bitmaps import packed
 from analysis.pruning.masks import remove
-from analysis.pruning.selection import Cut, smallest_magnitudes
+from analysis.pruning.methods import magnitude
+from analysis.pruning.scope import Scope
+from analysis.pruning.selection import select
 from benchmarks import _replicas
 
 _SPARSITY = 0.9
@@ -43,7 +46,7 @@ def _beside_torch(weights: dict[str, Array]) -> Iterator[dict]:
     def ours() -> tuple[float, dict[str, Array]]:
         own = {name: array.copy() for name, array in weights.items()}
         start = time.perf_counter()
-        (selection,) = smallest_magnitudes(own, [_SPARSITY])
+        (selection,) = select(magnitude, Scope(own), [_SPARSITY])
         remove(own, selection.masks)
         return time.perf_counter() - start, own
 
@@ -86,7 +89,7 @@ def _beside_reading(scratch: Path) -> Iterator[dict]:
     seconds = []
     for _ in range(_REPEATS):
         start = time.perf_counter()
-        cuts = list(smallest_magnitudes(weights, _LEVELS))
+        cuts = list(select(magnitude, Scope(weights), _LEVELS))
         seconds.append(time.perf_counter() - start)
     if len(cuts) != len(_LEVELS):
         raise AssertionError("a level is missing")
@@ -103,12 +106,12 @@ def _beside_reading(scratch: Path) -> Iterator[dict]:
 
 def _masks_of(weights: Mapping[str, Array], levels: list[float]) -> int:
     """Every level's masks, one bit a weight, a level at a time; returns how many bytes of them."""
-    return sum(_bytes_of(selection.masks) for selection in smallest_magnitudes(weights, levels))
+    return sum(_bytes_of(found.masks) for found in select(magnitude, Scope(weights), levels))
 
 
-def _bytes_of(masks: Cut) -> int:
-    packed = {name: masks.packed(name) for name in masks}
-    return sum(array.nbytes for array in packed.values())
+def _bytes_of(masks: Mapping[str, Mask]) -> int:
+    bits = {name: packed(masks, name) for name in masks}
+    return sum(array.nbytes for array in bits.values())
 
 
 def _require_alike(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> None:

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from analysis import pruning
 from analysis.alternatives.feedforward import feed_forwards
 from analysis.alternatives.kinds import int8
 from analysis.calibration.lockstep import blocks
@@ -28,8 +27,10 @@ from analysis.models.filling import name_in
 from analysis.models.loading import put
 from analysis.profile.checkpoint import profile
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
+from analysis.pruning.methods import magnitude
 from analysis.pruning.moments import moments_of
 from analysis.pruning.scope import Scope
+from analysis.pruning.selection import select
 from analysis.pruning.structured import projections, remove_units, write_kept
 from analysis.replicas.replica import shape
 
@@ -47,7 +48,7 @@ def weights_of(model):
     weights = read_weights(families.folder(model))
     names = [name for name, what in naming.weights(weights).items() if what.prunable]
     scope = Scope({name: weights[name] for name in names})
-    (found,) = pruning.method("magnitude").select(scope, [0.5])
+    (found,) = select(magnitude, scope, [0.5])
     return weights, names, dict(found.masks)
 
 

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from analysis.errors import RequestError
-from analysis.pruning.allocation import BEYOND, MOST, allocate, counts
-from analysis.pruning.groups import keep_largest_in_groups
+from analysis.pruning.allocation.sensitivity import BEYOND, MOST, allocate, counts
+from analysis.pruning.groups.n_of_m import N_OF_M
 from analysis.pruning.masks import Pruned, applied, number_kept, read_pruned, remove, write_pruned
+from analysis.pruning.methods import magnitude
 from analysis.pruning.outcome import unheard_inputs
 from analysis.pruning.patterns import Pattern, parse
-from analysis.pruning.selection import smallest_magnitudes
+from analysis.pruning.scope import Scope
+from analysis.pruning.scores.ranking import keys_of
+from analysis.pruning.selection import select
 from analysis.storage.reading import opened
 
 LEVELS = [0.10, 0.50, 0.90, 0.95, 0.99]
@@ -43,10 +46,14 @@ def by_sorting(weights, sparsity):
     return masks, float(flat[gone[-1]]) if gone.size else None
 
 
+def smallest(weights, levels):
+    return select(magnitude, Scope(weights), levels)
+
+
 def assert_as_by_sorting(weights, levels):
     for w in weights.values():
         w.setflags(write=False)  # they are left as they are
-    for sparsity, found in zip(levels, smallest_magnitudes(weights, levels), strict=True):
+    for sparsity, found in zip(levels, smallest(weights, levels), strict=True):
         masks, threshold = by_sorting(weights, sparsity)
         assert (found.sparsity, found.threshold) == (sparsity, threshold)
         assert (list(found.masks), len(found.masks)) == (sorted(weights), len(weights))
@@ -82,7 +89,7 @@ def test_types_that_scopes_do_not_hold_are_refused():
     for dtype in ("float16", "int32"):
         weights = {"x": np.ones(4, np.float32), "y": np.ones(4, dtype)}
         with pytest.raises(TypeError, match=f"{dtype} is not ranked"):
-            list(smallest_magnitudes(weights, [0.5]))
+            list(smallest(weights, [0.5]))
 
 
 def test_a_pattern_is_read_as_it_is_written_or_refused():
@@ -109,14 +116,14 @@ def grouped_by_sorting(saliency, pattern):
 def test_groups_keep_what_sorting_keeps(saliency, kept, more):
     """Exactly N of each whole group, and all of what is left over at the end of a row."""
     pattern = Pattern(kept, kept + more)
-    keep = keep_largest_in_groups(saliency, pattern)
+    keep = N_OF_M.keep(keys_of(saliency), pattern)
     np.testing.assert_array_equal(keep, grouped_by_sorting(saliency, pattern), strict=True)
 
 
 def test_views_are_taken_like_their_copies():
     whole = np.random.default_rng(0).standard_normal((24, 16)).astype(np.float32)
     for view in (whole.T, whole[::2, ::3], whole[:, ::-1], np.asfortranarray(whole)):
-        keep = keep_largest_in_groups(view, Pattern(2, 4))
+        keep = N_OF_M.keep(keys_of(view), Pattern(2, 4))
         np.testing.assert_array_equal(keep, grouped_by_sorting(view, Pattern(2, 4)))
         assert_as_by_sorting({"x": view}, LEVELS)
 
@@ -211,7 +218,7 @@ def test_removing_in_place_is_applying():
     """Of a selection's masks too, which are written out as they are asked for."""
     weights = {"a": np.random.default_rng(0).standard_normal((37, 21)).astype(np.float32)}
     weights["a"][3] = 0.5  # ties at the threshold
-    for found in smallest_magnitudes(weights, [0.0, 0.001, 0.3, 0.5, 0.9]):
+    for found in smallest(weights, [0.0, 0.001, 0.3, 0.5, 0.9]):
         left = {"a": weights["a"].copy()}
         remove(left, found.masks)
         np.testing.assert_array_equal(left["a"], applied(weights, Pruned({**found.masks}))["a"])

@@ -20,11 +20,13 @@ from analysis import pruning
 from analysis.checkpoints import naming
 from analysis.checkpoints.axes import stored_by_input
 from analysis.errors import RunError
-from analysis.pruning import calibrated, second_order
-from analysis.pruning.calibrated import Kept
+from analysis.pruning import calibrated
+from analysis.pruning.groups.columns import BLOCK
 from analysis.pruning.masks import Pruned, applied
 from analysis.pruning.patterns import Pattern
 from analysis.pruning.scope import Scope
+from analysis.pruning.selection import select as by_weights
+from analysis.pruning.updates import Kept, obs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SPARSITIES = [0.50, 0.90, 0.99]
@@ -66,7 +68,7 @@ def select(name, architecture, levels):
     """A selection a level; of a calibrated method, on a few batches."""
     module, found = pruning.method(name), scope(name, dense(architecture), architecture)
     if name in WEIGHTS:
-        return list(module.select(found, levels))
+        return list(by_weights(module, found, levels))
     load = functools.partial(calibrations.model, architecture)
     calibration = calibrated.Calibration(load, calibrations.batches)
     return list(calibrated.select(module, found.weights, levels, calibration))
@@ -198,8 +200,9 @@ def test_rows_and_layers_lose_alike_and_as_groups_and_all_together_their_smalles
 
 def test_random_looks_at_no_weight_draws_by_seed_and_removes_as_much_everywhere():
     def masks(weights, seed=0):
-        (selection,) = pruning.method("random").select(Scope(weights, seed=seed), [0.5])
-        return selection.masks
+        scope = Scope(weights, seed=seed)
+        (found,) = by_weights(pruning.method("random"), scope, [0.5])
+        return found.masks
 
     weights = {f"h.{i}.mlp.c_fc.weight": np.ones((300, 400), np.float32) for i in range(3)}
     one, zeros = masks(weights), masks({name: w * 0 for name, w in weights.items()})
@@ -238,13 +241,13 @@ def test_a_method_decides_by_the_inputs_of_the_blocks_already_pruned(name, archi
     module, plain = pruning.method(name), calibrations.model(architecture)
     run_on, found = calibrations.batches(plain), calibrations.found(plain)
     shapes = {matrix.name: tuple(matrix.outputs_first.shape) for matrix in found}
-    quotas = module.quotas(shapes, levels_of(name)[0])
+    quotas = module.GROUP.quotas(shapes, levels_of(name)[0], module.ALLOCATION)
     for block in dict.fromkeys(naming.block_of(tensor) for tensor in dense(architecture)):
         inside = [matrix for matrix in found if matrix.block == block]
         entered = calibrations.inputs_alone(plain, run_on, [matrix.name for matrix in inside])
         for matrix in inside:
             weight, inputs = matrix.outputs_first, calibrations.inputs(entered[matrix.name])
-            kept = module.prune_matrix(weight, inputs, quotas[matrix.name])
+            kept = module.UPDATE.prune(module, weight, inputs, quotas[matrix.name])
             now = weight if kept.weight is None else kept.weight
             weight.copy_(now * torch.from_numpy(kept.mask))
     prune(name, model := calibrations.model(architecture))
@@ -262,7 +265,7 @@ def test_wanda_removes_the_smallest_of_weight_times_input_norm(seed):
     saliency = np.abs(weight) * np.linalg.norm(x.astype(np.float64), axis=0)
     for name, quota in [("wanda", np.arange(9)), *(("nm-wanda", pattern) for pattern in PATTERNS)]:
         module, inputs = pruning.method(name), calibrations.inputs(x)
-        kept = module.prune_matrix(torch.from_numpy(weight), inputs, quota)
+        kept = module.UPDATE.prune(module, torch.from_numpy(weight), inputs, quota)
         width = 16 if name == "wanda" else quota.group
         gone = (~kept.mask).reshape(-1, width).sum(axis=1)
         assert (gone == (quota if name == "wanda" else quota.group - quota.kept)).all()
@@ -271,14 +274,14 @@ def test_wanda_removes_the_smallest_of_weight_times_input_norm(seed):
 
 
 def test_a_method_that_fails_half_way_leaves_a_model_that_runs(monkeypatch):
-    module, model = pruning.method("sparsegpt"), calibrations.model("Bart")
-    works, calls = module.prune_matrix, itertools.count()
+    model = calibrations.model("Bart")
+    works, calls = obs.prune, itertools.count()
 
-    def fails_at_last(weight, *given):
-        kept = works(weight, *given)
+    def fails_at_last(*given):
+        kept = works(*given)
         return kept if next(calls) < 9 else Kept(kept.mask, kept.weight * np.nan)
 
-    monkeypatch.setattr(module, "prune_matrix", fails_at_last)
+    monkeypatch.setattr(obs, "prune", fails_at_last)
     refusal = refused(RunError, prune, "sparsegpt", model)
     assert "weight: corrected weights are not finite" in refusal
     assert not any(part._forward_pre_hooks for part in model.modules())
@@ -295,11 +298,12 @@ def test_a_method_that_fails_half_way_leaves_a_model_that_runs(monkeypatch):
 )
 def test_quotas_of_rows_and_blocks_add_up_and_are_within_one_of_their_share(name, shapes, sparsity):
     named = {str(i): shape for i, shape in enumerate(shapes)}
-    quotas = pruning.method(name).quotas(named, sparsity)
+    module = pruning.method(name)
+    quotas = module.GROUP.quotas(named, sparsity, module.ALLOCATION)
     total = sum(out * width for out, width in shapes)
     assert sum(int(quota.sum()) for quota in quotas.values()) == round(sparsity * total)
     for tensor, (out, width) in named.items():
-        blocks = np.minimum(second_order.BLOCK, width - np.arange(0, width, second_order.BLOCK))
+        blocks = np.minimum(BLOCK, width - np.arange(0, width, BLOCK))
         sizes = np.full(out, width) if name == "wanda" else out * blocks
         assert quotas[tensor].shape == sizes.shape
         assert ((quotas[tensor] >= 0) & (quotas[tensor] <= sizes)).all()

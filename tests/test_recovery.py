@@ -21,13 +21,15 @@ from analysis.models.encoding import IGNORED, classification_batch, set_padding,
 from analysis.models.loading import load_model, put
 from analysis.planning import walk
 from analysis.pruning.masks import Pruned, applied, read_pruned, write_pruned
-from analysis.pruning.methods.gradual import sparsity_at
-from analysis.pruning.selection import smallest_magnitudes
+from analysis.pruning.methods import magnitude
+from analysis.pruning.scope import Scope
+from analysis.pruning.selection import select
 from analysis.steps.pruning.grown import grow_sparse
 from analysis.steps.recovery.courses import course_on
 from analysis.steps.recovery.recovered import recover
 from analysis.training import recovery
 from analysis.training.batches import causal_batch_of, shuffled_batches
+from analysis.training.growing import sparsity_at
 
 LEVELS = [0.9, 0.5, 0.99]
 HOW = {"learning_rate": 5e-3, "batch_size": 8, "seed": 0, "training": None, "max_tokens": 256}
@@ -56,7 +58,7 @@ def scope(model):
 
 
 def magnitude_masks(model):
-    (selection,) = smallest_magnitudes(scope(model), [0.9])
+    (selection,) = select(magnitude, Scope(scope(model)), [0.9])
     return dict(selection.masks)
 
 

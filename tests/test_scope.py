@@ -23,11 +23,12 @@ from analysis.checkpoints.opened import opened
 from analysis.checkpoints.tensors import BY_NAME, DTYPES
 from analysis.errors import RequestError, RunError
 from analysis.models.loading import load_model
-from analysis.pruning.groups import keep_largest_by_group
 from analysis.pruning.masks import read_pruned
+from analysis.pruning.methods import magnitude, nm_magnitude
 from analysis.pruning.patterns import Pattern
 from analysis.pruning.prunable import prunable, scope_of
-from analysis.pruning.selection import smallest_magnitudes
+from analysis.pruning.scope import Scope
+from analysis.pruning.selection import select
 from analysis.steps.alternatives.int8 import quantise_checkpoint
 from analysis.steps.alternatives.moe import moefy_checkpoint
 from analysis.steps.alternatives.student import distil_student
@@ -195,7 +196,7 @@ def test_float64_is_ranked_by_its_own_magnitudes():
     weights = {n: np.random.default_rng(i).normal(size=(30, 20)) for i, n in enumerate("ab")}
     weights["a"] = 1 + weights["a"] * 1e-12  # one float32
     order = np.argsort(np.abs(np.concatenate([w.ravel() for w in weights.values()])), kind="stable")
-    for selection in smallest_magnitudes(weights, [0.1, 0.7]):
+    for selection in select(magnitude, Scope(weights), [0.1, 0.7]):
         gone = np.concatenate([~selection.masks[name].ravel() for name in weights])
         count = round(selection.sparsity * 1200)
         assert set(np.flatnonzero(gone)) == set(order[:count])
@@ -249,9 +250,8 @@ def test_experts_in_one_tensor_are_pruned_along_their_inputs(tmp_path):
         made = getattr(transformers, f"{kind}ForCausalLM")(config)
         made.save_pretrained(tmp_path / kind)
         with scope_of(tmp_path / kind, prunable) as found:
-            scope = found.read(0)
-            masks = keep_largest_by_group(scope, Pattern(2, 4))
-        experts = {n: mask for n, mask in masks.items() if mask.ndim == 3}
+            (selection,) = select(nm_magnitude, found.read(0), [Pattern(2, 4)])
+        experts = {n: mask for n, mask in selection.masks.items() if mask.ndim == 3}
         assert len(experts) == 2
         for mask in experts.values():
             assert mask.shape[along] in (16, 24)  # the inputs

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from analysis.calibration.inputs import Inputs
 from analysis.errors import RunError
-from analysis.pruning import method, second_order
+from analysis.pruning import method
+from analysis.pruning.allocation.uniform import uniform
+from analysis.pruning.groups.columns import BLOCK, COLUMNS
 from analysis.pruning.patterns import Pattern
-from analysis.pruning.second_order import BLOCK, DAMPING, factor, solve, solve_groups
+from analysis.pruning.updates import obs
+from analysis.pruning.updates.obs import DAMPING, factor, solve
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 seeds = st.integers(0, 2**32 - 1)
@@ -43,9 +46,10 @@ def hessian(x):
 
 
 def quotas(weight, level):
-    """What a sparsity or a pattern asks of `solve` or `solve_groups`."""
-    name = "nm-sparsegpt" if isinstance(level, Pattern) else "sparsegpt"
-    return method(name).quotas({"w": weight.shape}, level)["w"]
+    """What a sparsity or a pattern asks of `solve`."""
+    if isinstance(level, Pattern):
+        return level
+    return COLUMNS.quotas({"w": weight.shape}, level, uniform)["w"]
 
 
 def lowest_go(scores, removed):
@@ -84,8 +88,7 @@ def by_the_paper(weight, x, level):
 def solved(weight, x, level):
     """Mask and new weights; the given ones are left as they are."""
     before = torch.from_numpy(weight.copy())
-    solver = solve_groups if isinstance(level, Pattern) else solve
-    keep, new = solver(before, factor(calibrations.inputs(x)), quotas(weight, level))
+    keep, new = solve(before, factor(calibrations.inputs(x)), quotas(weight, level))
     np.testing.assert_array_equal(before.numpy(), weight)
     assert (keep.dtype, new.dtype) == (np.bool_, torch.float32)
     assert (torch.isfinite(new).all(), new.numpy()[~keep].any()) == (True, False)
@@ -127,8 +130,8 @@ def test_a_matrix_is_solved_however_it_lies_in_memory_and_in_single_precision():
     views = plain.T.contiguous().T, plain.repeat_interleave(2, 1)[:, ::2]
     for other in (*views, plain.bfloat16(), plain.half()):
         wide = other.float().contiguous()
-        for solver, what in ((solve, quotas(weight, 0.5)), (solve_groups, Pattern(2, 4))):
-            (keep, new), (same, expected) = solver(other, found, what), solver(wide, found, what)
+        for what in (quotas(weight, 0.5), Pattern(2, 4)):
+            (keep, new), (same, expected) = solve(other, found, what), solve(wide, found, what)
             assert (np.array_equal(keep, same), torch.equal(new, expected)) == (True, True)
 
 
@@ -153,7 +156,7 @@ def test_singular_products_are_solved_with_the_papers_damping(hard):
         weight, x = problem(6, width, 400)
         x = HARD[hard](x).astype(np.float32)
         found = factor(calibrations.inputs(x))
-        assert (found.damping, second_order.note(found)) == (DAMPING, "")
+        assert (found.damping, obs.note(found)) == (DAMPING, "")
         assert found.silent.tolist() == (~x.any(axis=0)).tolist()
         keep, new = solved(weight, x, 0.5)
         as_before = error(weight, weight * keep, hessian(x))
@@ -173,7 +176,7 @@ def test_more_damping_is_used_only_where_needed_and_said(lowest, damping):
     matrix = turn * (values + damping) @ turn.T  # 3 · 2/6 = 1
     upper = np.linalg.cholesky(np.linalg.inv(matrix), upper=True)
     np.testing.assert_allclose(found.upper, upper, rtol=1e-3, atol=1e-4)
-    note = second_order.note(found)
+    note = obs.note(found)
     assert note == ("" if damping == DAMPING else f"damped by {damping:g} of the mean diagonal")
 
 
@@ -194,7 +197,7 @@ def test_a_method_leaves_shared_inputs_for_the_next_and_says_when_it_damps_more(
     keep, new = solved(weight, x, level)
     for given_inputs in (inputs, inputs, harder):
         quota = quotas(weight, level)
-        kept = method(name).prune_matrix(torch.from_numpy(weight), given_inputs, quota)
+        kept = obs.prune(method(name), torch.from_numpy(weight), given_inputs, quota)
         assert (~kept.mask).sum() == 16
         assert kept.note.startswith("damped by ") == (given_inputs is harder)
         if given_inputs is inputs:

@@ -31,7 +31,7 @@ from analysis.models.units import KEPT
 from analysis.pruning.masks import Pruned
 from analysis.pruning.patterns import Pattern, parse
 from analysis.pruning.prunable import Prunable, scope_in, scope_of
-from analysis.pruning.selection import Selection
+from analysis.pruning.selection import Selection, select
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _remove(
         require_matches(globs, whole.named, whole.parameters.tied)
         model = scope_in(whole, module.in_scope, request.include, request.exclude)
         if request.calibration is None:
-            selections: Iterable[Selection] = module.select(model.read(request.seed), [level])
+            selections: Iterable[Selection] = select(module, model.read(request.seed), [level])
         else:
             selections = _calibrated(module, located, model, level, request)
         (selection,) = selections
@@ -159,12 +159,12 @@ def _calibrated(
     level: float | Pattern,
     request: Request,
 ) -> Iterable[Selection]:
-    from analysis.pruning.calibrated import select
+    from analysis.pruning import calibrated
     from analysis.pruning.loaded import calibration_of
 
     family = naming.family(model.named.values()) or "decoder-only"
     texts = str(request.calibration)
-    return select(
+    return calibrated.select(
         module, model.names, [level], calibration_of(located.folder, family, texts, request.seed)
     )
 

@@ -14,7 +14,7 @@ from analysis.experiments.costs import Estimate, Setting
 from analysis.experiments.pruning import foreseen_level
 from analysis.experiments.variant import Scored, Variant, pruned_variant
 from analysis.experiments.work import Found, Work
-from analysis.pruning.allocation import allocate
+from analysis.pruning.allocation.sensitivity import allocate
 from analysis.results import Row
 from analysis.study import Study
 

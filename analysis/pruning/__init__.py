@@ -1,29 +1,28 @@
-"""Pruning methods: one small file each in `methods/`, all under one contract.
+"""Pruning methods: products of a score, a group, an allocation and an update.
 
-A method is a module with
+A method is a preset, `methods/NAME.py`: it says which it takes and holds no code. The first line of
+its docstring is its line in `prune --list-methods`.
 
     TITLE                 what a reader calls it
     CITATION              its key in references.bib
-    KIND                  what it needs, and so which functions it has
-    in_scope(weight)      whether the method may remove entries of that tensor
+    KIND                  what it needs to look at, and so how it is run
+    in_scope(weight)      whether it may remove entries of that tensor (see `prunable`)
+    SCORE                 what is compared, of `scores/`
+    GROUP                 within what it is compared, the lowest going: of `groups/`
+    ALLOCATION            how much goes of each group, of `allocation/`; None for the whole model
+    UPDATE                what becomes of the weights that stay, of `updates/`
 
-Of KIND "weights", which looks at the weights alone:
-
-    select(scope, levels)         one Selection per level, in the given order
-
-`select` gets the tensors in scope only (a `Scope`) and leaves them as they are. Masks have the
-shapes of the tensors as they are stored.
-
-Of KIND "calibrated", which looks at what goes into each matrix, block after block:
-
-    PRODUCTS                      whether it needs the inputs' products XᵀX, or their squares only
-    quotas(shapes, level)         for each matrix [out, in] how many to remove, wherever it counts
-    prune_matrix(weight, inputs, quota)   what is kept of one matrix, and its new values if any
-
+Of KIND "weights", which looks at the weights alone (`selection.select`): it has no UPDATE.
+Of KIND "calibrated", which looks at what goes into each matrix, block after block
+(`calibrated.select`): its GROUP lies within a matrix. SCORE is None where the update has its own.
 Of KIND "structured": whole neurons and heads, chosen by their inputs' moments; see `structured`.
 Of KIND "trained": magnitude while training goes on; see `analysis.training.growing`.
 
 A level is a sparsity, or for methods with LEVELS = "patterns" a `Pattern` such as 2:4.
+
+A new method is one file, two if it needs a new score, group, allocation or update: what these are
+stands in the `__init__.py` of their rooms. A method imports what it takes and no more, as all that
+it imports is in the keys of what it prunes.
 """
 
 from types import ModuleType

@@ -4,35 +4,20 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from analysis.calibration.lockstep import blocks
 from analysis.calibration.matrices import Matrix, matrices
-from analysis.engine.arrays import Mask
 from analysis.errors import RunError
 from analysis.models.encoding import Batch
 from analysis.pruning.bitmaps import BitMasks
-from analysis.pruning.patterns import Pattern
+from analysis.pruning.patterns import Level, sparsity_of
 from analysis.pruning.selection import Selection
-
-Level = float | Pattern
-
-
-class Kept(NamedTuple):
-    """What a method keeps of one matrix [out, in].
-
-    weight   the matrix as it is now, zero where removed; None if the kept weights did not change
-    note     what a reader should know of how it went
-    """
-
-    mask: Mask
-    weight: Tensor | None = None
-    note: str = ""
+from analysis.pruning.updates import Kept
 
 
 @dataclass(frozen=True)
@@ -50,19 +35,19 @@ class Calibration:
 
 
 def select(
-    module: ModuleType, names: Iterable[str], levels: Sequence[Any], calibration: Calibration
+    method: ModuleType, names: Iterable[str], levels: Sequence[Level], calibration: Calibration
 ) -> Iterator[Selection]:
     """One selection a level, each from the dense model on. `names` are stored tensor names."""
     names = list(names)
     for level in levels:
         model = calibration.load()
         found, batches = matrices(model, names), calibration.batches(model)
-        selection = prune_in_place(module, model, batches, found, level)
+        selection = prune_in_place(method, model, batches, found, level)
         yield replace(selection, calibrated_on=calibration.facts(batches))
 
 
 def prune_in_place(
-    module: ModuleType,
+    method: ModuleType,
     model: PreTrainedModel,
     batches: Sequence[Batch],
     found: Sequence[Matrix],
@@ -74,13 +59,14 @@ def prune_in_place(
     """
     by_name = {matrix.name: matrix for matrix in found}
     shapes = {name: tuple(by_name[name].outputs_first.shape) for name in sorted(by_name)}
-    quotas: Mapping[str, Any] = module.quotas(shapes, level)
+    quotas = method.GROUP.quotas(shapes, level, method.ALLOCATION)
     masks, notes, changed = BitMasks(), {}, []
-    with contextlib.closing(blocks(model, batches, found, module.PRODUCTS)) as steps:
+    with contextlib.closing(blocks(model, batches, found, method.UPDATE.PRODUCTS)) as steps:
         for inputs in steps:
             for name in list(inputs):  # each is let go as soon as its matrix is done
                 matrix = by_name[name]
-                kept = module.prune_matrix(matrix.outputs_first, inputs.pop(name), quotas[name])
+                known, quota = inputs.pop(name), quotas[name]
+                kept = method.UPDATE.prune(method, matrix.outputs_first, known, quota)
                 _put(matrix, kept)
                 masks.add(name, np.ascontiguousarray(matrix.as_stored(torch.from_numpy(kept.mask))))
                 if kept.weight is not None:
@@ -91,8 +77,7 @@ def prune_in_place(
         name: by_name[name].module.get_parameter("weight").data.float().cpu().numpy()
         for name in changed
     }
-    sparsity = level if isinstance(level, float) else level.sparsity
-    return Selection(sparsity, masks, None, values, notes)
+    return Selection(sparsity_of(level), masks, None, values, notes)
 
 
 def _put(matrix: Matrix, kept: Kept) -> None:

@@ -23,6 +23,14 @@ class Pattern:
         return f"{self.kept}:{self.group}"
 
 
+Level = float | Pattern
+
+
+def sparsity_of(level: Level) -> float:
+    """The fraction that a level removes."""
+    return level.sparsity if isinstance(level, Pattern) else level
+
+
 def parse(text: str) -> Pattern:
     """The pattern of a text such as "2:4". Raises RequestError if it is none."""
     found = re.fullmatch(r"([0-9]{1,3}):([0-9]{1,3})", text)

@@ -101,3 +101,8 @@ def scope_in(
 def prunable(weight: Weight) -> bool:
     """The choice of most methods: the weight matrices of the linear layers inside the blocks."""
     return weight.prunable
+
+
+def called_weight(weight: Weight) -> bool:
+    """Every parameter named `weight`, whatever its layer."""
+    return weight.name.rsplit(".", 1)[-1] == "weight"

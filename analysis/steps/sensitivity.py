@@ -7,13 +7,13 @@ from typing import Any, Literal
 import torch
 
 from analysis.checkpoints.naming import Weight
-from analysis.engine.arrays import Mask
 from analysis.engine.objects import Objects
 from analysis.engine.progress import track
 from analysis.models.loading import load_model, put
+from analysis.pruning.methods import magnitude_layer
 from analysis.pruning.prunable import prunable, scope_of
-from analysis.pruning.rows import keep_largest_by_layer
 from analysis.pruning.scope import Scope
+from analysis.pruning.selection import select
 from analysis.scoring.metrics import score
 from analysis.scoring.predict import predict, prepare
 from analysis.steps.examples.stored import read_examples
@@ -60,8 +60,8 @@ def measure_sensitivity(
     cells = [(group, sparsity) for group in groups for sparsity in sparsities]
     for group, sparsity in track(cells, "layers pruned alone"):
         own = {name: weights[name] for name in groups[group]}
-        masks: Mapping[str, Mask] = keep_largest_by_layer(Scope(own), sparsity)
-        put(model, masks, {})
+        (selection,) = select(magnitude_layer, Scope(own), [sparsity])
+        put(model, selection.masks, {})
         about = {"group": group, "sparsity": sparsity, **_about(named[next(iter(own))], by)}
         sizes = {name: array.size for name, array in own.items()}
         listed.append(about | {"tensors": sizes, "metrics": scores()})

@@ -6,7 +6,7 @@ from os.path import normpath
 from analysis import pruning, tasks
 from analysis.errors import RequestError
 from analysis.pruning import patterns
-from analysis.pruning.allocation import MOST
+from analysis.pruning.allocation.sensitivity import MOST
 from analysis.storage.formats import FORMATS
 from analysis.study.model_fits import (
     check_model,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from analysis.engine.arrays import Mask
-from analysis.pruning.methods.gradual import sparsity_at
-from analysis.pruning.selection import smallest_magnitudes
+from analysis.pruning.methods import gradual
+from analysis.pruning.scope import Scope
+from analysis.pruning.selection import select
 from analysis.training.course import Course
 from analysis.training.recovery import EpochCounts, Keeper, require_kept, train_course
 
@@ -88,8 +89,19 @@ class _Ramp:
         ):
             started = time.perf_counter()
             wanted = sparsity_at(self._done, self._steps, self._start, self._end)
-            weights = self._keeper.weights(self._names)
-            (selection,) = smallest_magnitudes(weights, [wanted])
+            scope = Scope(self._keeper.weights(self._names))
+            (selection,) = select(gradual, scope, [wanted])
             self._keeper.remove(dict(selection.masks))
             self.threshold = selection.threshold
             self.seconds += time.perf_counter() - started
+
+
+def sparsity_at(step: int, steps: int, start: float, end: float) -> float:
+    """The cubic schedule of Zhu and Gupta 2017 (arXiv 1710.01878): from `start` before the first
+    of `steps` to `end` after the last.
+
+    It removes fast at first, while there is much that is not needed, and ever more slowly.
+    """
+    if step >= steps:
+        return end  # exactly, which the formula gives only up to rounding
+    return end + (start - end) * (1 - max(step, 0) / steps) ** 3

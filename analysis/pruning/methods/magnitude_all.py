@@ -4,22 +4,12 @@ That is what `torch.nn.utils.prune.global_unstructured` was given there: embeddi
 heads included. Biases stay.
 """
 
-from collections.abc import Iterable, Sequence
-
-from analysis.checkpoints.naming import Weight
-from analysis.pruning.scope import Scope
-from analysis.pruning.selection import Selection, smallest_magnitudes
+from analysis.pruning.groups.model import MODEL
+from analysis.pruning.prunable import called_weight
+from analysis.pruning.scores.magnitude import magnitude
 
 TITLE = "global magnitude, all weights"
 CITATION = "paszke2019pytorch"
 KIND = "weights"
-
-
-def in_scope(weight: Weight) -> bool:
-    """Every parameter named `weight`, whatever its layer."""
-    return weight.name.rsplit(".", 1)[-1] == "weight"
-
-
-def select(scope: Scope, sparsities: Sequence[float]) -> Iterable[Selection]:
-    """Remove the smallest |w| over all tensors together."""
-    return smallest_magnitudes(scope.weights, sparsities)
+in_scope = called_weight
+SCORE, GROUP, ALLOCATION, UPDATE = magnitude, MODEL, None, None

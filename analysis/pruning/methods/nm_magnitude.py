@@ -1,25 +1,13 @@
 """N:M by magnitude: the N largest |weight| of every M inputs of an output (Mishra et al. 2021)."""
 
-from collections.abc import Iterable, Sequence
-
-from analysis.checkpoints.naming import Weight
-from analysis.pruning.groups import keep_largest_by_group
-from analysis.pruning.patterns import Pattern
-from analysis.pruning.scope import Scope
-from analysis.pruning.selection import Selection
+from analysis.pruning.allocation.uniform import same
+from analysis.pruning.groups.n_of_m import N_OF_M
+from analysis.pruning.prunable import prunable
+from analysis.pruning.scores.magnitude import magnitude
 
 TITLE = "N:M magnitude"
 CITATION = "mishra2021accelerating"
 KIND = "weights"
 LEVELS = "patterns"
-
-
-def in_scope(weight: Weight) -> bool:
-    """The weight matrices of the linear layers inside the blocks."""
-    return weight.prunable
-
-
-def select(scope: Scope, patterns: Sequence[Pattern]) -> Iterable[Selection]:
-    """Keep the largest |w| of each group."""
-    for pattern in patterns:
-        yield Selection(pattern.sparsity, keep_largest_by_group(scope, pattern), None)
+in_scope = prunable
+SCORE, GROUP, ALLOCATION, UPDATE = magnitude, N_OF_M, same, None

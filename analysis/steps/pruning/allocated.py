@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.engine.objects import Objects
-from analysis.pruning.allocation import counts
+from analysis.pruning.allocation.sensitivity import by_sensitivity
 from analysis.pruning.masks import write_pruned
+from analysis.pruning.methods import magnitude_layer
 from analysis.pruning.outcome import outcome
 from analysis.pruning.prunable import prunable, scope_of
-from analysis.pruning.rows import keep_largest
-from analysis.pruning.selection import Selection
+from analysis.pruning.selection import select
 
 
 def prune_allocated(
@@ -27,12 +27,11 @@ def prune_allocated(
     """
     with scope_of(objects.open(checkpoint), prunable) as model, objects.scratch() as scratch:
         scope = replace(model, names=sorted(sparsities))
-        weights = scope.read(seed=0).weights
+        weights, allocation = scope.read(seed=0), by_sensitivity(sparsities)
         start = time.perf_counter()
-        removed = counts({name: weights[name].size for name in weights}, sparsities, sparsity)
-        masks = keep_largest(weights, removed)
+        (selection,) = select(magnitude_layer, weights, [sparsity], allocation)
         seconds = time.perf_counter() - start
-        pruned, facts = outcome(scope, Selection(sparsity, masks, None))
+        pruned, facts = outcome(scope, selection)
         write_pruned(scratch / "masks", pruned, weights_sha256, model.opened.dtypes)
         masks_object = {"object": objects.adopt(scratch / "masks")}
     return facts | {"level": sparsity, "masks": masks_object, "prune_seconds": round(seconds, 4)}

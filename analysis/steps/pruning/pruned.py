@@ -8,6 +8,7 @@ from analysis.engine.machine import peak_of
 from analysis.engine.objects import Objects
 from analysis.pruning.patterns import parse
 from analysis.pruning.prunable import scope_of
+from analysis.pruning.selection import select
 from analysis.steps.pruning.levels import write_levels
 
 
@@ -34,7 +35,7 @@ def prune_checkpoint(
     def prune() -> list[dict[str, Any]]:
         with scope_of(folder, module.in_scope, include, exclude) as model:
             scope = model.read(seed)
-            selections = functools.partial(module.select, scope, asked)
+            selections = functools.partial(select, module, scope, asked)
             return write_levels(scratch, model, levels, selections, weights_sha256)
 
     with objects.scratch() as scratch:

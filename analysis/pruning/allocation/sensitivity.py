@@ -1,11 +1,14 @@
-"""How much to remove of each group of weights, from what removing part of each alone has cost.
+"""By sensitivity: how much goes of each group, from what removing part of each alone has cost.
 
 Each group's loss is taken as the convex curve under its measured points; then the sum of losses at
 a given total is smallest if the cheapest pieces of all curves go first.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 BEYOND = 4.0  # past its last measured point a loss is taken to grow that many times as fast
 MOST = 0.98  # of a group: none is removed whole, as no measurement says what that costs
@@ -88,3 +91,17 @@ def counts(
         found[name] += change
         left -= change
     return found
+
+
+def by_sensitivity(
+    sparsities: Mapping[str, float],
+) -> Callable[[float, Mapping[str, Sequence[int]]], Mapping[str, NDArray[np.int64]]]:
+    """The allocation that gives each matrix, by name, its own sparsity; the total is the level."""
+
+    def allocation(
+        level: float, sizes: Mapping[str, Sequence[int]]
+    ) -> Mapping[str, NDArray[np.int64]]:
+        found = counts({name: sum(own) for name, own in sizes.items()}, sparsities, level)
+        return {name: np.array([count]) for name, count in found.items()}
+
+    return allocation

@@ -1,4 +1,4 @@
-"""SparseGPT's loops over the columns of a matrix, compiled; they let other threads run."""
+"""SparseGPT's loop over the columns of a matrix, compiled; it lets other threads run."""
 
 import numpy as np
 from numba import njit
@@ -13,46 +13,24 @@ def sweep(
     keep: NDArray[np.bool_],
     factor: NDArray[np.float32],
     errors: NDArray[np.float32],
-    start: int,
-    stop: int,
+    span: tuple[int, int],
+    pattern: tuple[int, int],
 ) -> None:
-    """SparseGPT's inner loop: remove what `keep` says in columns [start, stop), left to right.
+    """SparseGPT's inner loop: remove what `keep` says in the columns of the span, left to right.
 
     weight, keep (rows, cols) and errors (rows, stop - start) are written; factor (cols, cols) is
     the upper Cholesky factor of the inverse Hessian. What a removed weight did is made up for by
     the weights to its right in the block.
+
+    pattern   N and M: each group of each row is chosen when it is reached, by w² / U_jj², among
+              equals the first go; the span is at the ends of groups, or stops at the last column.
+              M is 0 where `keep` says it all
     """
-    for r in range(weight.shape[0]):
-        for i in range(start, stop):
-            if keep[r, i]:
-                errors[r, i - start] = 0
-                continue
-            error = weight[r, i] / factor[i, i]
-            errors[r, i - start] = error
-            for j in range(i + 1, stop):
-                weight[r, j] -= error * factor[i, j]
-            weight[r, i] = 0
-
-
-@kept(njit, nogil=True)
-def sweep_groups(
-    weight: NDArray[np.float32],
-    keep: NDArray[np.bool_],
-    factor: NDArray[np.float32],
-    errors: NDArray[np.float32],
-    start: int,
-    stop: int,
-    pattern: tuple[int, int],
-) -> None:
-    """The same, choosing in each group of each row when it is reached, by w² / U_jj².
-
-    A pattern is how many of a group are kept, and the group's size. start and stop are at the ends
-    of groups, or stop is the last column; among equals the first go.
-    """
+    start, stop = span
     kept, group = pattern
     for r in range(weight.shape[0]):
         for i in range(start, stop):
-            if i % group == 0:
+            if group and i % group == 0:
                 if i + group > stop:  # what is left over at the end of a row is kept whole
                     for j in range(i, stop):
                         keep[r, j] = True

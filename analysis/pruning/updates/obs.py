@@ -1,12 +1,12 @@
-"""The solver of SparseGPT (Frantar & Alistarh 2023, arXiv 2301.00774): one matrix at a time.
+"""Optimal brain surgeon as in SparseGPT (Frantar & Alistarh 2023, arXiv 2301.00774).
 
 For a matrix W [out, in] and inputs X (tokens, in) it looks for a sparse Ŵ with a small error
 ‖X Wᵀ − X Ŵᵀ‖², column by column: what a removed weight did is made up for by those to its right.
 """
 
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -18,18 +18,30 @@ from analysis.calibration.inputs import Inputs
 from analysis.engine import threads
 from analysis.engine.arrays import Mask
 from analysis.errors import RunError
-from analysis.pruning import sweeps
-from analysis.pruning.groups import pieces
+from analysis.pruning.groups.columns import BLOCK, COLUMNS
+from analysis.pruning.groups.n_of_m import pieces
 from analysis.pruning.patterns import Pattern
-from analysis.pruning.rows import keep_largest_in_rows
-from analysis.pruning.selection import keys_of
+from analysis.pruning.scores.ranking import keys_of
+from analysis.pruning.updates import Kept, sweeps
 
-BLOCK = 128  # columns that are chosen together
+PRODUCTS = True
 DAMPING = 0.01  # of the Hessian's mean diagonal, added to it
 _MOST_DAMPING = 1e4
 _PIECE = 1 << 20  # weights
 
 Floats = NDArray[np.float32]
+
+
+def prune(
+    method: ModuleType, weight: Tensor, inputs: Inputs, quota: NDArray[np.int64] | Pattern
+) -> Kept:
+    """Remove what costs least of blocks of columns or of groups, and correct the rest.
+
+    The score is its own: w² / U_jj² of the weights as they are corrected so far.
+    """
+    found = factor(inputs)
+    mask, new = solve(weight, found, quota)
+    return Kept(mask, new, note(found))
 
 
 @dataclass(frozen=True)
@@ -93,60 +105,30 @@ def _reverse(numbers: Floats) -> None:
         head[:], tail[:] = tail[::-1].copy(), head[::-1].copy()
 
 
-def solve(weight: Tensor, found: Factor, removed: NDArray[np.int64]) -> tuple[Mask, Tensor]:
+def solve(weight: Tensor, found: Factor, quota: NDArray[np.int64] | Pattern) -> tuple[Mask, Tensor]:
     """Keep-mask and new weights of a matrix [out, in], float32.
 
-    removed   how many weights go of each block of BLOCK columns
+    quota   how many weights go of each block of BLOCK columns, or the pattern of each group
+
+    Block after block is swept, each one's errors made up for by all columns after it.
     """
-
-    def choose_and_sweep(w: Floats, keep: Mask, u: Floats, errors: Floats, a: int, b: int) -> None:
-        scores = np.abs(w[:, a:b] / u.diagonal()[a:b])
-        chosen = keep_largest_in_rows(keys_of(scores)[None], removed[a // BLOCK][None])
-        keep[:, a:b] = chosen.reshape(scores.shape)
-        for _ in threads.each(
-            lambda rows: sweeps.sweep(w[rows], keep[rows], u, errors[rows], a, b), pieces(len(w))
-        ):
-            pass
-
-    return _by_blocks(weight, found, BLOCK, choose_and_sweep)
-
-
-def solve_groups(weight: Tensor, found: Factor, pattern: Pattern) -> tuple[Mask, Tensor]:
-    """The same for an N:M pattern: each group of each row is chosen when the sweep reaches it."""
-
-    def sweep(w: Floats, keep: Mask, u: Floats, errors: Floats, a: int, b: int) -> None:
-        for _ in threads.each(
-            lambda rows: sweeps.sweep_groups(
-                w[rows], keep[rows], u, errors[rows], a, b, (pattern.kept, pattern.group)
-            ),
-            pieces(len(w)),
-        ):
-            pass
-
-    return _by_blocks(weight, found, max(1, BLOCK // pattern.group) * pattern.group, sweep)
-
-
-def blocks_of(columns: int) -> list[int]:
-    """How many columns each block has."""
-    return [min(BLOCK, columns - start) for start in range(0, columns, BLOCK)]
-
-
-def _by_blocks(
-    weight: Tensor,
-    found: Factor,
-    width: int,
-    sweep: Callable[[Floats, Mask, Floats, Floats, int, int], None],
-) -> tuple[Mask, Tensor]:
-    """Sweep block after block, each block's errors made up for by all columns after it."""
     w = weight.detach().to("cpu", torch.float32, copy=True).contiguous()
     given = w[:, found.silent].clone()
     w[:, found.silent] = 0
-    upper = found.upper
-    keep = np.ones(w.shape, np.bool_)
+    keep, upper = np.ones(w.shape, np.bool_), found.upper
+    now, u = w.numpy(), upper.numpy()
+    kept, group = (quota.kept, quota.group) if isinstance(quota, Pattern) else (0, 0)
+    width = BLOCK // group * group if group else BLOCK  # patterns are of 32 at most
     for a in range(0, w.shape[1], width):
         b = min(a + width, w.shape[1])
         errors = torch.zeros(len(w), b - a)
-        sweep(w.numpy(), keep, upper.numpy(), errors.numpy(), a, b)
+        if not isinstance(quota, Pattern):
+            scores = np.abs(now[:, a:b] / u.diagonal()[a:b])
+            keep[:, a:b] = COLUMNS.keep(keys_of(scores), quota[a // BLOCK][None])
+        e, known = errors.numpy(), ((a, b), (kept, group))
+        parts = [(now[rows], keep[rows], u, e[rows], *known) for rows in pieces(len(w))]
+        for _ in threads.each(lambda part: sweeps.sweep(*part), parts):
+            pass
         w[:, b:] -= errors @ upper[a:b, b:]
     # weights of silent inputs do nothing; those that are not removed stay what they were
     w[:, found.silent] = given * torch.from_numpy(keep[:, found.silent.numpy()])

@@ -1,4 +1,4 @@
-"""How much a weight matters, given what goes into its matrix."""
+"""|w| times the norm of its input: what a weight adds to its output."""
 
 import numpy as np
 from numpy.typing import NDArray
