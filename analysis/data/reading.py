@@ -21,7 +21,6 @@ from analysis.engine.files import stamp as stamp_of
 from analysis.errors import RequestError, RunError
 
 Source = Mapping[str, Any]
-Rows = list[dict[str, Any]]
 Choice = Callable[[int], Sequence[int]]
 
 
@@ -36,7 +35,7 @@ class Table:
                with whatever white space
     """
 
-    rows: Rows
+    rows: list[dict[str, Any]]
     places: Sequence[str]
     revision: str
     content: str
@@ -73,7 +72,7 @@ def read(source: Source, fields: Sequence[str], choose: Choice | None = None) ->
 
 def _read(
     files: Mapping[str, File], columns: Mapping[str, str], source: Source, choose: Choice | None
-) -> tuple[Rows, list[str], str]:
+) -> tuple[list[dict[str, Any]], list[str], str]:
     """The rows of files that follow each other, by what they are called; their places and content.
 
     The files are gone through once if all rows are wanted, else twice.

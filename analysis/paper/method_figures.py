@@ -1,6 +1,6 @@
 """Figures that compare methods: their curves, what training wins back, what each layer bears."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,18 @@ def retained_curves(data: Data) -> Figure:
     asked, looks = data.benchmarks, _looks(data)
     if not looks:
         return style.nothing("No pruned model of this study was scored.")
-    figure, axes = style.panels(len(asked), 2.3, sharey=True)
+    return _retained(data, asked, looks, 2.3, _band)
+
+
+def _retained(
+    data: Data,
+    asked: Sequence[Cell],
+    looks: Mapping[str, dict[str, Any]],
+    height: float,
+    mark: Callable[[Axes, Data, Cell], None],
+) -> Figure:
+    """Panels of so many inches with a line for each look, and what `mark` adds to them."""
+    figure, axes = style.panels(len(asked), height, sharey=True)
     for axis, cell in zip(axes, asked, strict=True):
         _finish(axis, data, cell, len(asked))
         if why := _why_empty(data, cell):
@@ -34,7 +45,7 @@ def retained_curves(data: Data) -> Figure:
             continue
         for name, look in looks.items():
             _curve(axis, data, cell, name, look)
-        _band(axis, data, cell)
+        mark(axis, data, cell)
     for axis in style.left_column(axes):
         axis.set_ylabel("retained quality")
     _legend(figure, looks)
@@ -105,21 +116,13 @@ def recovery_curves(data: Data) -> Figure:
     asked = [c for c in data.benchmarks if any(_has(data, c, name) for name in data.trained)]
     if not asked:
         return style.nothing("This study trains no pruned model.")
-    figure, axes = style.panels(len(asked), 2.4, sharey=True)
     names = list(dict.fromkeys([*map(data.before, data.trained), *data.trained]))
     looks = {name: style.ordinal(i) for i, name in enumerate(names)}
-    for axis, cell in zip(axes, asked, strict=True):
-        _finish(axis, data, cell, len(asked))
-        if why := _why_empty(data, cell):
-            style.say(axis, why)
-            continue
-        for name, look in looks.items():
-            _curve(axis, data, cell, name, look)
-        axis.axhline(0.9, color="black", linewidth=0.6, linestyle=":")
-    for axis in style.left_column(axes):
-        axis.set_ylabel("retained quality")
-    _legend(figure, looks)
-    return figure
+    return _retained(data, asked, looks, 2.4, _nine_tenths)
+
+
+def _nine_tenths(axis: Axes, data: Data, cell: Cell) -> None:
+    axis.axhline(0.9, color="black", linewidth=0.6, linestyle=":")
 
 
 def _has(data: Data, cell: Cell, name: str) -> bool:

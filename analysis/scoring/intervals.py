@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.scoring.statistics import Metric, Rows, retained
+from analysis.scoring.statistics import Metric, Numbers, retained
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Comparison:
     retained: Interval
 
 
-def resample_counts(examples: int, resamples: int, seed: int) -> Rows:
+def resample_counts(examples: int, resamples: int, seed: int) -> Numbers:
     """How often each resample draws each example, [resamples, examples]; each row sums to examples.
 
     One such table serves all variants of a task: that is what pairs them.
@@ -40,10 +40,10 @@ class Drawn:
     """A number on all examples, and on every resample of them, (resamples,)."""
 
     value: float
-    resamples: Rows
+    resamples: Numbers
 
 
-def drawn(metric: Metric, rows: Rows, counts: Rows) -> Drawn:
+def drawn(metric: Metric, rows: Numbers, counts: Numbers) -> Drawn:
     """A model's score, drawn once for all that it is compared with.
 
     rows     per-example statistics [examples, columns]
@@ -88,7 +88,7 @@ def interval(score: Drawn, confidence: float) -> Interval:
     return _interval(score.value, score.resamples, confidence)
 
 
-def _interval(value: Rows | float, drawn: Rows, confidence: float) -> Interval:
+def _interval(value: Numbers | float, drawn: Numbers, confidence: float) -> Interval:
     """Percentile bounds of a number that some resamples may leave undefined (NaN).
 
     What a variant retains is undefined where the dense model is not above chance. Such a resample

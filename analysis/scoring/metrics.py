@@ -18,7 +18,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from analysis.tasks import scripts
 
-Rows = list[list[float]]
+Sums = list[list[float]]  # statistics of each example, which add up
 
 
 class _Metric(evaluate.Metric):
@@ -190,47 +190,47 @@ def _sentences_of_any_script(text: str) -> str:
     return text if "\n" in text.strip() else _ANY_SENTENCE_END.sub("\n", text)
 
 
-def _accuracy_rows(predictions: Sequence[int], references: Sequence[int]) -> Rows:
+def _accuracy_rows(predictions: Sequence[int], references: Sequence[int]) -> Sums:
     return [[float(p == r), 1.0] for p, r in zip(predictions, references, strict=True)]
 
 
-def _f1_rows(predictions: Sequence[int], references: Sequence[int]) -> Rows:
+def _f1_rows(predictions: Sequence[int], references: Sequence[int]) -> Sums:
     return [
         [float(p == 1 == r), float(p == 1 != r), float(r == 1 != p)]
         for p, r in zip(predictions, references, strict=True)
     ]
 
 
-def _combined_rows(predictions: Sequence[int], references: Sequence[int]) -> Rows:
+def _combined_rows(predictions: Sequence[int], references: Sequence[int]) -> Sums:
     both = (_accuracy_rows(predictions, references), _f1_rows(predictions, references))
     return [one + other for one, other in zip(*both, strict=True)]
 
 
-def _perplexity_rows(log_likelihoods: Sequence[float], words: Sequence[float]) -> Rows:
+def _perplexity_rows(log_likelihoods: Sequence[float], words: Sequence[float]) -> Sums:
     return [[-float(p), float(w)] for p, w in zip(log_likelihoods, words, strict=True)]
 
 
 def _rouge_rows(
     name: str, predictions: Sequence[str], references: Sequence[str], words: str
-) -> Rows:
+) -> Sums:
     return [[rouge_f(p, r, words)[name], 1.0] for p, r in zip(predictions, references, strict=True)]
 
 
-def _bleu_rows(predictions: Sequence[str], references: Sequence[str], words: str) -> Rows:
+def _bleu_rows(predictions: Sequence[str], references: Sequence[str], words: str) -> Sums:
     scores = [
         _bleu(words).corpus_score([p], [[r]]) for p, r in zip(predictions, references, strict=True)
     ]
     return [[float(x) for x in (s.sys_len, s.ref_len, *s.counts, *s.totals)] for s in scores]
 
 
-def _chrf_rows(predictions: Sequence[str], references: Sequence[str]) -> Rows:
+def _chrf_rows(predictions: Sequence[str], references: Sequence[str]) -> Sums:
     return [
         [float(x) for x in _chrf()._extract_corpus_statistics([p], [[r]])[0]]
         for p, r in zip(predictions, references, strict=True)
     ]
 
 
-_ROWS: dict[str, tuple[type[_Metric], Callable[..., Rows]]] = {
+_ROWS: dict[str, tuple[type[_Metric], Callable[..., Sums]]] = {
     "accuracy": (Accuracy, _accuracy_rows),
     "f1": (F1, _f1_rows),
     "combined": (Combined, _combined_rows),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.float64]
+Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -27,37 +27,37 @@ class Metric:
     name: str
     title: str
     columns: tuple[str, ...]
-    value: Callable[[Rows], Rows]
+    value: Callable[[Numbers], Numbers]
     unit: str = "%"
     higher_is_better: bool = True
     log_scale: bool = False
 
 
-def _ratio(above: Rows, below: Rows) -> Rows:
+def _ratio(above: Numbers, below: Numbers) -> Numbers:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(below > 0, above / below, np.nan)
 
 
-def _mean(sums: Rows) -> Rows:
+def _mean(sums: Numbers) -> Numbers:
     return _ratio(sums[..., 0], sums[..., 1])
 
 
-def _f1(sums: Rows) -> Rows:
+def _f1(sums: Numbers) -> Numbers:
     true_positive, false_positive, false_negative = sums[..., 0], sums[..., 1], sums[..., 2]
     below = 2 * true_positive + false_positive + false_negative
     return np.where(below > 0, _ratio(2 * true_positive, below), 0.0)
 
 
-def _combined(sums: Rows) -> Rows:
+def _combined(sums: Numbers) -> Numbers:
     return (_mean(sums[..., :2]) + _f1(sums[..., 2:])) / 2
 
 
-def _perplexity(sums: Rows) -> Rows:
+def _perplexity(sums: Numbers) -> Numbers:
     with np.errstate(over="ignore"):
         return np.exp(_ratio(sums[..., 0], sums[..., 1]))
 
 
-def _bleu(sums: Rows) -> Rows:
+def _bleu(sums: Numbers) -> Numbers:
     """Corpus BLEU of order 4, unsmoothed, with the brevity penalty (Papineni et al. 2002)."""
     candidate, reference = sums[..., 0], sums[..., 1]
     correct, total = sums[..., 2:6], sums[..., 6:10]
@@ -69,7 +69,7 @@ def _bleu(sums: Rows) -> Rows:
     return np.where(candidate > 0, scores, 0.0)
 
 
-def _chrf(sums: Rows) -> Rows:
+def _chrf(sums: Numbers) -> Numbers:
     """Character F, β = 2: of the means of precision and of recall over those orders of which both
     texts have n-grams (Popović 2015)."""
     candidate, reference, common = (sums[..., start::3] for start in range(3))
@@ -135,7 +135,9 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def retained(metric: Metric, value: Rows | float, dense: Rows | float, chance: float) -> Rows:
+def retained(
+    metric: Metric, value: Numbers | float, dense: Numbers | float, chance: float
+) -> Numbers:
     """How much of what the dense model has above chance is left: 1 as the dense model, 0 at chance.
 
     (value − chance) / (dense − chance), on the logarithm for perplexity. NaN where the dense model
