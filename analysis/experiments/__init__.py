@@ -8,4 +8,6 @@ A file says what goes into its steps (the calls, and so their keys), what comes 
             the coroutines that make them, each of which gives variants and rows (`work.Found`)
 
 The heavy step has the same name in `steps/` and is named as a string: nothing here imports it.
+`contract`, `work`, `variant`, `costs`, `amounts` and `placement` are what experiments share;
+`catalogue` finds them.
 """

@@ -1,4 +1,8 @@
-"""Result tables: their columns and keys, written whole or not at all, and read back."""
+"""Result tables: their columns and keys, written whole or not at all, and read back.
+
+`environment` is what stands beside them: versions, hardware, seeds, timings. What computes rows
+imports this, and the paper, which reads nothing else.
+"""
 
 import csv
 import io

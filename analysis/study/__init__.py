@@ -1,7 +1,9 @@
 """What to run: a study file, typed and validated.
 
 One channel chooses the study, the environment variable SPARSITY_STUDY: a name in `studies/` or a
-path to a YAML file. Everything is checked here, before the first slow step.
+path to a YAML file. Everything is checked here, before the first slow step:
+`text` reads the YAML, `sections` has the keys with their types, `fits` and `model_fits` say whether
+all of it fits together. `rehearsal` makes a study small. Steps never see one.
 """
 
 import os
