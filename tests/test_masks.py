@@ -14,7 +14,7 @@ from analysis.errors import RequestError
 from analysis.pruning.allocation.sensitivity import BEYOND, MOST, allocate, counts
 from analysis.pruning.groups.n_of_m import N_OF_M
 from analysis.pruning.masks import Pruned, applied, number_kept, read_pruned, remove, write_pruned
-from analysis.pruning.methods import magnitude
+from analysis.pruning.methods import magnitude, magnitude_layer
 from analysis.pruning.outcome import unheard_inputs
 from analysis.pruning.patterns import Pattern, parse
 from analysis.pruning.scope import Scope
@@ -82,6 +82,31 @@ def test_many_weights_are_selected_as_by_sorting(seed, scale):
     made["range"] = np.ldexp(1.0, np.arange(-149, 128))  # of float32
     made["neighbours"] = (np.float32(scale).view("u4") + np.arange(99, dtype="u4")).view("f4")
     assert_as_by_sorting({name: w.astype(np.float32) for name, w in made.items()}, LEVELS)
+
+
+few_shapes = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 8)), min_size=1, max_size=4)
+
+
+@settings(max_examples=50)
+@given(few_shapes, st.integers(0, 999), st.floats(0, 1))
+def test_the_smallest_go_and_of_equal_ones_the_first_and_the_total_is_exact(sizes, seed, sparsity):
+    chance = np.random.default_rng(seed)  # small whole numbers, so that many are equal
+    weights = {f"t{i}": chance.integers(-4, 5, s).astype(np.float32) for i, s in enumerate(sizes)}
+    before = {name: array.copy() for name, array in weights.items()}
+    some = {name: chance.integers(0, a.size + 1, 1) for name, a in weights.items()}
+    (alike,) = select(magnitude_layer, Scope(weights, frozenset({"t0"})), [sparsity])
+    (own,) = select(magnitude_layer, Scope(weights), [sparsity], lambda level, sizes: some)
+    gone = {name: int((~mask).sum()) for name, mask in alike.masks.items()}
+    assert sum(gone.values()) == round(sparsity * sum(a.size for a in weights.values()))
+    assert all(abs(gone[name] - sparsity * a.size) <= 1 for name, a in weights.items())
+    for masks, numbers in ((alike.masks, gone), (own.masks, some)):
+        for name, count in numbers.items():
+            keep = np.ones(weights[name].size, bool)
+            keep[
+                np.argsort(np.abs(weights[name]).reshape(-1), kind="stable")[: int(np.sum(count))]
+            ] = False
+            np.testing.assert_array_equal(masks[name], keep.reshape(weights[name].shape))
+    assert all(np.array_equal(weights[name], before[name]) for name in weights)
 
 
 def test_types_that_scopes_do_not_hold_are_refused():

@@ -6,6 +6,7 @@ A second one, of the lower 15 in the bins in which the levels' thresholds lie, m
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,40 @@ Counts = NDArray[np.int64]
 _ALL = 1 << 62
 
 
+@dataclass(frozen=True, eq=False)
+class Cut(Mapping[str, Mask]):
+    """The masks of one level: False at the smallest keys over all tensors; made when asked for.
+
+    ranks   gives a tensor's keys, flat, by its name
+    key     the largest that is removed; None if nothing is
+    ties    how many that have this key go of each tensor, in the order of positions
+    """
+
+    ranks: KeysOf
+    shapes: Mapping[str, tuple[int, ...]]
+    key: int | None
+    ties: Mapping[str, int]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def __getitem__(self, name: str) -> Mask:
+        size = math.prod(self.shapes[name])
+        return unpacked(self.packed(name), size).reshape(self.shapes[name])
+
+    def packed(self, name: str) -> Packed:
+        """The mask of one tensor, one bit a weight."""
+        size = math.prod(self.shapes[name])
+        if self.key is None:
+            return np.packbits(np.ones(size, np.bool_))
+        bits = np.empty(-(-size // 8), np.uint8)
+        kernels.pack_above(self.ranks(name), np.uint32(self.key), self.ties[name], bits)
+        return bits
+
+
 class _Model:
     """No allocation: where little is worth keeping, much goes."""
 
@@ -30,82 +65,36 @@ class _Model:
     ) -> Iterable[Choice]:
         """Masks that remove exactly round(s·N) of the smallest keys at each level.
 
-        Among equal keys those first by tensor name, then by position, go. Masks are made tensor by
-        tensor, when they are asked for.
+        Among equal keys those first by tensor name, then by position, go. `keys` is called anew for
+        each pass.
         """
+
+        def ranks(name: str) -> Keys:
+            return keys(name).reshape(-1)
+
+        def added(count: Callable[[Keys], Counts], zero: Counts) -> Counts:
+            return sum(threads.each(lambda name: count(ranks(name)), shapes), zero)
+
         shapes = {name: scope.weights[name].shape for name in sorted(scope.weights)}
-        for cut in _smallest_keys(lambda name: keys(name).reshape(-1), shapes, levels):
-            yield cut, None if cut.nothing else cut.key
+        upper = np.cumsum(added(_upper, np.zeros(HIGH_BINS, np.int64)))
+        removed = [round(s * int(upper[-1])) for s in levels]
+        bins = sorted({int(np.searchsorted(upper, k)) for k in removed if k})
+        lower = added(lambda bits: _lower(bits, bins), np.zeros((len(bins), LOW_BINS), np.int64))
+        for k in removed:
+            if not k:
+                yield Cut(ranks, shapes, None, {}), None
+                continue
+            high = int(np.searchsorted(upper, k))
+            rank = k - (int(upper[high - 1]) if high else 0)  # 1 … within the bin
+            inside = lower[bins.index(high)]
+            low = int(np.searchsorted(np.cumsum(inside), rank))
+            key = high << LOW_BITS | low
+            spared = int(inside[: low + 1].sum()) - rank  # of those that have the key
+            ties = _ties(ranks, shapes, key, int(inside[low]) - spared) if spared else {}
+            yield Cut(ranks, shapes, key, {name: ties.get(name, _ALL) for name in shapes}), key
 
 
 MODEL = _Model()
-
-
-class Cut(Mapping[str, Mask]):
-    """The masks of one level: False at the `removed` smallest keys over all tensors.
-
-    key      the largest that is removed; ties are removed in the order of tensors and positions
-    nothing  whether nothing is
-    """
-
-    def __init__(
-        self,
-        keys: KeysOf,
-        shapes: Mapping[str, tuple[int, ...]],
-        key: int,
-        ties: Mapping[str, int],
-    ):
-        self._keys, self._shapes, self._ties = keys, shapes, ties
-        self.key = key
-        self.nothing = not ties
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._shapes)
-
-    def __len__(self) -> int:
-        return len(self._shapes)
-
-    def __getitem__(self, name: str) -> Mask:
-        size = math.prod(self._shapes[name])
-        return unpacked(self.packed(name), size).reshape(self._shapes[name])
-
-    def packed(self, name: str) -> Packed:
-        """The mask of one tensor, one bit a weight."""
-        size = math.prod(self._shapes[name])
-        if self.nothing:
-            return np.packbits(np.ones(size, np.bool_))
-        bits = np.empty(-(-size // 8), np.uint8)
-        kernels.pack_above(self._keys(name), np.uint32(self.key), self._ties[name], bits)
-        return bits
-
-
-def _smallest_keys(
-    keys: KeysOf, shapes: Mapping[str, tuple[int, ...]], sparsities: Sequence[float]
-) -> Iterable[Cut]:
-    """For each level the cut that removes exactly round(s·N) of the smallest keys.
-
-    `keys(name)` gives a tensor's keys, flat; it is called anew for each pass.
-    """
-
-    def added(count: Callable[[Keys], Counts], zero: Counts) -> Counts:
-        return sum(threads.each(lambda name: count(keys(name)), shapes), zero)
-
-    upper = np.cumsum(added(_upper, np.zeros(HIGH_BINS, np.int64)))
-    removed = [round(s * int(upper[-1])) for s in sparsities]
-    bins = sorted({int(np.searchsorted(upper, k)) for k in removed if k})
-    lower = added(lambda bits: _lower(bits, bins), np.zeros((len(bins), LOW_BINS), np.int64))
-    for k in removed:
-        if not k:
-            yield Cut(keys, shapes, 0, {})
-            continue
-        high = int(np.searchsorted(upper, k))
-        rank = k - (int(upper[high - 1]) if high else 0)  # 1 … within the bin
-        inside = lower[bins.index(high)]
-        low = int(np.searchsorted(np.cumsum(inside), rank))
-        key = high << LOW_BITS | low
-        spared = int(inside[: low + 1].sum()) - rank  # of those that have the key
-        ties = _ties(keys, shapes, key, int(inside[low]) - spared) if spared else {}
-        yield Cut(keys, shapes, key, {name: ties.get(name, _ALL) for name in shapes})
 
 
 def _ties(keys: KeysOf, names: Iterable[str], key: int, number: int) -> dict[str, int]:
