@@ -16,6 +16,7 @@ from analysis.models.classes import class_of
 from analysis.models.loading import load_model
 from analysis.pruning.loaded import calibration_of
 from analysis.steps.checkpoints.sources import _linked, take_folder
+from analysis.training.course import Course
 from analysis.training.tuning import tune
 
 CODE = """
@@ -51,14 +52,14 @@ def test_a_folder_cannot_allow_its_own_code(hostile, tmp_path):
     stored = store.open(take_folder(store, files=[], path=str(hostile))["checkpoint"]["object"])
     assert not (stored / NOTE).exists()
     (texts := tmp_path / "texts.txt").write_text("one line\nanother line\n", encoding="utf-8")
-    course = {"labels": None, "learning_rate": 1e-3, "batch_size": 1, "epochs": 1, "seed": 0}
-    course |= {"threads": 1, "device": "cpu", "max_tokens": 8, "out": tmp_path / "out"}
+    examples = [{"text": "one"}]
+    course = Course(form="causal", examples=examples, learning_rate=1e-3, batch_size=1, seed=0)
     for folder in (stored, hostile):
         assert trusted(folder) == {"trust_remote_code": False}
         for use in (
             partial(load_model, folder, "causal", "cpu"),
             partial(calibration_of, folder, "decoder-only", str(texts), 0),
-            partial(tune, folder, "causal", [{"text": "one"}], **course),
+            partial(tune, folder, course, labels=None, out=tmp_path / "out"),
         ):
             assert "remote_code: true" in refused(RequestError, use)
     assert not (tmp_path / "ran").exists()
