@@ -303,6 +303,7 @@ def test_a_model_that_sees_the_next_word_is_not_asked_for_it():
     # CPM-Ant takes the token 0 for none, and its text for a context, which is seen as a whole
     sizes = {"vocab_size": 60, "hidden_size": 16, "num_attention_heads": 2, "dim_head": 8,
              "dim_ff": 32, "num_hidden_layers": 2, "prompt_length": 4}  # fmt: skip
+    torch.manual_seed(0)  # one draw in some two hundred hardly looks at its last token
     sees = transformers.CpmAntForCausalLM(transformers.CpmAntConfig(**sizes)).eval()
     for asked in map(tasks.task, ("wikitext2", "lambada")):
         example = dict.fromkeys((*asked.inputs, asked.target or "words"), "the old film")
