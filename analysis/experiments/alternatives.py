@@ -20,6 +20,7 @@ from analysis.experiments.pruning import calibration
 from analysis.experiments.recovery import course
 from analysis.experiments.variant import Scored, Variant, failed_dense, suffix
 from analysis.experiments.work import Found, Work
+from analysis.models.alternative import code_of_kinds
 from analysis.study import Study
 from analysis.study.sections import Alternatives
 
@@ -77,7 +78,7 @@ def _distil(study: Study, wanted: Alternatives, dense: Variant, data: Data) -> C
             "weights_sha256": dense.weights_sha256,
             "course": course(study, dense, data, wanted.student),
         },
-        code=(tasks.module_name(data.task),),
+        code=(tasks.module_name(data.task), *code_of_kinds()),
         libraries=TORCH,
         label=f"{dense.name}: distil a student",
     )
@@ -93,7 +94,7 @@ def _moefy(study: Study, wanted: Alternatives, dense: Variant, data: Data) -> Ca
             "run": list(wanted.run),
             "calibration": calibration(study, dense, data),
         },
-        code=(tasks.module_name(data.task),),
+        code=(tasks.module_name(data.task), *code_of_kinds()),
         libraries=(*TORCH, "scipy"),
         label=f"{dense.name}: cut into experts",
     )

@@ -20,6 +20,7 @@ from analysis.experiments.variant import (
     trained_for,
 )
 from analysis.experiments.work import Found, Work
+from analysis.models.alternative import code_of_kinds
 from analysis.pruning.patterns import parse
 from analysis.study import Study
 
@@ -61,7 +62,7 @@ def _prune_calibrated(study: Study, dense: Variant, data: Data, method: str) -> 
             "exclude": list(study.exclude),
             "calibration": calibration(study, dense, data),
         },
-        code=(pruning.module_name(method), tasks.module_name(data.task)),
+        code=(pruning.module_name(method), tasks.module_name(data.task), *code_of_kinds()),
         libraries=(*TORCH, "numba", "scipy"),
         label=f"{dense.name}: prune by {method}",
     )
@@ -76,7 +77,7 @@ def _shrink(study: Study, dense: Variant, data: Data, method: str) -> Call:
             "levels": list(study.sparsities),
             "calibration": calibration(study, dense, data),
         },
-        code=(tasks.module_name(data.task),),
+        code=(tasks.module_name(data.task), *code_of_kinds()),
         libraries=TORCH,
         label=f"{dense.name}: remove units",
     )
@@ -92,7 +93,7 @@ def _grow(study: Study, dense: Variant, data: Data, method: str) -> Call:
             "sparsities": list(study.sparsities),
             "course": course(study, dense, data, study.recovery.gradual),
         },
-        code=(pruning.module_name(method), tasks.module_name(data.task)),
+        code=(pruning.module_name(method), tasks.module_name(data.task), *code_of_kinds()),
         libraries=(*TORCH, "numba"),
         label=f"{dense.name}: prune by {method}",
     )

@@ -18,7 +18,7 @@ from analysis.experiments import costs, placement
 from analysis.experiments.contract import SCORES, TORCH, Step, memory
 from analysis.experiments.costs import Estimate, Setting
 from analysis.experiments.variant import Scored, Variant
-from analysis.models.alternative import code_of
+from analysis.models.alternative import code_of_kinds
 from analysis.results import Row, Rows, number
 from analysis.scoring.intervals import (
     Drawn,
@@ -53,7 +53,7 @@ def evaluate(study: Study, variant: Variant, task: str, examples: Record) -> Cal
             "place": {"threads": study.compute.threads, **place},
         },
         carried=memory(study, place["device"]) | {"said": said},
-        code=(tasks.module_name(task), *code_of(variant.kind)),
+        code=(tasks.module_name(task), *code_of_kinds()),
         libraries=(*TORCH, *SCORES),
         label=f"{variant.name}: evaluate{'' if variant.task == task else f' for {task}'}",
     )

@@ -19,6 +19,7 @@ from analysis.experiments.variant import (
     trained_for,
 )
 from analysis.experiments.work import Found, Work
+from analysis.models.alternative import code_of_kinds
 from analysis.results import Rows
 from analysis.study import Study
 from analysis.study.sections import Model, Recovery, Training
@@ -66,7 +67,7 @@ def _trained(study: Study, pruned: Variant, data: Data, step: str, how: str) -> 
             "masks": pruned.masks,
             "course": course(study, pruned, data, _recovery(study).training),
         },
-        code=(tasks.module_name(data.task),),
+        code=(tasks.module_name(data.task), *code_of_kinds()),
         libraries=TORCH,
         label=f"{pruned.name}: {how}",
     )

@@ -14,6 +14,7 @@ from analysis.experiments.costs import Estimate, Setting
 from analysis.experiments.pruning import foreseen_level
 from analysis.experiments.variant import Scored, Variant, pruned_variant
 from analysis.experiments.work import Found, Work
+from analysis.models.alternative import code_of_kinds
 from analysis.pruning.allocation.sensitivity import allocate
 from analysis.results import Row
 from analysis.study import Study
@@ -39,7 +40,7 @@ def sensitivity(study: Study, dense: Variant, task: str, examples: Record) -> Ca
             "place": {"threads": study.compute.threads, "device": where},
         },
         carried=memory(study, where),
-        code=(tasks.module_name(task),),
+        code=(tasks.module_name(task), *code_of_kinds()),
         libraries=(*TORCH, *SCORES, "numba"),
         label=f"{dense.name}: sensitivity",
     )

@@ -20,7 +20,7 @@ from analysis.experiments import costs, placement
 from analysis.experiments.contract import TORCH, Step, memory
 from analysis.experiments.costs import Estimate, Setting
 from analysis.experiments.variant import Variant, in_one_shot
-from analysis.models.alternative import code_of
+from analysis.models.alternative import code_of_kinds
 from analysis.results import Row, Rows, merge
 from analysis.study import Study
 from analysis.study.sections import Model
@@ -105,7 +105,7 @@ def _forward(study: Study, model: Model, task: str, group: Sequence[Variant]) ->
             **_common(study, task),
         },
         carried=_memory(study),
-        code=tuple(name for v in group for name in code_of(v.kind)),
+        code=code_of_kinds(),
         libraries=_LIBRARIES,
         timing=True,
         fresh=True,
@@ -128,6 +128,7 @@ def _generate(study: Study, model: Model, task: str, group: Sequence[Variant]) -
             **_common(study, task),
         },
         carried=_memory(study),
+        code=code_of_kinds(),
         libraries=_LIBRARIES,
         timing=True,
         label=f"{model.name}: generation",
@@ -149,6 +150,7 @@ def _train_step(study: Study, model: Model, task: str, group: Sequence[Variant])
             **_common(study, task),
         },
         carried=_room(study),
+        code=code_of_kinds(),
         libraries=_LIBRARIES,
         timing=True,
         label=f"{model.name}: training step",

@@ -49,10 +49,9 @@ def kind_of(name: str) -> ModuleType:
     return registry.module(PACKAGE, "kind of alternative", name)
 
 
-def code_of(kind: str) -> tuple[str, ...]:
-    """The modules by which a model of a kind is opened, for keys; none where any opens it."""
-    known = kind in registry.names(PACKAGE)
-    return (registry.module_name(PACKAGE, kind),) if known else ()
+def code_of_kinds() -> tuple[str, ...]:
+    """The modules of all kinds, for keys of steps that open a model: any folder may hold one."""
+    return tuple(registry.module_name(PACKAGE, kind) for kind in registry.names(PACKAGE))
 
 
 def cpu_only(kind: str) -> bool:
