@@ -13,7 +13,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from analysis.paper import claims
+from analysis.paper import claims, sections
 from analysis.paper.data import Data
 from analysis.paper.text import escape
 from analysis.paper.verdicts import Verdict
@@ -28,9 +28,7 @@ def _functions(*names):
 
 
 MADE = {
-    "figure": _functions("saving_figures", "weight_figures", "method_figures"),
-    "table": _functions("tables", "method_tables", "saving_tables", "source_tables"),
-    "value": _functions("values", "saving_values"),
+    **{kind: sections.known(kind) for kind in ("figure", "table", "value")},
     "prose": _functions("sentences", "model_prose", "saving_prose"),
 }
 KEPT, DIFFERENCE = ("retained", "retained_low", "retained_high"), ("difference", "low", "high")

@@ -34,8 +34,8 @@ from analysis.engine.memo import Call
 from analysis.engine.memory import Gauge, Needs, Peak
 from analysis.errors import RequestError
 from analysis.experiments import amounts, examples
-from analysis.paper import tables
 from analysis.paper.data import Data
+from analysis.paper.environment import tables as environment_tables
 
 MB = 1 << 20
 
@@ -301,7 +301,7 @@ def test_a_run_and_the_paper_say_what_it_took():
     scored = data.tables | {"quality": pd.DataFrame(columns)}
     without_gpu = {name: value for name, value in described.items() if "gpu" not in name}
     shown, less, none = (
-        str(tables.environment(Data(scored, data.environment | {"needs": took})))
+        str(environment_tables.environment(Data(scored, data.environment | {"needs": took})))
         for took in (described, without_gpu, {})
     )
     for part in ("Peak memory", "13.5 GB in gpt2", "Added to the cache", "42.1 GB"):

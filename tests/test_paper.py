@@ -16,9 +16,11 @@ from paper_changes import MADE, after, cells, change_of, plain, verdict
 
 from analysis import paper, results, study
 from analysis.errors import RequestError, RunError
-from analysis.paper import claims, style, weight_figures, weights
+from analysis.paper import claims, style
 from analysis.paper import data as paper_data
 from analysis.paper.data import Data
+from analysis.paper.profile import figures as profile_figures
+from analysis.paper.profile import measures as weights
 from analysis.paper.verdicts import Verdict
 
 mpl.use("agg")
@@ -139,7 +141,7 @@ def test_the_paper_of_results_that_lack_something_is_whole(of, name):
     # what a method is, is asked of the project
     require_words(data, but=["method_costs"] if name == "known names" else [])
     for name, make in MADE["figure"].items():
-        if make.__module__ != weight_figures.__name__:
+        if make.__module__ != profile_figures.__name__:
             require_figure(name, make(data), draw=False)
 
 
@@ -298,7 +300,7 @@ def test_what_is_left_after_pruning_shrinks_with_the_level():
     data = fake.data("tiny")
     shown = weights.leading_variants(data, "tiny-bert")[["method", "sparsity"]].to_numpy().tolist()
     assert shown == [["dense", 0], *(["magnitude", level] for level in data.levels)]
-    for axis in weight_figures.histogram_after_pruning(data).axes:
+    for axis in profile_figures.histogram_after_pruning(data).axes:
         areas = [np.nansum(line.get_ydata()) for line in axis.lines]
         assert (len(areas), areas) == (1 + len(data.levels), sorted(areas, reverse=True))
         assert areas[-1] < areas[0] / 2

@@ -8,7 +8,8 @@ import pytest
 from paper_changes import MADE, drop, put
 
 from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
-from analysis.paper import style, tradeoff
+from analysis.paper import style
+from analysis.paper.tradeoff import measures as tradeoff
 
 mpl.use("agg")
 LEVELS = ["10", "50", "90", "95", "99"]

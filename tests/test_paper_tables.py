@@ -10,8 +10,10 @@ import yaml
 from paper_changes import MADE, after, drop, kept, plain, put, rows, tilt, value, without
 
 from analysis.execution.names import DENSE, TILED_CSR, TORCH_CSR
-from analysis.paper import saving_tables, series, text, tradeoff
+from analysis.paper import series, text
 from analysis.paper.data import Data
+from analysis.paper.tradeoff import measures as tradeoff
+from analysis.paper.tradeoff import tables as tradeoff_tables
 
 NONE = "*none in this study*"
 LEVELS = [f"{level} %" for level in (10, 50, 90, 95, 99)]
@@ -219,7 +221,7 @@ def test_weights_removed_are_the_leading_methods_where_no_training_was_timed(dat
 
 def test_advice_has_a_row_for_each_model_and_loss(data):
     listed = rows("recommended", data)
-    losses = {plain(text.percent(loss, 0)): loss for loss in saving_tables.LOSSES}
+    losses = {plain(text.percent(loss, 0)): loss for loss in tradeoff_tables.LOSSES}
     assert [row[:2] for row in listed] == [[m, loss] for m in data.models for loss in losses]
     variants = tradeoff.table(data)
     for row in listed:

@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 from analysis import results
 from analysis.checkpoints import naming
 from analysis.checkpoints.weights import FILE, read_weights
-from analysis.paper import weight_figures
+from analysis.paper.profile import figures as profile_figures
 
 FAMILIES = {"Bert": "encoder-only", "GPT2": "decoder-only", "T5": "encoder-decoder"}
 TABLES = ("profile", "profile_scopes", "histogram", "cdf")
@@ -211,9 +211,9 @@ def test_an_unknown_architecture_is_profiled_by_tensor_with_a_warning(tmp_path, 
 def test_a_model_of_one_value_or_with_a_block_of_nan_has_a_profile(tmp_path, coarse, monkeypatch):
     """No deviation, no norm, or nothing at all to draw."""
     names = [f"h.{i}.mlp.c_fc.weight" for i in range(4)]
-    maps, draw = [], weight_figures.kind_heat_map
+    maps, draw = [], profile_figures.kind_heat_map
     kept = lambda data: maps.append(draw(data)) or maps[-1]  # noqa: E731
-    monkeypatch.setattr(weight_figures, "kind_heat_map", kept)
+    monkeypatch.setattr(profile_figures, "kind_heat_map", kept)
     for value in (np.nan, 0, 3):
         put(tmp_path / str(value), {n: np.full((3, 3), value, np.float32) for n in names})
         said, summary = profiled(tmp_path, f"./{value}")

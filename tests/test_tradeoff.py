@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from paper_changes import after, put, void
 
 from analysis.execution.names import AUTO, DENSE, INT8
-from analysis.paper import tradeoff
+from analysis.paper.tradeoff import measures as tradeoff
 
 few = st.integers(0, 3)  # ties are frequent
 points = st.lists(st.tuples(few, few, few), max_size=9)

@@ -90,8 +90,9 @@ def _write(
 ) -> Iterable[str]:
     """Write tables, figures and summary; returns what a person should know of them, in lines."""
     from analysis.commands import profile_summary
-    from analysis.paper import style, weight_figures
+    from analysis.paper import style
     from analysis.paper.data import Data
+    from analysis.paper.profile import figures as profile_figures
 
     tables = results.build(_rows(located.name, record))
     data = Data({name: results.as_read(table) for name, table in tables.items()}, {"seeds": [0]})
@@ -108,7 +109,7 @@ def _write(
                 results.write_csv(tables[name], folder / f"{name}.csv")
             warnings.simplefilter("ignore", UserWarning)  # letters that a font lacks, empty axes
             for name in progress.track(figures, "figures drawn:"):
-                figure = getattr(weight_figures, name)(data)
+                figure = getattr(profile_figures, name)(data)
                 figure.savefig(folder / f"{name}.svg", facecolor="w")
                 figure.savefig(folder / f"{name}.png", facecolor="w", dpi=200)
             text = files.json_text(summary)

@@ -8,8 +8,8 @@ from analysis.checkpoints.tensors import Checkpoint
 from analysis.commands.locate import Located
 from analysis.engine.memo import Record
 from analysis.errors import printable
-from analysis.paper import weights
 from analysis.paper.data import Data
+from analysis.paper.profile import measures as weights
 
 _NAMES_SHOWN = 3
 

@@ -1,8 +1,8 @@
 """All that report.qmd asks for: a figure, a table, a value, a claim, each by its name.
 
-    figure("retained_curves")     a matplotlib figure, from one of the modules of figures
-    table("baseline")             a Markdown table, from one of the modules of tables
-    value("levels")               a number or name for running text, from values
+    figure("retained_curves")     a matplotlib figure, from the figures.py of a section
+    table("baseline")             a Markdown table, from a tables.py
+    value("levels")               a number or name for running text, from a values.py
     prose("models")               sentences that hold for some studies only, from sentences
     claim("cliff")                a checked claim, from claims
 
@@ -12,29 +12,12 @@ The paper reads results and computes none; it imports none of what computes them
 
 import inspect
 import re
-from types import ModuleType
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from analysis.errors import RequestError, unknown
-from analysis.paper import (
-    claims,
-    method_figures,
-    method_tables,
-    model_prose,
-    saving_figures,
-    saving_prose,
-    saving_tables,
-    saving_values,
-    sentences,
-    source_tables,
-    style,
-    tables,
-    text,
-    values,
-    weight_figures,
-)
+from analysis.paper import claims, model_prose, saving_prose, sections, sentences, style, text
 from analysis.paper.data import load
 from analysis.paper.text import Md
 from analysis.paper.verdicts import Verdict
@@ -76,14 +59,13 @@ text-align: center">{MARK}. No result on this page means anything.</div>
 
 def figure(name: str) -> Figure:
     """The figure of that name."""
-    made = _named("figure", name, saving_figures, weight_figures, method_figures)(load())
+    made = sections.named("figure", name)(load())
     return style.marked(made, MARK) if load().rehearsal else made
 
 
 def table(name: str) -> Md:
     """The table of that name."""
-    modules = (tables, method_tables, saving_tables, source_tables)
-    return _marked(_named("table", name, *modules)(load()))
+    return _marked(sections.named("table", name)(load()))
 
 
 def optional_table(name: str, caption: str, widths: str = "") -> Md:
@@ -100,12 +82,12 @@ def _marked(shown: Md) -> Md:
 
 def prose(name: str) -> Md:
     """The sentences of that name, as they are true of this study."""
-    return Md(str(_named("sentence", name, sentences, model_prose, saving_prose)(load())))
+    return Md(str(_sentence(name)(load())))
 
 
 def value(name: str, *arguments: Any) -> Md:
     """The value of that name, for running text."""
-    return Md(str(_named("value", name, values, saving_values)(load(), *arguments)))
+    return Md(str(sections.named("value", name)(load(), *arguments)))
 
 
 def claim(name: str) -> Md:
@@ -138,14 +120,9 @@ def study_text() -> Md:
     return Md(f'{fence} {{.yaml shortcodes="false"}}\n{source}\n{fence}\n')
 
 
-def _named(what: str, name: str, *modules: ModuleType) -> Any:
-    """The modules' public function of that name. Raises RequestError with the nearest name."""
-    functions = {
-        key: function
-        for module in modules
-        for key, function in inspect.getmembers(module, inspect.isfunction)
-        if function.__module__ == module.__name__ and not key.startswith("_")
-    }
-    if name not in functions:
-        raise RequestError(unknown(what, name, functions))
-    return functions[name]
+def _sentence(name: str) -> Any:
+    for module in (sentences, model_prose, saving_prose):
+        function = dict(inspect.getmembers(module, inspect.isfunction)).get(name)
+        if function is not None and function.__module__ == module.__name__:
+            return function
+    raise RequestError(unknown("sentence", name, {}))

@@ -1,6 +1,7 @@
 """What stands in a table or a figure where there is no number: why it is missing, in a word."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
@@ -75,3 +76,26 @@ def untimed(data: Data, model: str) -> str:
     """Why a model has no timings: something of it failed, or they were not asked for."""
     lost = data["failures"]["model"] == model
     return FAILED if lost.any() or data.first_task(model) is None else "not timed"
+
+
+def ranged(row: pd.Series) -> str:
+    """What a score retains, with its interval."""
+    low, high = (text.fixed(row[f"retained_{end}"]) for end in ("low", "high"))
+    return f"{text.fixed(row['retained'])} ({low} to {high})"
+
+
+def alone(row: pd.Series) -> str:
+    """What a score retains, without it."""
+    return text.fixed(row["retained"])
+
+
+def unit_of(metric: pd.Series) -> str:
+    """The unit in which a row of table `tasks` is shown: % or none."""
+    return "%" if metric["unit"] == "%" else ""
+
+
+def or_dash(value: Any, length: int | None = None) -> str:
+    """What strangers wrote; of a whole commit so many characters."""
+    shown = "" if text.is_missing(value) else str(value)
+    whole_hash = length and len(shown) == 40 and set(shown) <= set("0123456789abcdef")
+    return escape(shown[:length] if whole_hash else shown) if shown else text.MISSING

@@ -4,9 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from analysis.errors import RequestError, unknown
-from analysis.paper import findings, method_findings, saving_findings, text
+from analysis.paper import text
 from analysis.paper.data import Data
+from analysis.paper.layers import findings as layers_findings
+from analysis.paper.methods import findings as methods_findings
+from analysis.paper.profile import findings as profile_findings
+from analysis.paper.quality import findings as quality_findings
+from analysis.paper.runtime import findings as runtime_findings
+from analysis.paper.size import findings as size_findings
 from analysis.paper.text import Md, escape
+from analysis.paper.tradeoff import findings as tradeoff_findings
+from analysis.paper.training import findings as training_findings
 from analysis.paper.verdicts import Finding, Verdict
 
 
@@ -36,14 +44,14 @@ CLAIMS = {
             "dense-bytes",
             "Zeroing weights leaves the dense file as large as before.",
             "In this run some dense files changed their size when weights were zeroed.",
-            saving_findings.dense_bytes,
+            size_findings.dense_bytes,
         ),
         Claim(
             "compressor-finds-zeros",
             "A general compressor finds the zeros: from 90 % sparsity on it writes at most half"
             " of the dense file.",
             "A general compressor does not halve every file, even at high sparsity.",
-            saving_findings.zstd_finds_zeros,
+            size_findings.zstd_finds_zeros,
         ),
         Claim(
             "sparse-files-shrink",
@@ -51,14 +59,14 @@ CLAIMS = {
             " comes within an eighth of the entropy bound.",
             "Not every sparse file is smaller than the dense one and, from 50 % on, within an"
             " eighth of the entropy bound.",
-            saving_findings.sparse_files_shrink,
+            size_findings.sparse_files_shrink,
         ),
         Claim(
             "no-speed",
             "Zeros alone do not make dense kernels faster.",
             "Some pruned variant ran faster than the dense model on the same dense kernels, which"
             " calls for an explanation before it is believed.",
-            saving_findings.no_speed,
+            runtime_findings.no_speed,
         ),
         Claim(
             "sparse-kernels-pay",
@@ -66,7 +74,7 @@ CLAIMS = {
             " times as fast from 95 % on.",
             "At true size, kernels that skip zeros did not make the model faster from 90 % on and"
             " three times as fast from 95 % on.",
-            saving_findings.sparse_kernels_pay,
+            runtime_findings.sparse_kernels_pay,
         ),
         Claim(
             "small-models-gain-less",
@@ -74,13 +82,13 @@ CLAIMS = {
             " less than the model of true size.",
             "From 90 % on, sparse kernels sped up some small model more than the model of true"
             " size.",
-            saving_findings.small_models_gain_less,
+            runtime_findings.small_models_gain_less,
         ),
         Claim(
             "eight-bits-win",
             "Eight bits keep more quality than any model pruned in one shot to a file as small.",
             "Some model pruned in one shot to a file as small kept more quality than eight bits.",
-            saving_findings.eight_bits_win,
+            tradeoff_findings.eight_bits_win,
         ),
         Claim(
             "student-wins",
@@ -88,39 +96,39 @@ CLAIMS = {
             " file as small, trained or not.",
             "Some pruned model with a file as small kept more quality than a distilled student of"
             " half the depth.",
-            saving_findings.student_wins,
+            tradeoff_findings.student_wins,
         ),
         Claim(
             "routers-find-experts",
             "A small learned router keeps no less than an oracle's choice of experts.",
             "Somewhere an oracle's choice of experts kept more than a small learned router's.",
-            saving_findings.experts_near_oracle,
+            tradeoff_findings.experts_near_oracle,
         ),
         Claim(
             "cliff",
             "Quality falls off a cliff between 50 and 90 % on every task.",
             "On some task quality does not fall fastest between 50 and 90 %, or less than half of"
             " it falls there.",
-            findings.cliff,
+            quality_findings.cliff,
         ),
         Claim(
             "threshold",
             "The threshold depends on the task: at one and the same sparsity, one benchmark keeps"
             " more of its quality than another.",
             "No level separates the benchmarks: their quality is kept or lost together.",
-            findings.threshold_differs,
+            quality_findings.threshold_differs,
         ),
         Claim(
             "lowest-level-free",
             "The lowest level costs nothing that these benchmarks can measure.",
             "Even the lowest level costs some benchmark a part of its quality.",
-            findings.lowest_level_is_free,
+            quality_findings.lowest_level_is_free,
         ),
         Claim(
             "small-is-not-useless",
             "A weight near zero is not a useless weight.",
             "Removing the smaller half of the weights hurt no benchmark.",
-            findings.small_is_not_useless,
+            quality_findings.small_is_not_useless,
         ),
         Claim(
             "scope-matters",
@@ -128,7 +136,7 @@ CLAIMS = {
             " than pruning all weights alike.",
             "With as many weights removed, sparing embeddings, norms and heads kept less quality"
             " than pruning all weights alike.",
-            findings.scope_matters,
+            methods_findings.scope_matters,
         ),
         Claim(
             "layers-differ",
@@ -136,7 +144,7 @@ CLAIMS = {
             " quarter or more.",
             "In some model the weights of no block are spread wider than those of another by a"
             " quarter.",
-            findings.layers_differ,
+            profile_findings.layers_differ,
         ),
         Claim(
             "differs-with-depth",
@@ -144,7 +152,7 @@ CLAIMS = {
             " the deeper they lie.",
             "In some stack of four blocks or more, weights differ less from the model as a whole"
             " the deeper they lie.",
-            findings.differs_with_depth,
+            profile_findings.differs_with_depth,
         ),
         Claim(
             "kinds-differ-more",
@@ -152,7 +160,7 @@ CLAIMS = {
             " than how deep it lies.",
             "In some stack of four blocks or more, how deep a weight lies tells more about its"
             " scale than what it does.",
-            findings.kinds_differ_more,
+            profile_findings.kinds_differ_more,
         ),
         Claim(
             "methods-in-order",
@@ -160,14 +168,14 @@ CLAIMS = {
             " magnitude, and that no less than random pruning.",
             "From 50 % on SparseGPT, Wanda, global magnitude and random pruning do not stand in"
             " this order.",
-            method_findings.methods_in_order,
+            methods_findings.methods_in_order,
         ),
         Claim(
             "inputs-help",
             "Looking at the inputs pays: from 50 % on Wanda keeps more than magnitude within the"
             " same rows.",
             "From 50 % on Wanda kept less than magnitude within the same rows.",
-            method_findings.inputs_help,
+            methods_findings.inputs_help,
         ),
         Claim(
             "inputs-cut-off",
@@ -175,20 +183,20 @@ CLAIMS = {
             " within the same rows.",
             "At some high level Wanda left fewer inputs unread by any weight than magnitude"
             " within the same rows.",
-            method_findings.inputs_cut_off,
+            methods_findings.inputs_cut_off,
         ),
         Claim(
             "correction-helps",
             "Correcting the kept weights pays: from 50 % on SparseGPT keeps more than Wanda, which"
             " sees the same inputs.",
             "From 50 % on SparseGPT kept less than Wanda, which sees the same inputs.",
-            method_findings.correction_helps,
+            methods_findings.correction_helps,
         ),
         Claim(
             "patterns-cost",
             "A pattern costs quality: bound to N of M neighbours, the same choice keeps less.",
             "Bound to N of M neighbours, the same choice kept more.",
-            method_findings.patterns_cost,
+            methods_findings.patterns_cost,
         ),
         Claim(
             "structure-costs",
@@ -196,7 +204,7 @@ CLAIMS = {
             " the same sparsity.",
             "Removing whole neurons and heads cost less quality than the leading method at the"
             " same sparsity.",
-            method_findings.structure_costs,
+            methods_findings.structure_costs,
         ),
         Claim(
             "training-recovers",
@@ -204,27 +212,27 @@ CLAIMS = {
             " their quality.",
             "Fine-tuning with the masks kept left some classifier at 90 % below nine tenths of"
             " its quality.",
-            method_findings.training_recovers,
+            training_findings.training_recovers,
         ),
         Claim(
             "masks-needed",
             "Fine-tuning without masks destroys more than half of the sparsity that was to be"
             " tuned.",
             "Fine-tuning without masks left half or more of the zeros where they were.",
-            method_findings.masks_needed,
+            training_findings.masks_needed,
         ),
         Claim(
             "distillation-helps",
             "Distilling from the dense model recovers more than the labels alone.",
             "Distilling from the dense model recovered less than the labels alone.",
-            method_findings.distillation_helps,
+            training_findings.distillation_helps,
         ),
         Claim(
             "layers-bear-differently",
             "Parts of a model bear pruning differently: on every benchmark tried, one can be pruned"
             " alone for little, another not.",
             "On some benchmark tried, each part can be pruned alone for little, or none can.",
-            method_findings.layers_bear_differently,
+            layers_findings.layers_bear_differently,
         ),
         Claim(
             "allocation-helps",
@@ -232,13 +240,13 @@ CLAIMS = {
             " everywhere.",
             "Removing more where it seemed to cost less kept less quality than removing as much"
             " everywhere.",
-            method_findings.allocation_helps,
+            layers_findings.allocation_helps,
         ),
         Claim(
             "one-answer",
             "A score at high sparsity can be that of a model that gives one answer to everything.",
             "No classifier at high sparsity gives one answer to everything.",
-            findings.one_answer,
+            quality_findings.one_answer,
         ),
     )
 }

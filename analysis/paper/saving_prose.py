@@ -1,9 +1,15 @@
 """Sentences that depend on what a study did beside pruning in one shot, and on what it timed."""
 
 from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
-from analysis.paper import saving_values, sentences, text, tradeoff, values
+from analysis.paper import sentences, text
 from analysis.paper.data import Data
+from analysis.paper.pruning import values as pruning_values
+from analysis.paper.quality import values as quality_values
+from analysis.paper.runtime import values as runtime_values
+from analysis.paper.size import values as size_values
 from analysis.paper.text import escape
+from analysis.paper.tradeoff import measures as tradeoff
+from analysis.paper.training import values as training_values
 
 _TRUE_SIZE = 50e6  # parameters from which a model is no small one
 
@@ -26,7 +32,9 @@ def abstract(data: Data) -> str:
 
 
 def _abstract_quality(data: Data) -> str:
-    means = [(values.mean_retained(data, level), text.level(level)) for level in data.levels]
+    means = [
+        (quality_values.mean_retained(data, level), text.level(level)) for level in data.levels
+    ]
     known = [pair for pair in means if pair[0] != text.MISSING]
     if not known:
         return "No mean can be given of what the models retain: benchmarks failed or are void."
@@ -39,24 +47,24 @@ def _abstract_quality(data: Data) -> str:
 
 
 def _abstract_bytes(data: Data) -> str:
-    share = saving_values.stored_share(data)
+    share = size_values.stored_share(data)
     if share == text.MISSING:
         return ""
     return (
         f"Written as a sparse file, the models take {share} of the dense bytes at"
-        f" {values.highest_level(data)}."
+        f" {pruning_values.highest_level(data)}."
     )
 
 
 def _abstract_speed(data: Data) -> str:
-    zeros, skipped = saving_values.speedup_range(data), saving_values.replica_speedup(data)
+    zeros, skipped = runtime_values.speedup_range(data), runtime_values.replica_speedup(data)
     said = []
     if zeros != text.MISSING:
         said.append(f"On ordinary kernels zeros alone run at {zeros} the dense speed, at any level")
     if skipped != text.MISSING:
         said.append(
             f"kernels that skip them bring a model of true size to {skipped} at"
-            f" {saving_values.replica_level(data)}"
+            f" {runtime_values.replica_level(data)}"
         )
     if not said:
         return "Nothing was timed."
@@ -86,8 +94,9 @@ def recovery(data: Data) -> str:
         return "This study trains no pruned model, so both are empty."
     return (
         "*Fine-tuned* models begin with the masks of one method (here"
-        f" {values.trained_before(data)}) and learn from the labels once more, *distilled* ones"
-        " also from the answers of the dense model [@hinton2015distilling]. They stand beside the"
+        f" {training_values.trained_before(data)}) and learn from the labels once more,"
+        " *distilled* ones also from the answers of the dense model [@hinton2015distilling]."
+        " They stand beside the"
         " one-shot model that they started from."
     )
 
@@ -120,15 +129,15 @@ def allocation(data: Data) -> str:
 def sizes(data: Data) -> str:
     """The sparse file, the compressed one and the bound at the highest level."""
     shares = {
-        "the sparse file takes {} of the dense one": saving_values.stored_share(data),
-        "a compressed dense file {}": saving_values.compressed_share(data),
-        "the bound is {}": saving_values.bound_share(data),
+        "the sparse file takes {} of the dense one": size_values.stored_share(data),
+        "a compressed dense file {}": size_values.compressed_share(data),
+        "the bound is {}": size_values.bound_share(data),
     }
     known = [shown.format(share) for shown, share in shares.items() if share != text.MISSING]
     if not known:
         return "No file was written at the highest level."
-    said = f"At {values.highest_level(data)} sparsity {text.listing(known)}."
-    left = saving_values.never_in_scope(data)
+    said = f"At {pruning_values.highest_level(data)} sparsity {text.listing(known)}."
+    left = size_values.never_in_scope(data)
     if left != text.MISSING:
         said += (
             f" Of the weights that are left there, {left} were never in scope (embeddings, norms"
@@ -152,7 +161,7 @@ def speed(data: Data) -> str:
         return "No forward pass was timed, so that they are empty."
     return (
         "All variants of one model took turns after a warm-up, nothing else ran beside them, and"
-        f" every raw sample is kept with the results ({saving_values.runtime_settings(data)})."
+        f" every raw sample is kept with the results ({runtime_values.runtime_settings(data)})."
     )
 
 
@@ -170,16 +179,16 @@ def true_size(data: Data) -> str:
         said.append("No such model was timed in this study, so both are empty.")
         return " ".join(said)
     said.append(
-        f"@fig-replica repeats the measurement at true size ({saving_values.replica_input(data)}),"
+        f"@fig-replica repeats the measurement at true size ({runtime_values.replica_input(data)}),"
         " with random weights in the published shape: how long a product takes depends on how many"
         " weights are zero and a little on where, not on what the others are. All its matrices are"
         " pruned equally far."
     )
-    if saving_values.replica_speedup(data) != text.MISSING:
+    if runtime_values.replica_speedup(data) != text.MISSING:
         said.append(
-            f"There the fastest sparse kernel {saving_values.crossover(data)} and reaches"
-            f" {saving_values.replica_speedup(data)} the dense speed at"
-            f" {saving_values.replica_level(data)}, with {saving_values.replica_memory(data)} of"
+            f"There the fastest sparse kernel {runtime_values.crossover(data)} and reaches"
+            f" {runtime_values.replica_speedup(data)} the dense speed at"
+            f" {runtime_values.replica_level(data)}, with {runtime_values.replica_memory(data)} of"
             " the memory for its linear layers."
         )
     return " ".join(said)
@@ -187,18 +196,18 @@ def true_size(data: Data) -> str:
 
 def operations(data: Data) -> str:
     """What writing and training gained."""
-    written, trained = saving_values.generation_speedup(data), saving_values.masked_step(data)
+    written, trained = runtime_values.generation_speedup(data), runtime_values.masked_step(data)
     said = []
     if written != text.MISSING:
         said.append(
             "*Writing* a text, one token at a time, multiplies each matrix with a single column of"
             " activations; with the kernels chosen it runs, at"
-            f" {saving_values.generation_level(data)}, at {written} the dense speed."
+            f" {runtime_values.generation_level(data)}, at {written} the dense speed."
         )
     if trained != text.MISSING:
         said.append(
             "A *training step* with the masks kept computes dense gradients all the same, and takes"
-            f" {trained} the time of the dense one at {saving_values.masked_level(data)}."
+            f" {trained} the time of the dense one at {runtime_values.masked_level(data)}."
         )
     return " ".join(said) or "Neither writing nor training was timed with pruned models here."
 
@@ -217,7 +226,7 @@ def practice(data: Data) -> str:
     """How far one may climb here."""
     if not data.sound() or not data.levels:
         return "no benchmark of this study could be followed."
-    level = values.safe_level(data)
+    level = quality_values.safe_level(data)
     if level.startswith("none"):
         return (
             "under the leading method not every benchmark here retains nine tenths at the lowest"

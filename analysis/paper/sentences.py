@@ -7,8 +7,11 @@ what was run, and what failed. `model_prose` and `saving_prose` go on with it.
 import json
 from typing import Any
 
-from analysis.paper import cells, claims, text, values
+from analysis.paper import cells, claims, text
 from analysis.paper.data import Data
+from analysis.paper.profile import values as profile_values
+from analysis.paper.quality import values as quality_values
+from analysis.paper.sources import values as sources_values
 from analysis.paper.text import escape
 from analysis.paper.verdicts import MARGIN, Verdict
 
@@ -19,7 +22,7 @@ def zeros(data: Data) -> str:
         return "No model of this study could be profiled, and the figures below say so."
     whole = len(data.profiled) == len(data.models)
     some = "Over all models" if whole else "Over the models that could be profiled"
-    return f"{some}, {values.exact_zeros(data)} *exactly* zero."
+    return f"{some}, {profile_values.exact_zeros(data)} *exactly* zero."
 
 
 def far(data: Data) -> str:
@@ -27,14 +30,15 @@ def far(data: Data) -> str:
     if not data.profiled:
         return "A statement such as “most weights are near zero” has to name its cutoff."
     return (
-        f"One and the same model is {values.far_range(data)} dense, depending on the definition, so"
-        " a statement such as “most weights are near zero” says nothing until it names its cutoff."
+        f"One and the same model is {profile_values.far_range(data)} dense, depending on the"
+        " definition, so a statement such as “most weights are near zero” says nothing"
+        " until it names its cutoff."
     )
 
 
 def depth(data: Data) -> str:
     """Which blocks differ most from their model."""
-    return f"{values.most_different(data)}."
+    return f"{profile_values.most_different(data)}."
 
 
 def calibration(data: Data) -> str:
@@ -79,7 +83,7 @@ def metrics(data: Data) -> str:
     if "combined" in names:
         said.append("The combined score is the mean of accuracy and F1.")
     if any("perplexity" in name for name in names):
-        tokens = values.tokens_per_word(data)
+        tokens = sources_values.tokens_per_word(data)
         words = "" if tokens == text.MISSING else f"; a word of these tasks takes {tokens} tokens"
         said.append(
             "Perplexity is *per word*, so that models with different tokenizers can be"
@@ -138,12 +142,12 @@ def means(data: Data) -> str:
             "No benchmark is left to average over: those of this study failed, or their dense"
             " models are not above chance."
         )
-    listed = values.mean_retained_list(data)
+    listed = quality_values.mean_retained_list(data)
     if not listed:
         return "Under the leading method no benchmark could be scored."
     return (
         f"Averaged over {_all(data)}, the leading method retains {listed}."
-        f" {values.safe_sentence(data)}"
+        f" {quality_values.safe_sentence(data)}"
     )
 
 

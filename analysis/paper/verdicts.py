@@ -197,3 +197,9 @@ def average_shown(benchmarks: Collection[Cell], alpha: float) -> str:
         f" {text.numbered(len(benchmarks), 'benchmark')}; surely more in {sides.count(1)}, surely"
         f" less in {sides.count(-1)}"
     )
+
+
+def at_levels(rows: pd.DataFrame) -> str:
+    """The levels at which there are contests: "at 50 % and 90 %"."""
+    found = rows.dropna(subset=["difference", "low", "high"])["sparsity"].unique()
+    return f"at {text.listing([text.level(float(level)) for level in sorted(found)])}"

@@ -1,9 +1,4 @@
-"""Quality, bytes and milliseconds of every variant that was timed, in one table.
-
-A variant's bytes are those of its smallest file, its milliseconds those of the largest batch, with
-the kernel that was chosen for each layer where there was a choice. What computes with an oracle's
-choice is no model that could be run.
-"""
+"""Quality, bytes and milliseconds of every variant that was timed, in one table."""
 
 import json
 from collections.abc import Sequence

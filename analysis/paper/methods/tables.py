@@ -1,38 +1,8 @@
-"""Tables that compare methods: level by level, against each other, trained, by sensitivity."""
+"""Tables that set methods against each other."""
 
-import json
-
-import pandas as pd
-
-from analysis import pruning
-from analysis.paper import cells, series, text
+from analysis.paper import cells, text
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
-
-
-def method_costs(data: Data) -> Md:
-    """What each method looks at, and what it took for one level of one model."""
-    body = []
-    for name, rows in data.one_shot[data.one_shot["status"] == "ok"].groupby("method", sort=False):
-        body.append(
-            [
-                escape(name),
-                escape(pruning.title(str(name))),
-                _LOOKS_AT[pruning.kind(str(name))],
-                text.number(rows["prune_seconds"].mean(), 2),
-                text.megabytes(rows["peak_bytes"].mean()),
-            ]
-        )
-    header = ["Method", "In words", "Looks at", "Seconds", "Memory"]
-    return text.table(header, body, "lllrr")
-
-
-_LOOKS_AT = {
-    "weights": "weights",
-    "calibrated": "weights and inputs",
-    "structured": "weights and inputs",
-    "trained": "weights, while training",
-}
 
 
 def means(data: Data) -> Md:
@@ -133,7 +103,7 @@ def methods_by_level(data: Data) -> Md:
         body.append([f"**{text.level(level)}**", *[""] * len(asked)])
         for name in [*data.entrants, *data.trained]:
             if _was_run(data, name, level):
-                shown = [cells.retained(data, cell, name, level, _retained) for cell in asked]
+                shown = [cells.retained(data, cell, name, level, cells.ranged) for cell in asked]
                 body.append([escape(name), *shown])
     header = ["Level, method", *(cells.name(data, cell) for cell in asked)]
     return text.table(header, body, "l" + "r" * len(asked))
@@ -145,7 +115,7 @@ def _methods_by_benchmark(data: Data) -> Md:
     for cell in data.benchmarks:
         body.append([f"**{cells.name(data, cell)}**", *[""] * len(data.levels)])
         for name in [*data.entrants, *data.trained]:
-            shown = [cells.retained(data, cell, name, level, _retained) for level in data.levels]
+            shown = [cells.retained(data, cell, name, level, cells.ranged) for level in data.levels]
             if any(value != text.MISSING for value in shown):
                 body.append([escape(name), *shown])
     header = ["Benchmark, method", *(text.level(level) for level in data.levels)]
@@ -156,90 +126,3 @@ def _was_run(data: Data, name: str, level: float) -> bool:
     """Whether any benchmark was to have the series at that level."""
     rows = data.variants
     return bool(((rows["series"] == name) & (rows["sparsity"] == level)).any())
-
-
-def _retained(row: pd.Series) -> str:
-    low, high = (text.fixed(row[f"retained_{end}"]) for end in ("low", "high"))
-    return f"{text.fixed(row['retained'])} ({low} to {high})"
-
-
-def seeds(data: Data) -> Md:
-    """What the leading method retains over all seeds: the mean, and from the least to the most."""
-    body = []
-    for cell in data.sound() if len(data.seeds) > 1 else ():
-        found = [data.by_seed(cell, data.leading, level) for level in data.levels]
-        shown = [
-            f"{text.fixed(sum(own) / len(own))} ({text.fixed(min(own))} to {text.fixed(max(own))})"
-            if own
-            else text.MISSING
-            for own in found
-        ]
-        counts = text.between(map(len, found), text.count)
-        body.append([escape(cell[0]), escape(data.task_title(cell[1])), counts, *shown])
-    header = ["Model", "Task", "Seeds", *(text.level(level) for level in data.levels)]
-    return text.table(header, body, "llr" + "r" * len(data.levels))
-
-
-def recovery(data: Data) -> Md:
-    """What training wins back: retained before and after, the zeros after it, and the seconds."""
-    body = []
-    for cell in data.benchmarks:
-        for level in data.levels:
-            after = [cells.retained(data, cell, name, level, _retained) for name in data.trained]
-            if all(shown == text.MISSING for shown in after):
-                continue
-            rows = [data.find(*cell, name, level) for name in data.trained]
-            facts = data.variants.set_index("variant")
-            facts = facts.loc[[row["variant"] for row in rows if row is not None]]
-            before = data.before(data.trained[-1])
-            body.append(
-                [
-                    cells.name(data, cell),
-                    text.level(level),
-                    cells.retained(data, cell, before, level, _value),
-                    *after,
-                    text.between(facts["achieved"], lambda share: text.percent(share, 2)),
-                    text.between(facts["train_seconds"], lambda s: f"{s:.0f}"),
-                ]
-            )
-    names = [name.split(", ")[-1] for name in data.trained]  # the method stands in the caption
-    header = ["Benchmark", "Level", "One-shot", *map(escape, names), "Zeros after", "Seconds"]
-    return text.table(header, body, "lrr" + "r" * (len(names) + 2))
-
-
-def _value(row: pd.Series) -> str:
-    return text.fixed(row["retained"])
-
-
-def _signed(value: float) -> str:
-    shown = text.fixed(value)
-    return shown if shown.startswith("−") else f"+{shown}"
-
-
-def allocation(data: Data) -> Md:
-    """Sparsities by sensitivity against the same for all: difference, and what was allotted."""
-    body = []
-    uniform = "magnitude-layer"
-    contest = data.contest(uniform + series.ALLOCATED, uniform)
-    settings = data.variants.set_index("variant")["settings"]
-    for _, row in contest.iterrows():
-        shares = json.loads(settings[row["variant"]])["allocation"]
-        cell = (row["model"], row["task"])
-        if cell in data.void:
-            continue
-        pair = [
-            cells.retained(data, cell, name, row["sparsity"], _value)
-            for name in (uniform, row["series"])
-        ]
-        body.append(
-            [
-                cells.name(data, cell),
-                text.level(row["sparsity"]),
-                *pair,
-                f"{_signed(row['difference'])} ({text.fixed(row['low'])} to"
-                f" {text.fixed(row['high'])})",
-                ", ".join(f"{escape(g)}: {text.percent(s, 0)}" for g, s in shares.items()),
-            ]
-        )
-    header = ["Benchmark", "Level", "Uniform", "By sensitivity", "Difference", "Sparsities"]
-    return text.table(header, body, "lrrrrl")

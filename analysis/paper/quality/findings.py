@@ -1,32 +1,27 @@
-"""What the results say about each claim: one function a claim, from results to a finding."""
+"""Where quality falls, and what that says of small weights and of scores."""
 
 import itertools
 
 import pandas as pd
 
-from analysis.paper import text, weights
+from analysis.paper import text
 from analysis.paper.cells import Cell as Benchmark
 from analysis.paper.cells import phrase
 from analysis.paper.data import Data
-from analysis.paper.text import escape
 from analysis.paper.verdicts import (
     MARGIN,
     Cell,
     Finding,
     Verdict,
-    average_shown,
     everywhere,
     exactly,
     holds,
-    mean,
-    on_average,
     retained,
     somewhere,
     unchecked,
 )
 
 _APART = 0.1  # retained quality that far apart counts as different
-_WIDER = 1.25  # a spread, or a variance, at least this many times larger counts as larger
 _CLIFF = (0.5, 0.9)
 _HALF = 0.5
 _HIGH = 0.9  # levels from here on count as high sparsity
@@ -156,114 +151,6 @@ def small_is_not_useless(data: Data) -> Finding:
         f" of {text.percent(MARGIN, 0)} or more counts:"
         f" {_split(lost, data, 'hurt', 'not hurt')}"
     )
-
-
-def scope_matters(data: Data) -> Finding:
-    """Whether magnitude within its scope keeps more than over all weights, as many being removed.
-
-    At the same level the two do not remove equally many. Where magnitude-all removes a share of the
-    whole model, magnitude keeps no less than at its next level above that share and no more than at
-    its next level below: that is its interval there, and what lies between its value.
-    """
-    found: dict[Benchmark, list[Cell]] = {}
-    for cell in data.sound():
-        spared = _by_share(data, cell, "magnitude")
-        for share, kept in _by_share(data, cell, "magnitude-all"):
-            between = _bracket(spared, share)
-            if share > 0 and between is not None:
-                found.setdefault(cell, []).append(between - kept)
-    if not found:
-        return unchecked(
-            "it takes magnitude and magnitude-all at levels that remove comparable shares of the"
-            " whole model"
-        )
-    benchmarks = [mean(cells) for cells in found.values()]
-    return on_average(benchmarks, data.alpha), (
-        "magnitude against magnitude-all at equal shares of the whole model removed, magnitude"
-        f" taken from its levels on either side: {average_shown(benchmarks, data.alpha)}"
-    )
-
-
-def _by_share(data: Data, cell: Benchmark, name: str) -> list[tuple[float, Cell]]:
-    """What a series retains by the share of the whole model that it removes, from none on."""
-    removed = data.variants.set_index("variant")["whole_model"]
-    rows = [data.find(*cell, name, level) for level in data.levels]
-    found = [(0.0, exactly(1.0))]
-    for row in rows:
-        if row is not None and pd.notna(row["retained"]):
-            found.append((float(removed[row["variant"]]), retained(row)))
-    return sorted(found, key=lambda pair: pair[0])
-
-
-def _bracket(curve: list[tuple[float, Cell]], share: float) -> Cell | None:
-    """What a falling curve may be at a share; None beyond its last point."""
-    for (a, before), (b, after) in itertools.pairwise(curve):
-        if a < share <= b:
-            part = (share - a) / (b - a)
-            value = (1 - part) * before.value + part * after.value
-            if share == b:
-                return after
-            return Cell(value, min(before.low, after.low), max(before.high, after.high))
-    return None
-
-
-def layers_differ(data: Data) -> Finding:
-    """By the distance between the quartiles, which scales with the model as a whole."""
-    scopes = data["profile_scopes"]
-    blocks = scopes[scopes["scope"].str.startswith("layer:")]
-    spread = (blocks["q75"] - blocks["q25"]).astype(float)
-    blocks = blocks.assign(spread=spread)[spread > 0]  # of a block that is half zeros it is none
-    found = blocks.groupby("model", sort=False)["spread"].agg(["min", "max", "size"])
-    found = found[found["size"] > 1]
-    if found.empty:
-        return unchecked("no model has two profiled blocks that are not mostly zeros")
-    ratio = found["max"] / found["min"]
-    shown = "; ".join(f"{escape(model)} {text.times(own)}" for model, own in ratio.items())
-    return everywhere([holds(own >= _WIDER) for own in ratio], data.alpha), (
-        "distance between the quartiles of a block's weights, the widest block against the"
-        f" narrowest: {shown}; a quarter more is {text.times(_WIDER)}"
-    )
-
-
-def differs_with_depth(data: Data) -> Finding:
-    """Whether every stack that is deep enough to tell shows the trend."""
-    found = weights.trends(data)
-    tested = [trend for trend in found if trend.grows is not None]
-    if not tested:
-        return unchecked("no stack has the four blocks that it takes to show a trend")
-    shown = "; ".join(
-        f"{escape(t.model)}, {t.part}: Kendall's tau {text.number(t.tau)}, p ="
-        f" {text.number(t.p, 2)} that it grows, {text.number(t.p_falls, 2)} that it falls,"
-        f" {t.blocks} blocks"
-        for t in tested
-    )
-    left = len(found) - len(tested)
-    short = f"; {text.numbered(left, 'stack')} too short to tell" if left else ""
-    return everywhere(tested, data.alpha), f"{shown}{short}"
-
-
-def kinds_differ_more(data: Data) -> Finding:
-    """Whether kinds vary more than blocks, by a margin, in every stack that is deep enough."""
-    found = [(model, *row) for model in data.models for row in weights.variances(data, model)]
-    if not found:
-        return unchecked("no stack has four blocks and two kinds of matrices")
-    shown = "; ".join(
-        f"{escape(model)}, {part}: {text.number(kinds)} between kinds, {text.number(blocks)}"
-        " between blocks"
-        for model, part, kinds, blocks in found
-    )
-    cells = [_larger(kinds, blocks) for _, _, kinds, blocks in found]
-    return everywhere(cells, data.alpha), (
-        f"variance of the logarithm of the standard deviation: {shown}; less than"
-        f" {text.times(_WIDER)} apart decides nothing"
-    )
-
-
-def _larger(one: float, other: float) -> Cell:
-    """Whether one is larger, and not the other, by the margin; what is less apart tells nothing."""
-    if one >= _WIDER * other or other >= _WIDER * one:
-        return holds(one > other)
-    return Cell(0.0, -1.0, 1.0)
 
 
 def one_answer(data: Data) -> Finding:

@@ -1,4 +1,4 @@
-"""Figures of how weights are distributed, each from the profile's tables."""
+"""How weights are distributed in models, stacks, blocks and kinds."""
 
 from typing import Any
 
@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from analysis.checkpoints.naming import KINDS, PRUNABLE_KINDS
-from analysis.paper import style, weights
+from analysis.paper import style
 from analysis.paper.data import Data
+from analysis.paper.profile import measures
 
 _PERCENT = 100
 _SMALLEST = 1e-5  # magnitudes below it are too few to show
@@ -19,8 +20,6 @@ _VISIBLE = 1 / 5000  # share of weights that is worth an axis
 _NAMED_LAYERS = 6  # in a legend
 _ANNOTATED_ROWS = 8  # in a heat map
 _NARROWEST = 4.0  # times the smallest: the least that the colours of a heat map span
-
-
 _UNPROFILED = "No model of this study was profiled."
 _BLOCKLESS = "No stack of blocks was profiled."
 
@@ -32,7 +31,7 @@ def weight_histogram(data: Data) -> Figure:
     figure, (linear, logarithmic) = style.panels(2, 2.6)
     lowest = np.inf
     for i, model in enumerate(data.profiled):
-        bins = weights.of_scope(data, "histogram", model, "model")
+        bins = measures.of_scope(data, "histogram", model, "model")
         look = style.ordinal(i) | {"marker": "", "label": style.name(model)}
         inner = bins[bins["scale"] == "linear"].iloc[1:-1]  # the outermost reach to the extremes
         density = inner["count"] / inner["count"].sum() / (inner["right"] - inner["left"])
@@ -69,7 +68,7 @@ def magnitude_cdf(data: Data) -> Figure:
         return style.nothing(_UNPROFILED)
     figure, (linear, logarithmic) = style.panels(2, 2.6, sharey=True)
     for i, model in enumerate(data.profiled):
-        curve = weights.of_scope(data, "cdf", model, "model")
+        curve = measures.of_scope(data, "cdf", model, "model")
         look = style.ordinal(i) | {"marker": "", "label": style.name(model)}
         whole = data.one(data["profile_scopes"], model=model, scope="model")
         part = curve[curve["scale"] == "linear"]
@@ -85,7 +84,7 @@ def magnitude_cdf(data: Data) -> Figure:
 
 def layer_cdfs(data: Data) -> Figure:
     """CDF of |w| for each layer, a panel for each stack of blocks (encoder and decoder apart)."""
-    stacks = weights.stacks(data)
+    stacks = measures.stacks(data)
     if not stacks:
         return style.nothing(_BLOCKLESS)
     figure, axes = style.panels(len(stacks), 2.3, sharex=True, sharey=True)
@@ -93,7 +92,7 @@ def layer_cdfs(data: Data) -> Figure:
     named = set(np.linspace(0, depth - 1, min(depth, _NAMED_LAYERS)).round().astype(int).tolist())
     for axis, (model, part, layers) in zip(axes, stacks, strict=True):
         for i, layer in enumerate(layers):
-            curve = weights.of_scope(data, "cdf", model, f"layer:{part}:{layer}")
+            curve = measures.of_scope(data, "cdf", model, f"layer:{part}:{layer}")
             curve = curve[curve["scale"] == "log10"]
             label = f"block {layer}" if i in named else f"_{layer}"
             look = style.sequential(i, depth) | {"label": label, "linewidth": 1.1}
@@ -114,17 +113,17 @@ def layer_cdfs(data: Data) -> Figure:
 
 def layer_distances(data: Data) -> Figure:
     """How far each block's distribution of |w| is from the whole model's, against depth."""
-    if not weights.stacks(data):
+    if not measures.stacks(data):
         return style.nothing(_BLOCKLESS)
     figure, (axis,) = style.panels(1, 2.5)
-    for i, (model, part, layers) in enumerate(weights.stacks(data)):
-        values = weights.distances(data, model, part)
+    for i, (model, part, layers) in enumerate(measures.stacks(data)):
+        values = measures.distances(data, model, part)
         axis.plot(layers, values, label=f"{style.name(model)}, {part}", **style.ordinal(i))
     known = data["profile_scopes"]
     highest = known.loc[known["scope"].str.startswith("layer:"), "ks_distance"].max()
     axis.set(xlabel="block, from the input", ylabel="KS distance")
     axis.set_ylim(0, 1.1 * float(highest) if highest > 0 else 1.0)
-    deepest = max(layers[-1] for _, _, layers in weights.stacks(data))
+    deepest = max(layers[-1] for _, _, layers in measures.stacks(data))
     axis.set_xlim(-0.02 * deepest - 0.05, 1.02 * deepest + 0.05)
     axis.xaxis.set_major_locator(MaxNLocator(min(12, deepest + 1), integer=True))
     style.legend_below(figure, axis, columns=3)
@@ -136,10 +135,10 @@ def kind_heat_map(data: Data) -> Figure:
 
     The colours span the matrices; norms and biases may lie beyond.
     """
-    stacks = weights.stacks(data)
+    stacks = measures.stacks(data)
     if not stacks:
         return style.nothing(_BLOCKLESS)
-    tables = [weights.by_layer_and_kind(data, model, part) for model, part, _ in stacks]
+    tables = [measures.by_layer_and_kind(data, model, part) for model, part, _ in stacks]
     kinds = [kind for kind in KINDS if any(kind in table.columns for table in tables)]
     matrices = [table[[k for k in table.columns if k in PRUNABLE_KINDS]] for table in tables]
     norm = _scale(pd.concat([table.stack() for table in matrices]))
@@ -195,13 +194,13 @@ def _short(value: float) -> str:
 
 def encoder_and_decoder(data: Data) -> Figure:
     """The distribution of |w| in encoders (left) and decoders (right), one line a model."""
-    parts = [p for p in ("encoder", "decoder") if any(s[1] == p for s in weights.stacks(data))]
+    parts = [p for p in ("encoder", "decoder") if any(s[1] == p for s in measures.stacks(data))]
     if not parts:
         return style.nothing(_BLOCKLESS)
     figure, axes = style.panels(len(parts), 2.5, sharex=True, sharey=True)
     for axis, part in zip(axes, parts, strict=True):
         for i, model in enumerate(data.profiled):
-            bins = weights.of_scope(data, "histogram", model, f"part:{part}")
+            bins = measures.of_scope(data, "histogram", model, f"part:{part}")
             if len(bins):
                 _log_histogram(
                     axis, bins, **style.ordinal(i) | {"marker": "", "label": style.name(model)}
@@ -217,12 +216,12 @@ def histogram_after_pruning(data: Data) -> Figure:
 
     A panel a model; it shows where at least one weight in five thousand of the dense model lies.
     """
-    models = [model for model in data.models if len(weights.leading_variants(data, model))]
+    models = [model for model in data.models if len(measures.leading_variants(data, model))]
     if not models:
         return style.nothing(_UNPROFILED)
     figure, axes = style.panels(len(models), 2.5, sharey=True)
     for axis, model in zip(axes, models, strict=True):
-        shown = weights.leading_variants(data, model)
+        shown = measures.leading_variants(data, model)
         dense_total = None
         for i, (_, variant) in enumerate(shown.iterrows()):
             bins = data["histogram"]

@@ -1,4 +1,4 @@
-"""Tables of where things come from: models, data, published scores; and of what failed."""
+"""Tables of models, tasks, data, examples and published scores."""
 
 import json
 from typing import Any
@@ -10,7 +10,6 @@ from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
 
 _REVISION = 12  # characters of a commit that tell it from others
-_REASON = 300  # characters of a message
 
 
 def origins(data: Data) -> Md:
@@ -27,8 +26,8 @@ def origins(data: Data) -> Md:
             [
                 escape(model),
                 _identifier(row, source),
-                _or_dash(row["revision"], _REVISION),
-                _or_dash(row["dtype"]),
+                cells.or_dash(row["revision"], _REVISION),
+                cells.or_dash(row["dtype"]),
                 escape(_training(row["training"], source)),
             ]
         )
@@ -81,11 +80,11 @@ def datasets(data: Data) -> Md:
         body.append(
             [
                 escape(row["title"]),
-                _or_dash(row["source"]),
-                _or_dash(row["split"]),
+                cells.or_dash(row["source"]),
+                cells.or_dash(row["split"]),
                 text.count(row["examples"]),
-                _or_dash(row["revision"], _REVISION),
-                _or_dash(row["licence"]),
+                cells.or_dash(row["revision"], _REVISION),
+                cells.or_dash(row["licence"]),
             ]
         )
     asked = {task for _, task in data.benchmarks}
@@ -93,12 +92,6 @@ def datasets(data: Data) -> Md:
     body += [[escape(task), "*failed*", *[text.MISSING] * 4] for task in lost]
     header = ["Task", "Source", "Split", "Examples", "Version", "Licence"]
     return text.table(header, body, "lllrll")
-
-
-def _or_dash(value: Any, length: int | None = None) -> str:
-    shown = "" if text.is_missing(value) else str(value)
-    whole_hash = length and len(shown) == 40 and set(shown) <= set("0123456789abcdef")
-    return escape(shown[:length] if whole_hash else shown) if shown else text.MISSING
 
 
 def published(data: Data) -> Md:
@@ -123,7 +116,7 @@ def published(data: Data) -> Md:
                 escape(title),
                 measured,
                 text.score(row["value"], unit),
-                _or_dash(row["source"]),
+                cells.or_dash(row["source"]),
                 escape(measures),
             ]
         )
@@ -131,25 +124,62 @@ def published(data: Data) -> Md:
     return text.table(header, body, "llrrll")
 
 
-def failures(data: Data) -> Md:
-    """Every step that failed, and every variant that is missing for another reason than a level
-    out of reach."""
-    body = [
-        [
-            _or_dash(row["step"]),
-            _or_dash(row["model"]),
-            _or_dash(row["task"]),
-            escape(row["reason"], _REASON) if row["reason"] == row["reason"] else "not recorded",
-        ]
-        for _, row in data["failures"].iterrows()
-    ]
-    told = set(data["failures"]["reason"])
-    lost = data.variants[data.variants["status"] == "failed"]
-    for (model, task, reason), rows in lost.groupby(
-        ["model", "task", "reason"], sort=False, dropna=False
-    ):
-        if reason not in told:
-            names = ", ".join(dict.fromkeys(rows["series"]))
-            shown = "not recorded" if text.is_missing(reason) else escape(reason, _REASON)
-            body.append([escape(names), escape(model), _or_dash(task), shown])
-    return text.table(["Step", "Model", "Task", "Reason"], body, "llll")
+_SAMPLE = 300  # characters of an example that are shown
+
+
+def models(data: Data) -> Md:
+    """Name, family, parameters and bytes of each model."""
+    known = data["models"].set_index("model")
+    body = []
+    for model in data.models:
+        row = known.loc[model] if model in known.index else pd.Series(dtype=object)
+        if text.is_missing(row.get("parameters")):
+            told = [escape(row.get(c) or text.MISSING) for c in ("family", "source")]
+            body.append([escape(model), *told, "*failed*", text.MISSING, text.MISSING])
+            continue
+        body.append(
+            [
+                escape(model),
+                escape(row["family"]),
+                escape(row["source"]),
+                text.count(row["parameters"]),
+                text.percent(row["prunable_parameters"] / row["parameters"]),
+                text.megabytes(row["bytes"]),
+            ]
+        )
+    header = ["Model", "Family", "Source", "Parameters", "Prunable", "File"]
+    return text.table(header, body, "lllrrr")
+
+
+def tasks(data: Data) -> Md:
+    """What each task measures, how many examples, chance and the best possible score."""
+    body = []
+    for _, rows in data["tasks"].groupby("task", sort=False):
+        first = rows.iloc[0]
+        of_task = [escape(first["title"]), escape(_measured(rows)), text.count(first["examples"])]
+        for i, (_, row) in enumerate(rows.iterrows()):
+            title, measures, examples = of_task if i == 0 else ("", "", "")
+            scores = [text.score(row[end], cells.unit_of(row)) for end in ("chance", "best")]
+            body.append([title, measures, examples, escape(row["metric_title"]), *scores])
+    header = ["Task", "Measures", "Examples", "Metric", "Chance", "Best"]
+    return text.table(header, body, "llrlrr")
+
+
+def _measured(rows: pd.DataFrame) -> str:
+    """What a task measures, how that is counted, and what chance is."""
+    first = rows.iloc[0]
+    counted = "; ".join(dict.fromkeys(rows["protocol"].dropna()))
+    chance = f"chance is {first['chance_from']}" if isinstance(first["chance_from"], str) else ""
+    return "; ".join(part for part in (first["measures"], counted, chance) if part)
+
+
+def samples(data: Data) -> Md:
+    """One example of each task, as the models get it; of a long text its beginning."""
+    body = []
+    for task, sample in data["tasks"].groupby("task", sort=False)["sample"].first().items():
+        fields = json.loads(sample)
+        shown = " · ".join(
+            f"*{escape(name)}*: {escape(value, _SAMPLE)}" for name, value in fields.items()
+        )
+        body.append([escape(data.task_title(str(task))), shown])
+    return text.table(["Task", "Example"], body, "ll")

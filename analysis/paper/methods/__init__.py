@@ -1,0 +1,1 @@
+"""Which method keeps most, and where."""

@@ -1,0 +1,179 @@
+"""Whether one way to choose weights keeps more than another."""
+
+import itertools
+
+import pandas as pd
+
+from analysis.paper import text
+from analysis.paper.cells import Cell as Benchmark
+from analysis.paper.data import Data
+from analysis.paper.text import escape
+from analysis.paper.verdicts import (
+    MARGIN,
+    Cell,
+    Finding,
+    all_of,
+    at_levels,
+    average_shown,
+    by_benchmark,
+    everywhere,
+    exactly,
+    mean,
+    on_average,
+    retained,
+    unchecked,
+)
+
+
+def scope_matters(data: Data) -> Finding:
+    """Whether magnitude within its scope keeps more than over all weights, as many being removed.
+
+    At the same level the two do not remove equally many. Where magnitude-all removes a share of the
+    whole model, magnitude keeps no less than at its next level above that share and no more than at
+    its next level below: that is its interval there, and what lies between its value.
+    """
+    found: dict[Benchmark, list[Cell]] = {}
+    for cell in data.sound():
+        spared = _by_share(data, cell, "magnitude")
+        for share, kept in _by_share(data, cell, "magnitude-all"):
+            between = _bracket(spared, share)
+            if share > 0 and between is not None:
+                found.setdefault(cell, []).append(between - kept)
+    if not found:
+        return unchecked(
+            "it takes magnitude and magnitude-all at levels that remove comparable shares of the"
+            " whole model"
+        )
+    benchmarks = [mean(cells) for cells in found.values()]
+    return on_average(benchmarks, data.alpha), (
+        "magnitude against magnitude-all at equal shares of the whole model removed, magnitude"
+        f" taken from its levels on either side: {average_shown(benchmarks, data.alpha)}"
+    )
+
+
+def _by_share(data: Data, cell: Benchmark, name: str) -> list[tuple[float, Cell]]:
+    """What a series retains by the share of the whole model that it removes, from none on."""
+    removed = data.variants.set_index("variant")["whole_model"]
+    rows = [data.find(*cell, name, level) for level in data.levels]
+    found = [(0.0, exactly(1.0))]
+    for row in rows:
+        if row is not None and pd.notna(row["retained"]):
+            found.append((float(removed[row["variant"]]), retained(row)))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _bracket(curve: list[tuple[float, Cell]], share: float) -> Cell | None:
+    """What a falling curve may be at a share; None beyond its last point."""
+    for (a, before), (b, after) in itertools.pairwise(curve):
+        if a < share <= b:
+            part = (share - a) / (b - a)
+            value = (1 - part) * before.value + part * after.value
+            if share == b:
+                return after
+            return Cell(value, min(before.low, after.low), max(before.high, after.high))
+    return None
+
+
+_FROM = 0.5  # levels from here on tell methods apart
+_HIGH = 0.9  # the level at which training is asked to recover, and inputs are counted from
+
+
+def _high_levels(data: Data) -> list[float]:
+    return [level for level in data.levels if level >= _FROM]
+
+
+def _compared(data: Data, one: str, other: str) -> list[Cell]:
+    """How much more the one retains than the other from the middle on, a cell a benchmark."""
+    rows = data.contest(one, other)
+    return by_benchmark(rows[rows["sparsity"].isin(_high_levels(data))])
+
+
+def methods_in_order(data: Data) -> Finding:
+    """Whether the means fall, or stay, in the order of what the methods know."""
+    order = ["sparsegpt", "wanda", "magnitude", "random"]
+    compared = [(a, b, _compared(data, a, b)) for a, b in itertools.pairwise(order)]
+    lacking = [f"{a} beside {b}" for a, b, cells in compared if not cells]
+    if lacking:
+        return unchecked(f"it takes {text.listing(lacking)} from {text.level(_FROM)} on")
+    shown = "; ".join(f"{a} against {b} {mean(cells).shown()}" for a, b, cells in compared)
+    found = [on_average([cell - -MARGIN for cell in cells], data.alpha) for _, _, cells in compared]
+    return all_of(found), (
+        f"retained, mean over benchmarks from {text.level(_FROM)} on: {shown}; a loss of less than"
+        f" {text.percent(MARGIN, 0)} counts as none"
+    )
+
+
+def _keeps_more(data: Data, one: str, other: str) -> Finding:
+    """Whether the one keeps more than the other from the middle on."""
+    found = _compared(data, one, other)
+    if not found:
+        return unchecked(f"it takes {one} and {other} from {text.level(_FROM)} on")
+    return on_average(found, data.alpha), (
+        f"{one} against {other}, from {text.level(_FROM)} on: {average_shown(found, data.alpha)}"
+    )
+
+
+def inputs_help(data: Data) -> Finding:
+    """Wanda against magnitude by row: the same comparison group, without the inputs."""
+    return _keeps_more(data, "wanda", "magnitude-row")
+
+
+def correction_helps(data: Data) -> Finding:
+    """SparseGPT against Wanda: both look at the inputs, one also corrects what stays."""
+    return _keeps_more(data, "sparsegpt", "wanda")
+
+
+def inputs_cut_off(data: Data) -> Finding:
+    """Whether Wanda leaves more inputs unread than magnitude does within the same rows."""
+    table = data.one_shot[data.one_shot["sparsity"] >= _HIGH]
+    table = table[table["series"].isin(["wanda", "magnitude-row"])]
+    table = table.assign(task=table["task"].fillna(""))
+    found = table.pivot_table(
+        index=["model", "task", "sparsity"], columns="series", values="unheard_inputs"
+    ).dropna()  # of models that have both
+    if found.shape[1] < 2 or found.empty:
+        return unchecked(f"it takes wanda and magnitude-row from {text.level(_HIGH)} on")
+    found = found.groupby("sparsity").mean()
+    shown = "; ".join(
+        f"{text.level(float(level))}: {text.percent(row['wanda'])} against"
+        f" {text.percent(row['magnitude-row'])}"
+        for level, row in found.iterrows()
+    )
+    more = [exactly(float(x)) for x in found["wanda"] - found["magnitude-row"]]
+    return everywhere(more, data.alpha), (
+        f"inputs of a matrix that no weight reads, mean over matrices and models, {shown}"
+    )
+
+
+def patterns_cost(data: Data) -> Finding:
+    """Whether patterns retain less than the same choice within whole rows or blocks."""
+    parts = []
+    for entrant in data.entrants:
+        method, _, pattern = entrant.partition(" ")
+        free = _FREE.get(method)
+        if pattern and free:
+            parts.append(data.contest(entrant, free))
+    rows = pd.concat(parts) if parts else data.contests[:0]
+    found = by_benchmark(rows)
+    if not found:
+        return unchecked("it takes a pattern, and its method at the same sparsity")
+    return on_average([-cell for cell in found], data.alpha), (
+        f"nm-magnitude against magnitude-row, nm-wanda against wanda, nm-sparsegpt against"
+        f" sparsegpt, as far as they were run, {at_levels(rows)}:"
+        f" {average_shown(found, data.alpha)}"
+    )
+
+
+# what a pattern is held against: the same saliency, chosen within rows or blocks of columns
+_FREE = {"nm-magnitude": "magnitude-row", "nm-wanda": "wanda", "nm-sparsegpt": "sparsegpt"}
+
+
+def structure_costs(data: Data) -> Finding:
+    one, other = "structured", data.leading
+    rows = data.contest(one, other)
+    found = by_benchmark(rows)
+    if not found:
+        return unchecked(f"it takes {one} beside the leading method at the same sparsity")
+    return on_average([-cell for cell in found], data.alpha), (
+        f"{one} against {escape(other)} {at_levels(rows)}: {average_shown(found, data.alpha)}"
+    )

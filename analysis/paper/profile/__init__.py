@@ -1,0 +1,1 @@
+"""How sparse the models are before anything is pruned."""

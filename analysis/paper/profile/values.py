@@ -1,0 +1,39 @@
+"""How many weights are zero, nearly zero, and where they differ most."""
+
+from analysis.paper import text
+from analysis.paper.data import Data
+from analysis.paper.profile import measures
+from analysis.paper.text import escape
+
+
+def far_range(data: Data) -> str:
+    """The widest range over definitions of the share of one model's weights far from zero."""
+    ranges = []
+    for model in data.profiled:
+        row = data.one(data["profile_scopes"], model=model, scope="model")
+        shares = [share(row) for share in measures.FAR_FROM_ZERO.values()]
+        ranges.append((max(shares) - min(shares), shares))
+    if not ranges:
+        return "anything from sparse to"
+    _, shares = max(ranges, key=lambda found: found[0])
+    return f"{text.percent(min(shares), 0)} or {text.percent(max(shares), 0)}"
+
+
+def most_different(data: Data) -> str:
+    """For each model the block that differs most from the whole, as sentences would have it."""
+    said = []
+    for model in data.models:
+        row = measures.most_different(data, model)
+        if row is not None:
+            where = f"{row['part']} block {row['layer']:g}"
+            said.append(f"{escape(model)}'s {where} ({text.number(row['ks_distance'])})")
+    if not said:
+        return "No block of a model was compared with the whole"
+    return "Farthest from their model as a whole are " + text.listing(said)
+
+
+def exact_zeros(data: Data) -> str:
+    """How many weights of all models are exactly zero: "no weight is", "1,234 weights are"."""
+    whole = data["profile_scopes"]
+    zeros = int(whole.loc[whole["scope"] == "model", "zeros"].sum())
+    return {0: "no weight is", 1: "one weight is"}.get(zeros, f"{text.count(zeros)} weights are")

@@ -1,0 +1,1 @@
+"""What each method removes, and what it takes to find it."""

@@ -1,0 +1,1 @@
+"""Where models, data and published scores come from."""

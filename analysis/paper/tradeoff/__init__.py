@@ -1,0 +1,1 @@
+"""Quality against bytes and milliseconds, of pruned models and of the alternatives."""

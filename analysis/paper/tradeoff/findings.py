@@ -1,0 +1,67 @@
+"""Whether an alternative to pruning keeps more."""
+
+import pandas as pd
+
+from analysis.paper import series, text
+from analysis.paper.data import Data
+from analysis.paper.text import escape
+from analysis.paper.tradeoff import measures
+from analysis.paper.verdicts import MARGIN, Cell, Finding, everywhere, unchecked
+
+
+def eight_bits_win(data: Data) -> Finding:
+    """Against every model that was pruned in one shot: neither was trained."""
+    return _beats(data, "int8", ("one-shot", "N:M", "structured"))
+
+
+def student_wins(data: Data) -> Finding:
+    """Against every pruned model, trained or not."""
+    return _beats(data, "student", ("one-shot", "N:M", "structured", "trained"))
+
+
+def _beats(data: Data, kind: str, groups: tuple[str, ...]) -> Finding:
+    """Whether an alternative keeps more, paired, than each model of these groups with a file as
+    small."""
+    stored = measures.stored(data).set_index("variant")
+    others = stored.index[stored["group"].isin(groups)]
+    met = data.contests[data.contests["variant"].isin(stored.index[stored["group"] == kind])]
+    met = met[met["other"].isin(others)].dropna(subset=["difference", "low", "high"])
+    sizes = stored["bytes"]
+    met = met[met["other"].map(sizes).to_numpy() <= met["variant"].map(sizes).to_numpy()]
+    if met.empty:
+        return unchecked("it takes such a model, scored and stored, and pruned ones as small")
+    shown = []
+    for (model, task), rows in met.groupby(["model", "task"], sort=False):
+        row = rows.loc[rows["difference"].idxmin()]
+        rival = stored.loc[row["other"]]
+        shown.append(
+            f"{escape(model)} on {escape(data.task_title(task))}"
+            f" {Cell(row['difference'], row['low'], row['high']).shown()} more than"
+            f" {escape(rival['series'])} at {text.level(rival['sparsity'])}"
+        )
+    cells = [Cell(*ends) for ends in met[["difference", "low", "high"]].itertuples(index=False)]
+    return everywhere(cells, data.alpha), (
+        f"retained, against the best of {text.count(len(cells))} pruned variants with as small"
+        " files, by the interval of each:"
+        f" {'; '.join(shown)}"
+    )
+
+
+def experts_near_oracle(data: Data) -> Finding:
+    """Whether no oracle's choice keeps more than the learned router's by the margin, paired."""
+    routed = data.scores.loc[data.scores["kind"] == "moe", "series"]
+    names = [name for name in dict.fromkeys(routed) if not name.endswith(series.ORACLE)]
+    found = [data.contest(name, name + series.ORACLE) for name in names]
+    rows = pd.concat(found).dropna(subset=["low", "high"]) if found else pd.DataFrame()
+    if rows.empty:
+        return unchecked("no model was cut into experts, or all that were are void")
+    ends = rows[["difference", "low", "high"]].itertuples(index=False)
+    near = [Cell(*own) - -MARGIN for own in ends]
+    sides = [cell.side(data.alpha, len(set(near))) for cell in near]
+    return everywhere(near, data.alpha), (
+        "retained by the router less what the oracle retains:"
+        f" {text.between(rows['difference'], lambda x: text.fixed(x, 3))}; surely no more than"
+        f" {text.percent(MARGIN, 0)} less in {sides.count(1)}, surely more in {sides.count(-1)} of"
+        f" {text.numbered(len(near), 'choice')}, of"
+        f" {text.numbered(rows['model'].nunique(), 'model')}"
+    )

@@ -1,0 +1,31 @@
+"""Retained quality before and after training."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.paper import cells, style
+from analysis.paper.cells import Cell
+from analysis.paper.data import Data
+from analysis.paper.quality.curves import curves
+
+
+def recovery_curves(data: Data) -> Figure:
+    """Retained quality with and without training: a panel a benchmark that was trained on."""
+    asked = [c for c in data.benchmarks if any(_has(data, c, name) for name in data.trained)]
+    if not asked:
+        return style.nothing("This study trains no pruned model.")
+    names = list(dict.fromkeys([*map(data.before, data.trained), *data.trained]))
+    looks = {name: style.ordinal(i) for i, name in enumerate(names)}
+    return curves(data, asked, looks, 2.4, _nine_tenths)
+
+
+def _nine_tenths(axis: Axes, data: Data, cell: Cell) -> None:
+    axis.axhline(0.9, color="black", linewidth=0.6, linestyle=":")
+
+
+def _has(data: Data, cell: Cell, name: str) -> bool:
+    """Whether the series was to be had on that benchmark, at any level."""
+    levels = data.levels
+    return any(data.find(*cell, name, x) is not None for x in levels) or any(
+        cells.lacking(data, cell, name, x) for x in levels if cell in data.cells()
+    )
