@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.paper import claims, sections
+from analysis.paper.claims import document
 from analysis.paper.data import Data
 from analysis.paper.text import escape
 from analysis.paper.verdicts import Verdict
@@ -138,18 +139,25 @@ def tilt(one, other, retained, within=0.01, **conditions):
     return change
 
 
+def checked(data, name):
+    """The claim of that name, held against results."""
+    return claims.check(data, document.named(name))
+
+
 def verdict(data, name):
     """The claim's verdict; its statement says so in words, and what is true."""
-    found, statement = claims.verdict(data, name), str(claims.statement(data, name))
-    claimed, otherwise = (escape(s) for s in (found.claim.sentence, found.claim.otherwise))
-    label, numbers = f"Claim *{escape(name)}*", f"by this run ({found.evidence})"
+    found = checked(data, name)
+    statement, claim = str(claims.statement(found)), found.claim
+    written = (claim.sentence, claim.otherwise, claim.undecided)
+    claimed, otherwise, undecided = map(claims.one_line, written)
+    label, numbers = f"Claim *{escape(name)}*", f"({found.evidence})"
     assert statement == {
         Verdict.SUPPORTED: f"> **{claimed}** {label}: supported {numbers}.",
         Verdict.CONTRADICTED:
-            f"> **{otherwise}** {label}: contradicted {numbers}. The claim was: “{claimed}”",
-        Verdict.UNDECIDED: f"> {label} is undecided {numbers}: “{claimed}”",
+            f"> **{otherwise}** {label}: contradicted {numbers}. It was: “{claimed}”",
+        Verdict.UNDECIDED: f"> {undecided} {label}: undecided {numbers}: “{claimed}”",
         Verdict.UNCHECKED:
-            f"> {label} cannot be checked in this study ({found.evidence}): “{claimed}”",
+            f"> {label} cannot be checked in this study {numbers}: “{claimed}”",
     }[found.verdict]  # fmt: skip
     return found.verdict
 

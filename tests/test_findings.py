@@ -13,7 +13,7 @@ import yaml
 from paper_changes import DIFFERENCE, KEPT, after, both, drop, kept, plain, put, tilt, void
 
 from analysis.execution.names import AUTO, TILED_CSR, TORCH_CSR
-from analysis.paper import claims
+from analysis.paper.claims import document
 from analysis.paper.data import Data
 from analysis.paper.verdicts import Cell, Verdict, everywhere, mean, on_average, somewhere
 
@@ -202,7 +202,7 @@ EXACT = {"dense-bytes", "compressor-finds-zeros", "sparse-files-shrink", "layers
          "one-answer"}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", claims.CLAIMS)
+@pytest.mark.parametrize("name", document.claims())
 def test_a_claim_goes_by_the_results(name):
     expected = {verdict for verdict, *_ in CASES[name]}
     assert expected >= {*SIDES, "unchecked"}
@@ -212,13 +212,14 @@ def test_a_claim_goes_by_the_results(name):
         says = [one["says"] for one in told if isinstance(one, dict) and "says" in one]
         changes = [one for one in told if one != study and (callable(one) or "says" not in one)]
         given = [paper_changes.change_of(one, globals()) for one in changes]
-        found = claims.verdict(after(fake.data(study), *given), name)
+        found = paper_changes.checked(after(fake.data(study), *given), name)
         assert found.verdict.name.lower() == verdict, (told, found.evidence)
         assert all(part in plain(found.evidence) for part in says), found.evidence
 
 
-def verdicts(data, names=tuple(claims.CLAIMS)):
-    return {name: claims.verdict(data, name).verdict for name in names}
+def verdicts(data, names=None):
+    names = document.claims() if names is None else names
+    return {name: paper_changes.checked(data, name).verdict for name in names}
 
 
 def test_intervals_that_reach_both_sides_decide_nothing():
@@ -232,7 +233,7 @@ def test_intervals_that_reach_both_sides_decide_nothing():
             for table in ("runtime", "replicas")
         ),
     )
-    found = verdicts(wide, [name for name in claims.CLAIMS if name not in EXACT])
+    found = verdicts(wide, [name for name in document.claims() if name not in EXACT])
     assert set(found.values()) <= {Verdict.UNDECIDED, Verdict.UNCHECKED}, found
     assert list(found.values()).count(Verdict.UNCHECKED) < 2, found
 

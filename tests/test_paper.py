@@ -12,12 +12,13 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import yaml
-from paper_changes import MADE, after, cells, change_of, plain, verdict
+from paper_changes import MADE, after, cells, change_of, checked, plain, verdict
 
 from analysis import paper, results, study
 from analysis.errors import RequestError, RunError
-from analysis.paper import claims, style
 from analysis.paper import data as paper_data
+from analysis.paper import style
+from analysis.paper.claims import document
 from analysis.paper.data import Data
 from analysis.paper.profile import figures as profile_figures
 from analysis.paper.profile import measures as weights
@@ -25,7 +26,8 @@ from analysis.paper.verdicts import Verdict
 
 mpl.use("agg")
 REPORT = (Path(__file__).parents[1] / "report.qmd").read_text(encoding="utf-8")
-NAMED = set(re.findall(r'paper\.(figure|table|value|prose|claim)\("([^"]+)"\)', REPORT))
+NAMED = set(re.findall(r'paper\.(figure|table|value|prose)\("([^"]+)"\)', REPORT))
+NAMED |= {("claim", name) for name in re.findall(r'paper\.claim\(\s*"([^"]+)"', REPORT)}
 NAMED |= {("table", name) for name in re.findall(r'paper\.optional_table\(\s*"([^"]+)"', REPORT)}
 EVERY = ["tiny", *fake.STUDIES, *fake.REAL]
 DRAWN = ("medium", "mixed")  # drawing takes longest
@@ -47,26 +49,22 @@ def look():
 
 @pytest.fixture
 def of(monkeypatch):
-    """The paper of these results, or of the study with that name; each verdict is found once."""
-    verdict = claims.verdict
+    """The paper of these results, or of the study with that name."""
 
     def chosen(found):
-        found, known = fake.data(found) if isinstance(found, str) else found, {}
-
-        def once(data, name):
-            assert data is found
-            known[name] = known.get(name) or verdict(data, name)
-            return known[name]
-
+        found = fake.data(found) if isinstance(found, str) else found
         monkeypatch.setattr(paper, "load", lambda: found)
-        monkeypatch.setattr(claims, "verdict", once)
         return found
 
     return chosen
 
 
 def shown(what, name):
-    return str(getattr(paper, what)(name))
+    return str(claim(name) if what == "claim" else getattr(paper, what)(name))
+
+
+def claim(name):
+    return paper.claim(name, "", otherwise="", undecided="", holds="")  # read from the document
 
 
 def rows(name):
@@ -87,9 +85,9 @@ def require_words(data, but=()):
     for name in {*asked("table")} - {*but}:
         require_table(name, shown("table", name))
     verdicts = {name: verdict(data, name) for name in asked("claim")}
-    found = claims.by_verdict(data)
+    found = document.by_verdict(data)
     assert {name: key for key, names in found.items() for name in names} == verdicts
-    overview, claimed = str(paper.claims_overview()), len(claims.CLAIMS)
+    overview, claimed = str(paper.table("claims")), len(document.claims())
     assert (re.search(HOLES, overview), len(cells(overview))) == (None, claimed)
     line = f"claims: {len(found[Verdict.SUPPORTED])} of {claimed} supported"
     for one in (Verdict.CONTRADICTED, Verdict.UNDECIDED):
@@ -147,7 +145,7 @@ def test_the_paper_of_results_that_lack_something_is_whole(of, name):
 
 def test_the_report_names_all_that_there_is():
     assert {what for what, _ in NAMED} == {"figure", "table", "value", "prose", "claim"}
-    known = {"claim": claims.CLAIMS, "figure": MADE["figure"], "table": MADE["table"]}
+    known = {"claim": document.claims(), "figure": MADE["figure"], "table": MADE["table"]}
     assert {what: asked(what) for what in known} == {what: sorted(known[what]) for what in known}
     assert sorted([*asked("prose"), "verdict_counts"]) == sorted(MADE["prose"])
 
@@ -187,7 +185,7 @@ def test_a_hostile_name_stays_a_name(of, chosen):
         if what == "table":
             require_table(name, said)
     assert plain(paper.value("title")) == HOSTILE
-    assert f"{HOSTILE}, decoder" in plain(paper.claim("differs-with-depth"))
+    assert f"{HOSTILE}, decoder" in plain(claim("differs-with-depth"))
     for name in asked("figure") if chosen == "tiny" else ():
         figure = paper.figure(name)
         figure.draw_without_rendering()  # a name is no formula, and stays in the legend
@@ -218,7 +216,7 @@ def test_void_benchmarks_are_said_to_be_and_left_out_of_means(of):
     assert set(row[2:]) == {"*void*"}
     assert "‡" in next(row for row in rows("baseline") if row[0] == "pegasus-cnn")[3]
     for name in ("cliff", "threshold", "lowest-level-free"):
-        assert "pegasus-cnn" not in plain(claims.verdict(data, name).evidence)
+        assert "pegasus-cnn" not in plain(checked(data, name).evidence)
     # published scores stand beside measured ones
     found = {(row[0].split(":")[0], row[1]): row[3] for row in rows("published")}
     known = ("gpt2", "perplexity per word"), ("gpt2", "accuracy"), ("pegasus-xsum", "ROUGE-1")
@@ -239,7 +237,7 @@ def test_a_rehearsal_is_marked_everywhere(of):
     assert of("rehearsed").rehearsal
     for name in asked("table"):
         assert shown("table", name).startswith(f"**{paper.MARK}**\n\n|"), name
-    assert str(paper.claims_overview()).startswith(f"**{paper.MARK}**\n\n|")
+    assert str(paper.table("claims")).startswith(f"**{paper.MARK}**\n\n|")
     assert paper.figure("speedups").get_suptitle() == paper.MARK
     for part in ("{=html}", paper.MARK, "<rehearsal>"):
         assert part in str(paper.banner())
@@ -253,7 +251,7 @@ def test_unknown_names_are_refused_with_the_nearest(of):
     with pytest.raises(RequestError, match="Did you mean 'baseline'"):
         paper.table("basline")
     with pytest.raises(RequestError, match="Did you mean 'cliff'"):
-        paper.claim("clif")
+        paper.claim("clif", "", otherwise="", undecided="", holds="cliff")
     with pytest.raises(RequestError, match=r"no row with .*tiny-bert.*0\.42"):
         data.at("tiny-bert", "sentiment", "magnitude", 0.42)
 

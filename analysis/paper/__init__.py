@@ -4,7 +4,7 @@
     table("baseline")             a Markdown table, from a tables.py
     value("levels")               a number or name for running text, from a values.py
     prose("models")               sentences that hold for some studies only, from sentences
-    claim("cliff")                a checked claim, from claims
+    claim("cliff", "…", …)        a checked claim of report.qmd, from the findings.py of a section
 
 Where the weights are random, figures and tables say so themselves, and `banner` marks each page.
 The paper reads results and computes none; it imports none of what computes them.
@@ -18,13 +18,24 @@ from matplotlib.figure import Figure
 
 from analysis.errors import RequestError, unknown
 from analysis.paper import claims, model_prose, saving_prose, sections, sentences, style, text
+from analysis.paper.claims import Holds, document, finding
 from analysis.paper.data import load
 from analysis.paper.text import Md
+from analysis.paper.verdicts import Cell as Interval
 from analysis.paper.verdicts import Verdict
 
 __all__ = [
-    *("banner", "claim", "claims_overview", "figure", "optional_table", "prose", "start"),
-    *("study_text", "table", "value"),
+    "Interval",
+    "banner",
+    "claim",
+    "figure",
+    "finding",
+    "optional_table",
+    "prose",
+    "start",
+    "study_text",
+    "table",
+    "value",
 ]
 
 MARK = "REHEARSAL: random weights"
@@ -90,21 +101,22 @@ def value(name: str, *arguments: Any) -> Md:
     return Md(str(sections.named("value", name)(load(), *arguments)))
 
 
-def claim(name: str) -> Md:
-    """The claim of that name, as this run supports it or not."""
-    return claims.statement(load(), name)
+def claim(name: str, sentence: str, *, otherwise: str, undecided: str, holds: Holds) -> Md:
+    """The claim, as this run supports it, contradicts it, leaves it undecided or cannot check it.
 
-
-def claims_overview() -> Md:
-    """A table of all claims."""
-    return _marked(claims.overview(load()))
+    `sentence` is what is claimed; `otherwise` is printed in its place if the run contradicts it,
+    `undecided` if it does not tell. `holds` decides: a finding by name, `paper.finding(name, …)`
+    with settings, or a function of the results that gives a pair: True, False, None (it cannot be
+    checked) or a `paper.Interval` of how far the number lies on the claimed side; and the numbers.
+    """
+    return claims.statement(claims.check(load(), document.named(name)))
 
 
 def claims_line() -> str:
     """One line for a terminal: how many claims this run supports, which it contradicts, which it
     leaves undecided, and how many it cannot check."""
-    found = claims.by_verdict(load())
-    said = [f"claims: {len(found[Verdict.SUPPORTED])} of {len(claims.CLAIMS)} supported"]
+    found = document.by_verdict(load())
+    said = [f"claims: {len(found[Verdict.SUPPORTED])} of {len(document.claims())} supported"]
     for one in (Verdict.CONTRADICTED, Verdict.UNDECIDED):
         said += [f"{one}: {', '.join(found[one])}"] if found[one] else []
     beyond = len(found[Verdict.UNCHECKED])

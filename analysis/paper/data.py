@@ -21,7 +21,7 @@ from analysis.execution.names import DENSE
 from analysis.paper import series, text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Data:
     """One study's tables and environment, and the questions asked of them."""
 

@@ -15,7 +15,7 @@ from analysis.errors import RequestError, unknown
 
 SECTIONS = (
     *("sources", "profile", "pruning", "quality", "methods", "training", "layers"),
-    *("size", "runtime", "tradeoff", "environment"),
+    *("size", "runtime", "tradeoff", "claims", "environment"),
 )
 KINDS = ("figure", "table", "value", "finding")
 

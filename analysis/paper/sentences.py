@@ -7,7 +7,8 @@ what was run, and what failed. `model_prose` and `saving_prose` go on with it.
 import json
 from typing import Any
 
-from analysis.paper import cells, claims, text
+from analysis.paper import cells, text
+from analysis.paper.claims import document
 from analysis.paper.data import Data
 from analysis.paper.profile import values as profile_values
 from analysis.paper.quality import values as quality_values
@@ -163,7 +164,7 @@ def verdicts(data: Data) -> str:
             "This is a rehearsal on random weights: no claim can be checked, and no result in this"
             " document means anything."
         )
-    found = claims.by_verdict(data)
+    found = document.by_verdict(data)
     named = {key: text.listing([f"*{escape(n)}*" for n in names]) for key, names in found.items()}
     said = [f"{_supported(found[Verdict.SUPPORTED])}."]
     for one, words in (
@@ -194,7 +195,7 @@ def rules(data: Data) -> str:
 
 def verdict_counts(data: Data) -> str:
     """How many claims there are of each verdict, without names."""
-    found = claims.by_verdict(data)
+    found = document.by_verdict(data)
     counts = [(found[one], f"{one}") for one in (Verdict.CONTRADICTED, Verdict.UNDECIDED)]
     said = [f"{text.spelled(len(names))} {word}" for names, word in counts]
     unknown = len(found[Verdict.UNCHECKED])
@@ -204,8 +205,9 @@ def verdict_counts(data: Data) -> str:
 
 def _supported(names: list[str]) -> str:
     return (
-        f"Of {text.spelled(len(claims.CLAIMS))} claims about sparsification that the text makes,"
-        f" {text.spelled(len(names))} {'is' if len(names) == 1 else 'are'} supported by this run"
+        f"Of {text.spelled(len(document.claims()))} claims about sparsification that the text"
+        f" makes, {text.spelled(len(names))} {'is' if len(names) == 1 else 'are'} supported by this"
+        " run"
     )
 
 

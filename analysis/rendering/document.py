@@ -63,7 +63,11 @@ class Source:
 
 def read(path: Path) -> Source:
     """The document at `path`; RequestError with its line for what cannot be read."""
-    text = text_of(path)
+    return parsed(path, text_of(path))
+
+
+def parsed(path: Path, text: str) -> Source:
+    """The same of a text that was read already."""
     lines = text.removesuffix("\n").split("\n")  # strings may hold Python's other line breaks
     front, start = _front_matter(path.name, lines)
     return Source(path, text, front, tuple(_parts(path.name, lines, start)))
