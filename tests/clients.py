@@ -80,9 +80,8 @@ def calls(asked: Sequence[Sequence[Any]], before: str) -> list[dict[str, Any]]:
     sleep = time.sleep
     time.sleep = lambda seconds: sleep(min(seconds, 0.01))  # the clients' pauses between retries
     from analysis.checkpoints import published
-    from analysis.data import reading
+    from analysis.data import hub, reading
     from analysis.errors import AnalysisError
-    from analysis.planning import missing
 
     def download(*model: str | None) -> dict[str, Any]:
         done = published.download(*model)
@@ -96,7 +95,7 @@ def calls(asked: Sequence[Sequence[Any]], before: str) -> list[dict[str, Any]]:
         return {"held": table.rows, "commit": table.revision, "places": table.places}
 
     known: dict[str, Callable[..., Any]] = {"download": download, "read": read}
-    known |= {"missing_model": published.missing_model, "missing_data": missing.missing_data}
+    known |= {"missing_model": published.missing_model, "missing_data": hub.missing_split}
     exec(before, {})
     results: list[dict[str, Any]] = []
     for function, arguments in asked:

@@ -92,6 +92,7 @@ def heavy(modules):
 def test_importing_costs_no_client(client):
     modules = [
         "analysis.checkpoints.published",
+        "analysis.data.hub",
         "analysis.planning.missing",
         "analysis.data.reading",
     ]

@@ -1,7 +1,9 @@
 """A plan says which steps a run would take and what they need, and computes none of them."""
 
 import re
+import shutil
 from collections import Counter
+from pathlib import Path
 from unittest.mock import Mock
 
 import mini
@@ -116,11 +118,36 @@ def test_all_that_cannot_be_had_is_listed(here, monkeypatch):
     own["mrpc"] = {"test": "c.jsonl", "train": "b.jsonl"}
     tree = studies.of(studies.OWN | {"fine_tune": ["sst2"], "tasks": ["sst2", "mrpc"]}, data=own)
     done = request("plan", "--study", studies.to_file(here, tree), folder=here)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = one_line(done.stderr)
+    assert all(said.count(name) == 1 for name in ("a.jsonl", "b.jsonl", "c.jsonl")), said
+    own["mrpc"]["test"] = "c.unknown"
+    (here / "c.unknown").write_text("")
+    (here / "README.md").write_text("where a.jsonl and b.jsonl come from")
+    tree = studies.of(tree["models"][0], data=own)
+    done = request("plan", "--study", studies.to_file(here, tree), folder=here)
+    assert "2 things are missing, listed above" in one_line(done.stderr)
+    assert re.search(r"^missing: .*a.jsonl, b.jsonl; README.md says how", done.stdout, re.M)
+    assert re.search(r"^missing: c.unknown: ", done.stdout, re.M)
+
+
+def test_the_files_of_local_are_looked_for_in_the_project_where_a_page_tells_of_each(
+    here, monkeypatch
+):
+    """And only what is not there is named."""
+    monkeypatch.delenv("SPARSITY_DATA", raising=False)
+    page = Path(studies.STUDIES.parent, "data/README.md")
+    (here / "data").mkdir()
+    shutil.copy(page, here / "data")
+    run = ("run", "--study", studies.STUDIES / "local.yml")
+    done = request(*run, folder=here)
     assert done.returncode == 2
-    assert "missing, listed above" in one_line(done.stderr)
-    for name in ("a.jsonl", "b.jsonl", "c.jsonl"):
-        assert re.search(rf"^missing: .*{name}", done.stdout, re.M)
-    assert is_empty(here)
+    named = re.findall(r"\w+/\w+\.(?:jsonl|txt)", one_line(done.stderr))
+    assert len(named) == 7
+    assert all(name in page.read_text() for name in named)
+    (here / "data" / named[0]).parent.mkdir()
+    (here / "data" / named[0]).write_text('{"sentence": "", "label": 0}')
+    assert named[0] not in one_line(request(*run, folder=here).stderr)
 
 
 def test_sizes_are_known_before_a_model_is_there(tmp_path):

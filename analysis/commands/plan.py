@@ -18,7 +18,7 @@ from analysis.experiments.costs import Estimate, Setting, Size
 from analysis.planning.counts import Counted, counted
 from analysis.planning.estimates import estimate, measured_speed
 from analysis.planning.models import size
-from analysis.planning.preflight import missing
+from analysis.planning.preflight import missing, refused
 from analysis.planning.walk import Planned, steps
 from analysis.study import Model, Study
 from analysis.study.rehearsal import Kind, rehearsed
@@ -54,16 +54,13 @@ def plan(study_name: str, rehearse: Kind = "") -> None:
     chosen = rehearsed(study.load(study_name), rehearse)
     memo, console = Memo(project.CACHE), Console()
     lacking = missing(chosen, memo)
-    _say(console, (f"missing: {line}" for line in lacking))
     try:
         parts = parts_of(chosen, memo)
     except RequestError as error:
         if not lacking:
             raise
-        raise RequestError(
-            f"no plan without all files of the study; {len(lacking)} missing, listed above:"
-            " mend them and plan again"
-        ) from error
+        raise refused(lacking, lambda line: _say(console, [line])) from error
+    _say(console, (f"missing: {line}" for line in lacking))
     console.print(_table(chosen, parts))
     _say(console, _totals(chosen, parts))
 

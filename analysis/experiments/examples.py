@@ -161,15 +161,19 @@ def source(study: Study, task: str, part: str) -> dict[str, Any] | None:
     return hub.source(split)
 
 
+def data_folder(study: Study) -> Path:
+    """Where the files lie that a study names as its data."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or study.data_folder).expanduser()
+
+
 def _of_files(study: Study, files: Files, part: str) -> dict[str, Any] | None:
     path = files.test if part == "test" else files.train
     share = files.test_part if part == "test" else files.train_part
     if path is None:
         return None
-    folder = os.environ.get(FOLDER_VARIABLE) or study.data_folder
     return {
         "kind": "files",
-        "path": str(Path(folder).expanduser() / path),
+        "path": str(data_folder(study) / path),
         "format": files.format,
         "columns": dict(files.columns),
         "part": list(share) if share else None,

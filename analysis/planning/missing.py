@@ -1,22 +1,30 @@
 """What a study's data cannot be had of, found before its first step: nothing is downloaded."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.data.files import file_form
-from analysis.data.hub import missing_split
-from analysis.data.reading import Source
 from analysis.errors import RequestError
 
+PAGE = "README.md"  # of a data folder: what belongs there, and how it is had
 
-def missing_data(source: Source) -> str | None:
-    """Why the data cannot be read, in one line with the command that fetches it; None if it can.
 
-    `source` is as `analysis.data.reading` takes it. What a file holds is not looked at.
-    """
-    if source["kind"] == "hub":
-        return missing_split(source)
-    try:
-        file_form(Path(source["path"]), source.get("format"))
-    except RequestError as error:
-        return str(error)
-    return None
+def missing_files(folder: Path, files: Sequence[tuple[Path, str | None]]) -> Iterator[str]:
+    """A line on all files, each with its format, that a data folder has not; a line on each that
+    cannot be read as it is named. What a file holds is not looked at."""
+    absent = [path for path, _ in dict.fromkeys(files) if not path.exists()]
+    if absent:
+        yield _absent(folder, absent)
+    for path, form in dict.fromkeys(files):
+        if path not in absent:
+            try:
+                file_form(path, form)
+            except RequestError as error:
+                yield str(error)
+
+
+def _absent(folder: Path, paths: Sequence[Path]) -> str:
+    names = ", ".join(str(p.relative_to(folder) if p.is_relative_to(folder) else p) for p in paths)
+    page = folder / PAGE
+    helps = f"{page} says how to get them" if page.is_file() else "put them there, or name others"
+    return f"the data folder {str(folder)!r} has no {names}; {helps}"

@@ -1,6 +1,6 @@
 """What a study needs and cannot be had, found before the first step and said all at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,24 +25,24 @@ def require_all(study: Study, memo: Memo, shown: Display) -> None:
 
     Raises RequestError if any is not, once all of them have been listed with what would help.
     """
-    lacking = missing(study, memo)
+    if lacking := missing(study, memo):
+        raise refused(lacking, shown.say)
+
+
+def refused(lacking: Sequence[str], say: Callable[[str], object]) -> RequestError:
+    """The error of a study that lacks these: the one line, or their number once all are said."""
+    if len(lacking) == 1:
+        return RequestError(lacking[0])
     for line in lacking:
-        shown.say(f"missing: {line}")
-    if lacking:
-        more = f" and {len(lacking) - 1} more, listed above" if len(lacking) > 1 else ""
-        raise RequestError(f"{lacking[0]}{more}")
+        say(f"missing: {line}")
+    return RequestError(f"{len(lacking)} things are missing, listed above: mend them, try again")
 
 
 def missing(study: Study, memo: Memo) -> list[str]:
     """One line for each thing that cannot be had: what is wrong, and what fetches it."""
     if study.rehearsal:
         return []
-    found: list[str | None] = []
-    for task in study.tasks:
-        for part in ("test", "train"):
-            where = None if examples.is_generated(study, task) else source(study, task, part)
-            if where is not None:
-                found.append(_missing_data(study, memo, task, part))
+    found: list[str | None] = [*_missing_data(study, memo)]
     for model in study.models:
         if model.source == "hub" and memo.lookup(checkpoints.base(study, model, 0, {})) is None:
             from analysis.checkpoints.published import missing_model
@@ -115,15 +115,26 @@ def _described(study: Study, task: str, memo: Memo) -> Task:
     return replace(known, classes=classes)
 
 
-def _missing_data(study: Study, memo: Memo, task: str, part: str) -> str | None:
-    """The line on a task's data; files are looked for even where their content is remembered."""
-    where = source(study, task, part)
-    assert where is not None
-    if where["kind"] == "hub":
-        make = examples.test_examples if part == "test" else examples.training_examples
-        call = make(study, task)
-        if call is None or memo.lookup(call) is not None:
-            return None
-    from analysis.planning.missing import missing_data
+def _missing_data(study: Study, memo: Memo) -> Iterator[str | None]:
+    """The lines on data; files are looked for even where their content is remembered."""
+    from analysis.data.hub import missing_split
+    from analysis.planning.missing import missing_files
 
-    return missing_data(where)
+    files: list[tuple[Path, str | None]] = []
+    for task in study.tasks:
+        for part in ("test", "train"):
+            where = None if examples.is_generated(study, task) else source(study, task, part)
+            if where is None:
+                continue
+            if where["kind"] == "files":
+                files.append((Path(where["path"]), where["format"]))
+            elif not _is_remembered(study, memo, task, part):
+                yield missing_split(where)
+    yield from missing_files(examples.data_folder(study), files)
+
+
+def _is_remembered(study: Study, memo: Memo, task: str, part: str) -> bool:
+    """Whether a task's examples of the hub have been read; so has what is never asked for."""
+    make = examples.test_examples if part == "test" else examples.training_examples
+    call = make(study, task)
+    return call is None or memo.lookup(call) is not None
