@@ -74,6 +74,7 @@ def render_command(
 ) -> None:
     """Render report.qmd from the study's results, which are computed first if there are none."""
     from analysis import paper, results
+    from analysis.paper import data, facts
     from analysis.planning import stale
     from analysis.rendering import render
 
@@ -85,9 +86,19 @@ def render_command(
     formats = tuple(part.strip() for part in to.split(",") if part.strip())
     if not formats:
         raise RequestError("--to names no format; allowed: html, pdf, or both by a comma")
-    for path in render(Path.cwd(), project.output_folder(study_name), formats, engine):
+    made = {facts.FILE: {"facts": facts.facts(data.load())}}
+    for path in render(Path.cwd(), project.output_folder(study_name), formats, engine, made):
         typer.echo(f"wrote {path}")
     typer.echo(paper.claims_line())
+
+
+@app.command("facts")
+def facts_command(study_name: StudyOption = study.DEFAULT) -> None:
+    """Write _facts.yml, which tells Quarto what holds for the study, as its pre-render hook does."""
+    from analysis.paper import facts
+
+    os.environ[study.VARIABLE] = study_name
+    facts.write()
 
 
 @app.command("profile")

@@ -37,7 +37,8 @@ def hook(project, name, python=sys.executable, **environment):
 
 def test_pre_render_runs_the_study_and_hands_on_its_exit_status(project):
     for status in (0, 1, 2):
-        said = (status, "ran ['run'] tiny\n", "")
+        said = "ran ['run'] tiny\n" + ("ran ['facts'] tiny\n" if status == 0 else "")
+        said = (status, said, "")
         assert hook(project, "pre_render", FAIL=str(status)) == said
 
 
@@ -105,7 +106,7 @@ def test_words_that_would_vanish_are_refused_before_anything_is_computed(project
 
 
 def test_a_study_that_was_run_already_is_not_run_again(project):
-    assert hook(project, "pre_render", SPARSITY_COMPUTED="1") == (0, "", "")
+    assert hook(project, "pre_render", SPARSITY_COMPUTED="1") == (0, "ran ['facts'] tiny\n", "")
 
 
 def test_a_faulty_page_does_not_take_the_place_of_a_good_one(project):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from analysis.errors import RequestError, unknown
 
+Made = Mapping[str, Mapping[str, Any]]  # name of a file of metadata → what it says
+NOTHING_MADE: Made = {}
 ENGINES = ("auto", "quarto", "builtin")
 
 
@@ -16,8 +19,12 @@ def render(
     output: Path,
     formats: Sequence[str] = ("html", "pdf"),
     engine: str = "auto",
+    made: Made = NOTHING_MADE,
 ) -> list[Path]:
     """Render report.qmd of `project` into the folder `output`; the paths of the files.
+
+    `made` is the content of files that the front matter names as `metadata-files` and that are made
+    for the study; Quarto reads what its pre-render hook writes.
 
     `engine` is `quarto`, `builtin`, or `auto`: Quarto if it is on PATH and not too old. Engines are
     imported when they are asked for: the hooks import this package in any Python.
@@ -30,7 +37,7 @@ def render(
         return quarto.render(project, output, formats)
     from analysis.rendering import builtin
 
-    return builtin.render(project, output, formats)
+    return builtin.render(project, output, formats, made=made)
 
 
 def _usable_quarto() -> bool:

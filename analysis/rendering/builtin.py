@@ -3,9 +3,10 @@
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from analysis.engine import files
 from analysis.errors import RequestError, RunError, unknown
@@ -27,6 +28,7 @@ def render(
     output: Path,
     formats: Sequence[str] = ("html", "pdf"),
     *,
+    made: Mapping[str, Mapping[str, Any]] = settings.NOTHING_MADE,
     progress: Progress = say,
 ) -> list[Path]:
     """Render report.qmd of `project` to `output`/report.html and report.pdf; their paths.
@@ -40,7 +42,7 @@ def render(
             raise RequestError(unknown("format", name, _WRITERS))
     source = document.read(project / "report.qmd")
     document.refuse_outside(source)
-    chosen = settings.read(source)
+    chosen = settings.read(source, made)
     meta = settings.metadata(chosen, markdown.as_words)
     vanishing.refuse_vanishing(markdown.unexecuted(source, meta), "subset", "read")
     output.mkdir(parents=True, exist_ok=True)

@@ -81,9 +81,11 @@ def main() -> int:
         return error.exit_status
     if output:
         hooks.keep(project / output)
-    if os.environ.get("SPARSITY_COMPUTED"):  # by whoever called Quarto
-        return 0
-    return subprocess.call([sys.executable, "-m", "analysis", "run"], cwd=project)
+    if not os.environ.get("SPARSITY_COMPUTED"):  # by whoever called Quarto
+        status = subprocess.call([sys.executable, "-m", "analysis", "run"], cwd=project)
+        if status:
+            return status
+    return subprocess.call([sys.executable, "-m", "analysis", "facts"], cwd=project)
 
 
 if __name__ == "__main__":

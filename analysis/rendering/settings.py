@@ -17,6 +17,8 @@ from analysis.rendering import subset
 from analysis.rendering.document import Source
 from analysis.rendering.subset import Place, settings_of, text_of
 
+Made = Mapping[str, Mapping[str, Any]]  # name of a file of metadata → what it says
+NOTHING_MADE: Made = {}
 _SETTINGS = subset.TABLES["setting"]
 _DATES = {  # date-format → how Python writes it
     "D MMMM YYYY": "{0.day} {0:%B} {0.year}",
@@ -63,11 +65,14 @@ class Settings:
         )
 
 
-def read(source: Source) -> Settings:
-    """The settings of the document; RequestError, with its line, for what is not honoured here."""
+def read(source: Source, made: Made = NOTHING_MADE) -> Settings:
+    """The settings of the document; RequestError, with its line, for what is not honoured here.
+
+    `made` stands in the place of files that are written for Quarto alone.
+    """
     project = source.path.parent
     document: dict[str, Any] = dict(_DEFAULTS)
-    for path, layer in _layers(project, source):
+    for path, layer in _layers(project, source, made):
         _check(path, layer)
         document = _over(document, layer)
     formats, execute = document.pop("format", {}), document.pop("execute", {})
@@ -79,20 +84,26 @@ def read(source: Source) -> Settings:
     return Settings(project, document, html, typst, execute, facts)
 
 
-def _layers(project: Path, source: Source) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _layers(project: Path, source: Source, made: Made) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Where settings stand, and what they are there; the later win."""
     profiles = re.split(r"[,\s]+", os.environ.get("QUARTO_PROFILE", ""))
     for name in ("_quarto.yml", *(f"_quarto-{profile}.yml" for profile in profiles if profile)):
-        yield from _with_files(project / name, text_of(project / name), Place(name, 1))
-    yield from _with_files(source.path, source.front.text + "\n", source.front.place)
+        yield from _with_files(project / name, text_of(project / name), Place(name, 1), made)
+    yield from _with_files(source.path, source.front.text + "\n", source.front.place, made)
 
 
-def _with_files(path: Path, text: str, place: Place) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _with_files(
+    path: Path, text: str, place: Place, made: Made
+) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The settings in `text`, and before them those of the `metadata-files` that they name."""
     layer = settings_of(text, place)
     for name in _listed(layer.get("metadata-files", [])):
         named = path.parent / str(name)
-        yield named, settings_of(text_of(named), Place(named.name, 1))
+        written = made.get(str(name))
+        yield (
+            named,
+            settings_of(text_of(named), Place(named.name, 1)) if written is None else dict(written),
+        )
     yield path, layer
 
 

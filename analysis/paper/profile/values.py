@@ -14,22 +14,20 @@ def far_range(data: Data) -> str:
         shares = [share(row) for share in measures.FAR_FROM_ZERO.values()]
         ranges.append((max(shares) - min(shares), shares))
     if not ranges:
-        return "anything from sparse to"
+        return text.MISSING
     _, shares = max(ranges, key=lambda found: found[0])
     return f"{text.percent(min(shares), 0)} or {text.percent(max(shares), 0)}"
 
 
 def most_different(data: Data) -> str:
-    """For each model the block that differs most from the whole, as sentences would have it."""
+    """For each model the block that differs most from the whole, with its distance."""
     said = []
     for model in data.models:
         row = measures.most_different(data, model)
         if row is not None:
             where = f"{row['part']} block {row['layer']:g}"
             said.append(f"{escape(model)}'s {where} ({text.number(row['ks_distance'])})")
-    if not said:
-        return "No block of a model was compared with the whole"
-    return "Farthest from their model as a whole are " + text.listing(said)
+    return text.listing(said)
 
 
 def exact_zeros(data: Data) -> str:

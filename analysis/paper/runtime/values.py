@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.execution.names import AUTO, DENSE
+from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
 from analysis.paper import text
 from analysis.paper.data import Data
 from analysis.paper.runtime.measures import FASTER, fastest_at_true_size
@@ -102,3 +102,10 @@ def runtime_settings(data: Data) -> str:
         f"{row['tokens']} tokens, {row['dtype']}, {row['threads']} threads, {row['device']},"
         f" {runs} runs each"
     )
+
+
+def kernel_list(data: Data) -> str:
+    """The kernels that were timed."""
+    known = set(data.latency["kernel"]) | set(data["replicas"]["kernel"])
+    listed = [name for name in (DENSE, TORCH_CSR, TILED_CSR, AUTO) if name in known]
+    return text.listing([f"**{escape(name)}**" for name in listed])
