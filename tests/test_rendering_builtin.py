@@ -133,6 +133,45 @@ abstract: |
         assert "See 1, Figure 1, Figure 2, Fig. 1 and Sections 1." in read_in
 
 
+def tags(page):
+    return [(one.get("name"), one.get("content")) for one in page.xpath("//meta[@name]")]
+
+
+def test_the_page_tells_search_engines_what_quarto_tells_them(project):
+    """What Quarto 1.10.18 wrote for this front matter, in its order."""
+    front = """title: "What *pruning* costs"
+description: "How quality, bytes & milliseconds *answer* to sparsity."
+author: {name: One Name}
+date: 2026-01-02
+lang: en-GB
+keywords: [a, b & c]"""
+    told = [
+        ("author", "One Name"),
+        ("dcterms.date", "2026-01-02"),
+        ("keywords", "a, b & c"),
+        ("description", "How quality, bytes & milliseconds answer to sparsity."),
+    ]
+    rendered(write(project, "Text.", front))
+    page = html.parse(project / "out/report.html").getroot()
+    assert [tag for tag in tags(page) if tag[0] not in ("viewport", "generator")] == told
+    assert page.get("lang") == "en-GB"
+    assert page.findtext(".//title") == "What pruning costs"
+    assert spaced(page.find_class("description")[0].text_content()).endswith("answer to sparsity.")
+    abstract = 'abstract: "We prune `{python} 1 + 2` models."\ngoogle-scholar: true'
+    rendered(write(project, "Text.", f"{front}\n{abstract}"))
+    page = html.parse(project / "out/report.html").getroot()
+    assert [tag for tag in tags(page) if tag[0].startswith("citation_")] == [
+        ("citation_title", "What *pruning* costs"),
+        ("citation_abstract", "We prune 3 models."),
+        ("citation_keywords", "a,b & c"),
+        ("citation_author", "One Name"),
+        *((f"citation_{kind}_date", "2026-01-02") for kind in ("publication", "cover")),
+        ("citation_year", "2026"),
+        ("citation_online_date", "2026-01-02"),
+        ("citation_language", "en-GB"),
+    ]
+
+
 def test_a_title_is_enough_and_there_are_no_contents_where_not_wanted(project):
     replaced(project, "toc: true", "toc: false")
     page, text = read(write(project, "# One\n\n# Two", "title: Alone"))

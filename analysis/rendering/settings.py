@@ -27,7 +27,7 @@ _DATES = {  # date-format → how Python writes it
 }
 _IN_FORMATS = ("toc", "toc-depth", "number-sections")
 _DEFAULTS = {"lang": "en", "fig-width": 7, "fig-height": 5, "toc-depth": 3}
-_TITLE_BLOCK = ("title", "subtitle", "abstract", "keywords", "lang")
+_TITLE_BLOCK = ("title", "subtitle", "description", "abstract", "keywords", "lang")
 _ENTRY = re.compile(  # of BibTeX, with its key
     r"^[ \t]*@(?!(?:comment|string|preamble)\b)\w+\s*\{\s*([^\s,{}]+)\s*,",
     re.MULTILINE | re.IGNORECASE,
@@ -147,7 +147,9 @@ def metadata(settings: Settings, filled: Callable[[str], str]) -> dict[str, Any]
     given = _filled(settings.document, filled)
     meta = {key: given[key] for key in _TITLE_BLOCK if given.get(key)}
     if "date" in given:
-        meta["date"] = _date(settings, given["date"])
+        day = _day(settings, given["date"])
+        meta["date"] = _DATES[settings.document.get("date-format", "long")].format(day)
+        meta["date-meta"] = day.isoformat()
     meta["by-author"] = [
         _author(author, settings.place("author")) for author in _listed(given.get("author", []))
     ]
@@ -175,13 +177,12 @@ def _listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [given]
 
 
-def _date(settings: Settings, given: str) -> str:
-    """The date as text. RequestError for a day that there is none of."""
+def _day(settings: Settings, given: str) -> datetime.date:
+    """The date. RequestError for a day that there is none of."""
     try:
-        date = _today() if given == "today" else datetime.date.fromisoformat(given)
+        return _today() if given == "today" else datetime.date.fromisoformat(given)
     except ValueError:
         raise RequestError(f"{settings.place('date')}: there is no day {given}.") from None
-    return _DATES[settings.document.get("date-format", "long")].format(date)
 
 
 def _today() -> datetime.date:

@@ -1,7 +1,9 @@
 """report.html: one file that loads nothing, styled by the same SCSS that Quarto compiles."""
 
+import html
 import re
 from pathlib import Path
+from typing import Any
 
 import sass
 
@@ -22,6 +24,7 @@ def write(document: Markdown, settings: Settings, work: Path, path: Path) -> lis
     variables = {
         "several-authors": len(authors) > 1,
         "affiliated": any(author["affiliations"] for author in authors),
+        "scholar": _scholar(document.meta) if settings.document.get("google-scholar") else [],
         "script": (_PAGE / "page.js").read_text(encoding="utf-8"),
         **{f"style-{scheme}": stylesheet(settings, scheme) for scheme in _SCHEMES},
     }
@@ -39,6 +42,24 @@ def write(document: Markdown, settings: Settings, work: Path, path: Path) -> lis
     page = pandoc_run.convert(document, work, defaults, {})
     path.write_text(page, encoding="utf-8")
     return []
+
+
+def _scholar(meta: dict[str, Any]) -> list[dict[str, str]]:
+    """What `google-scholar: true` tells search engines of the paper itself, as Quarto writes it."""
+    day = meta.get("date-meta", "")
+    tags = [
+        ("title", meta["title"]),
+        ("abstract", meta.get("abstract")),
+        ("keywords", ",".join(meta.get("keywords", []))),
+        *(("author", author["name"]) for author in meta["by-author"]),
+        *(("publication_date", day), ("cover_date", day), ("year", day[:4]), ("online_date", day)),
+        ("language", meta["lang"]),
+    ]
+    return [
+        {"name": f"citation_{name}", "content": html.escape(str(said))}
+        for name, said in tags
+        if said
+    ]
 
 
 def stylesheet(settings: Settings, scheme: str) -> str:
