@@ -165,6 +165,7 @@ def verdict(data, name):
 def plain(shown):
     """As a reader sees it, with ordinary blanks."""
     unmarked = re.sub(r"\[([^\[\]]*)\]\{\.data\}", r"\1", str(shown))  # as data, no leftovers
+    unmarked = re.sub(r'\[([^\[\]]*)\]\{title="[^{}]*\}', r"\1", unmarked)  # its source
     seen = html.unescape(unmarked).replace("\u00a0", " ").replace("\u202f", " ")
     return seen.replace("\u2060", "").replace("\u200b", "")
 

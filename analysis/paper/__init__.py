@@ -17,7 +17,16 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from analysis.errors import RequestError, unknown
-from analysis.paper import claims, model_prose, saving_prose, sections, sentences, style, text
+from analysis.paper import (
+    claims,
+    model_prose,
+    saving_prose,
+    sections,
+    sentences,
+    sourced,
+    style,
+    text,
+)
 from analysis.paper.claims import Holds, document, finding
 from analysis.paper.data import load
 from analysis.paper.text import Md
@@ -97,8 +106,8 @@ def prose(name: str) -> Md:
 
 
 def value(name: str, *arguments: Any) -> Md:
-    """The value of that name, for running text."""
-    return Md(str(sections.named("value", name)(load(), *arguments)))
+    """The value of that name, for running text; the page says where it comes from."""
+    return Md(sourced.marked(sections.named("value", name)(load(), *arguments)))
 
 
 def claim(name: str, sentence: str, *, otherwise: str, undecided: str, holds: Holds) -> Md:

@@ -37,8 +37,7 @@ def escape(value: object, limit: int | None = None) -> str:
     list markers from meaning anything; long runs may break. What looks like a leftover of writing
     is marked as data, which the check of finished files leaves alone.
     """
-    text = "".join(c if c.isprintable() else " " for c in str(value))
-    text = re.sub(r"\s+", " ", text).strip()
+    text = cleaned(value)
     if limit and len(text) > limit:
         text = text[: limit - 1] + "…"
     out, run = ["&#8288;" if re.match(r"[-+=/]|\d+[.)]\s", text) else ""], 0
@@ -51,6 +50,18 @@ def escape(value: object, limit: int | None = None) -> str:
         out.append(f"&#{ord(character)};" if character in _ASCII_PUNCTUATION else character)
     escaped = "".join(out) or MISSING
     return f"[{escaped}]{{.data}}" if like_leftovers(text) else escaped
+
+
+def cleaned(value: object) -> str:
+    """A string on one line, without characters that nobody sees."""
+    printable = "".join(c if c.isprintable() else " " for c in str(value))
+    return re.sub(r"\s+", " ", printable).strip()
+
+
+def attribute(value: object) -> str:
+    """A string as the value of an attribute of Markdown, to stand between double quotes."""
+    visible = (c if c.isprintable() else " " for c in str(value))
+    return "".join(f"&#{ord(c)};" if c in _ASCII_PUNCTUATION else c for c in visible)
 
 
 def is_missing(value: Any) -> bool:

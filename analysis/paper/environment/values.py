@@ -1,17 +1,18 @@
 """The study's names and its machine."""
 
 from analysis.paper.data import Data
+from analysis.paper.sourced import Sourced, told
 from analysis.paper.text import escape
 
 
-def title(data: Data) -> str:
-    return escape(data.environment["title"])
+def title(data: Data) -> Sourced:
+    return told(escape(data.environment["title"]), "title")
 
 
-def processor(data: Data) -> str:
+def processor(data: Data) -> Sourced:
     hardware = data.environment["hardware"]
-    return escape(f"{hardware['processor']}, {hardware['cores']} cores")
+    return told(escape(f"{hardware['processor']}, {hardware['cores']} cores"), "hardware")
 
 
-def study_name(data: Data) -> str:
-    return escape(data.environment["study"])
+def study_name(data: Data) -> Sourced:
+    return told(escape(data.environment["study"]), "study")
