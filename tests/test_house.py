@@ -4,6 +4,7 @@ its documents name what there is."""
 import ast
 import functools
 import re
+import tomllib
 from pathlib import Path
 
 import typer
@@ -121,15 +122,33 @@ def test_rooms_files_and_functions_are_small():
 
 def test_documents_name_what_there_is():
     gone = []
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")):
         text = path.read_text(encoding="utf-8")
         paths = re.findall(r"(?<![\w/])(?:analysis|docs|tests|benchmarks)/[\w./*-]*\w", text)
         gone += [name for name in paths if not any(ROOT.glob(re.sub("[A-Z-]*NAME", "*", name)))]
         dotted = re.findall(r"\banalysis(?:\.\w+)+", text)
         gone += [n for n in dotted if not {n, n.rpartition(".")[0]} & modules().keys()]
-        links = re.findall(r"\]\((?!http|file\))([^)#]+)", text)
-        gone += [link for link in links if not (path.parent / link).exists()]
+        for link, anchor in re.findall(r"\]\((?!http|file\))([^)#]*)(?:#([^)]+))?\)", text):
+            page = path.parent / link if link else path
+            if not page.exists() or (anchor and anchor not in anchors(page)):
+                gone.append(f"{path.name}: {link}#{anchor}")
     assert gone == []
+
+
+def anchors(page):
+    """What the headings of a page are called in links, as GitHub calls them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_paper_is_cited_under_its_own_names():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    paper = yaml.safe_load((ROOT / "report.qmd").read_text().split("---\n")[1])
+    assert cited["authors"] == package["authors"] == paper["author"]
+    assert cited["keywords"] == package["keywords"] == paper["keywords"]
+    assert cited["title"].startswith(paper["title"])
+    assert cited["version"] == package["version"]
 
 
 def test_all_commands_options_and_keys_are_described():
