@@ -94,7 +94,7 @@ def render_command(
 
 @app.command("facts")
 def facts_command(study_name: StudyOption = study.DEFAULT) -> None:
-    """Write _facts.yml, which tells Quarto what holds for the study, as its pre-render hook does."""
+    """Write _facts.yml, which tells Quarto what holds for the study, as pre-render does."""
     from analysis.paper import facts
 
     os.environ[study.VARIABLE] = study_name

@@ -6,13 +6,14 @@ Both end in a verdict and the numbers behind it.
 """
 
 import functools
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.errors import RequestError, RunError
-from analysis.paper import sections
+from analysis.errors import RequestError, RunError, unknown
+from analysis.paper import sections, text
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
 from analysis.paper.verdicts import Cell, Finding, Verdict
@@ -43,14 +44,25 @@ class Checked:
 
 
 def finding(name: str, **settings: Any) -> Callable[[Data], Finding]:
-    """A section's finding, with settings in place of its own. Raises RequestError for a name or a
-    setting that there is none of."""
+    """A section's finding with its settings: the numbers that the claim's sentence names.
+
+    Raises RequestError for a finding or a setting that there is none of, and for one that lacks.
+    """
     found = sections.named("finding", name)
-    known = list(found.__kwdefaults__ or ())
-    if wrong := sorted(set(settings) - set(known)):
-        allowed = ", ".join(known) or "none"
-        raise RequestError(f"finding {name!r} has no setting {wrong[0]!r}; allowed: {allowed}")
-    return lambda data: found(data, **settings)
+    known = list(inspect.signature(found).parameters.values())[1:]  # after the results
+    for key in settings:
+        if key not in [one.name for one in known]:
+            raise RequestError(
+                unknown(f"setting of finding {name!r}", key, [o.name for o in known])
+            )
+    lacking = [o.name for o in known if o.default is o.empty and o.name not in settings]
+    if lacking:
+        given = ", ".join(f"{key}=…" for key in lacking)
+        raise RequestError(
+            f"finding {name!r} takes {text.listing(lacking)}: write"
+            f" holds=paper.finding({name!r}, {given})"
+        )
+    return functools.partial(found, **settings)
 
 
 @functools.lru_cache(maxsize=256)

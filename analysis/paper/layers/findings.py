@@ -16,11 +16,9 @@ from analysis.paper.verdicts import (
     unchecked,
 )
 
-_NINE_TENTHS = 0.9  # of the dense quality
 
-
-def layers_bear_differently(data: Data) -> Finding:
-    """Whether in each model and task one group, pruned alone, keeps nine tenths and another not."""
+def layers_bear_differently(data: Data, *, retained_share: float) -> Finding:
+    """Whether on each benchmark one group, pruned alone, keeps such a share and another not."""
     table = data.sensitivity.dropna(subset=["retained"])  # a void task says nothing
     table = table[table["sparsity"] == table["sparsity"].max()]
     groups = table.groupby(["model", "task"], sort=False)
@@ -30,7 +28,7 @@ def layers_bear_differently(data: Data) -> Finding:
     level = float(table["sparsity"].iloc[0])
     found, shown = [], []
     for (model, task), part in parts.items():
-        above = [retained(row) - _NINE_TENTHS for _, row in part.iterrows()]
+        above = [retained(row) - retained_share for _, row in part.iterrows()]
         found.append(
             all_of([somewhere(above, data.alpha), somewhere([-x for x in above], data.alpha)])
         )
@@ -42,7 +40,7 @@ def layers_bear_differently(data: Data) -> Finding:
         )
     return all_of(found), (
         f"retained with one group pruned alone to {text.level(level)}: {'; '.join(shown)}; surely"
-        f" on both sides of {_NINE_TENTHS} in {found.count(Verdict.SUPPORTED)} of"
+        f" on both sides of {text.number(retained_share)} in {found.count(Verdict.SUPPORTED)} of"
         f" {text.numbered(len(found), 'benchmark')}"
     )
 

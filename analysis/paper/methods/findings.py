@@ -1,6 +1,7 @@
 """Whether one way to choose weights keeps more than another."""
 
 import itertools
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -74,65 +75,49 @@ def _bracket(curve: list[tuple[float, Cell]], share: float) -> Cell | None:
     return None
 
 
-_FROM = 0.5  # levels from here on tell methods apart
-_HIGH = 0.9  # the level at which training is asked to recover, and inputs are counted from
-
-
-def _high_levels(data: Data) -> list[float]:
-    return [level for level in data.levels if level >= _FROM]
-
-
-def _compared(data: Data, one: str, other: str) -> list[Cell]:
-    """How much more the one retains than the other from the middle on, a cell a benchmark."""
+def _compared(data: Data, one: str, other: str, from_level: float) -> list[Cell]:
+    """How much more the one retains than the other, a cell a benchmark."""
     rows = data.contest(one, other)
-    return by_benchmark(rows[rows["sparsity"].isin(_high_levels(data))])
+    levels = [level for level in data.levels if level >= from_level]
+    return by_benchmark(rows[rows["sparsity"].isin(levels)])
 
 
-def methods_in_order(data: Data) -> Finding:
-    """Whether the means fall, or stay, in the order of what the methods know."""
-    order = ["sparsegpt", "wanda", "magnitude", "random"]
-    compared = [(a, b, _compared(data, a, b)) for a, b in itertools.pairwise(order)]
+def methods_in_order(data: Data, *, order: Sequence[str], from_level: float) -> Finding:
+    """Whether the means over benchmarks fall, or stay, from one method to the next."""
+    compared = [(a, b, _compared(data, a, b, from_level)) for a, b in itertools.pairwise(order)]
     lacking = [f"{a} beside {b}" for a, b, cells in compared if not cells]
     if lacking:
-        return unchecked(f"it takes {text.listing(lacking)} from {text.level(_FROM)} on")
+        return unchecked(f"it takes {text.listing(lacking)} from {text.level(from_level)} on")
     shown = "; ".join(f"{a} against {b} {mean(cells).shown()}" for a, b, cells in compared)
     found = [on_average([cell - -MARGIN for cell in cells], data.alpha) for _, _, cells in compared]
     return all_of(found), (
-        f"retained, mean over benchmarks from {text.level(_FROM)} on: {shown}; a loss of less than"
+        f"retained, mean over benchmarks from {text.level(from_level)} on: {shown}; a loss below"
         f" {text.percent(MARGIN, 0)} counts as none"
     )
 
 
-def _keeps_more(data: Data, one: str, other: str) -> Finding:
-    """Whether the one keeps more than the other from the middle on."""
-    found = _compared(data, one, other)
+def keeps_more(data: Data, *, method: str, than: str, from_level: float) -> Finding:
+    """Whether one method keeps more than another on average over benchmarks."""
+    found = _compared(data, method, than, from_level)
+    names = escape(method), escape(than)
     if not found:
-        return unchecked(f"it takes {one} and {other} from {text.level(_FROM)} on")
+        return unchecked(f"it takes {' and '.join(names)} from {text.level(from_level)} on")
     return on_average(found, data.alpha), (
-        f"{one} against {other}, from {text.level(_FROM)} on: {average_shown(found, data.alpha)}"
+        f"{' against '.join(names)}, from {text.level(from_level)} on:"
+        f" {average_shown(found, data.alpha)}"
     )
 
 
-def inputs_help(data: Data) -> Finding:
-    """Wanda against magnitude by row: the same comparison group, without the inputs."""
-    return _keeps_more(data, "wanda", "magnitude-row")
-
-
-def correction_helps(data: Data) -> Finding:
-    """SparseGPT against Wanda: both look at the inputs, one also corrects what stays."""
-    return _keeps_more(data, "sparsegpt", "wanda")
-
-
-def inputs_cut_off(data: Data) -> Finding:
+def inputs_cut_off(data: Data, *, from_level: float) -> Finding:
     """Whether Wanda leaves more inputs unread than magnitude does within the same rows."""
-    table = data.one_shot[data.one_shot["sparsity"] >= _HIGH]
+    table = data.one_shot[data.one_shot["sparsity"] >= from_level]
     table = table[table["series"].isin(["wanda", "magnitude-row"])]
     table = table.assign(task=table["task"].fillna(""))
     found = table.pivot_table(
         index=["model", "task", "sparsity"], columns="series", values="unheard_inputs"
     ).dropna()  # of models that have both
     if found.shape[1] < 2 or found.empty:
-        return unchecked(f"it takes wanda and magnitude-row from {text.level(_HIGH)} on")
+        return unchecked(f"it takes wanda and magnitude-row from {text.level(from_level)} on")
     found = found.groupby("sparsity").mean()
     shown = "; ".join(
         f"{text.level(float(level))}: {text.percent(row['wanda'])} against"

@@ -6,10 +6,8 @@ from analysis.paper.profile import measures
 from analysis.paper.text import escape
 from analysis.paper.verdicts import Cell, Finding, everywhere, holds, unchecked
 
-_WIDER = 1.25  # a spread, or a variance, at least this many times larger counts as larger
 
-
-def layers_differ(data: Data) -> Finding:
+def layers_differ(data: Data, *, times_wider: float) -> Finding:
     """By the distance between the quartiles, which scales with the model as a whole."""
     scopes = data["profile_scopes"]
     blocks = scopes[scopes["scope"].str.startswith("layer:")]
@@ -21,18 +19,18 @@ def layers_differ(data: Data) -> Finding:
         return unchecked("no model has two profiled blocks that are not mostly zeros")
     ratio = found["max"] / found["min"]
     shown = "; ".join(f"{escape(model)} {text.times(own)}" for model, own in ratio.items())
-    return everywhere([holds(own >= _WIDER) for own in ratio], data.alpha), (
+    return everywhere([holds(own >= times_wider) for own in ratio], data.alpha), (
         "distance between the quartiles of a block's weights, the widest block against the"
-        f" narrowest: {shown}; a quarter more is {text.times(_WIDER)}"
+        f" narrowest: {shown}; wider means {text.times(times_wider)}"
     )
 
 
-def differs_with_depth(data: Data) -> Finding:
-    """Whether every stack that is deep enough to tell shows the trend."""
+def differs_with_depth(data: Data, *, blocks: int) -> Finding:
+    """Whether every stack of so many blocks shows the trend."""
     found = measures.trends(data)
-    tested = [trend for trend in found if trend.grows is not None]
+    tested = [trend for trend in found if trend.blocks >= blocks]
     if not tested:
-        return unchecked("no stack has the four blocks that it takes to show a trend")
+        return unchecked(f"no stack has {text.numbered(blocks, 'block')}")
     shown = "; ".join(
         f"{escape(t.model)}, {t.part}: Kendall's tau {text.number(t.tau)}, p ="
         f" {text.number(t.p, 2)} that it grows, {text.number(t.p_falls, 2)} that it falls,"
@@ -44,25 +42,29 @@ def differs_with_depth(data: Data) -> Finding:
     return everywhere(tested, data.alpha), f"{shown}{short}"
 
 
-def kinds_differ_more(data: Data) -> Finding:
-    """Whether kinds vary more than blocks, by a margin, in every stack that is deep enough."""
-    found = [(model, *row) for model in data.models for row in measures.variances(data, model)]
+def kinds_differ_more(data: Data, *, blocks: int, margin: float = 1.25) -> Finding:
+    """Whether kinds vary more than blocks in every stack of so many.
+
+    Variances that lie less than `margin` times apart tell nothing.
+    """
+    stacks = [(model, measures.variances(data, model, blocks)) for model in data.models]
+    found = [(model, *row) for model, rows in stacks for row in rows]
     if not found:
-        return unchecked("no stack has four blocks and two kinds of matrices")
+        return unchecked(f"no stack has {text.numbered(blocks, 'block')} and two kinds of matrices")
     shown = "; ".join(
-        f"{escape(model)}, {part}: {text.number(kinds)} between kinds, {text.number(blocks)}"
+        f"{escape(model)}, {part}: {text.number(of_kinds)} between kinds, {text.number(of_blocks)}"
         " between blocks"
-        for model, part, kinds, blocks in found
+        for model, part, of_kinds, of_blocks in found
     )
-    cells = [_larger(kinds, blocks) for _, _, kinds, blocks in found]
+    cells = [_larger(one, other, margin) for _, _, one, other in found]
     return everywhere(cells, data.alpha), (
         f"variance of the logarithm of the standard deviation: {shown}; less than"
-        f" {text.times(_WIDER)} apart decides nothing"
+        f" {text.times(margin)} apart decides nothing"
     )
 
 
-def _larger(one: float, other: float) -> Cell:
+def _larger(one: float, other: float, margin: float) -> Cell:
     """Whether one is larger, and not the other, by the margin; what is less apart tells nothing."""
-    if one >= _WIDER * other or other >= _WIDER * one:
+    if one >= margin * other or other >= margin * one:
         return holds(one > other)
     return Cell(0.0, -1.0, 1.0)

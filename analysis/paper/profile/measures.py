@@ -111,15 +111,15 @@ def by_layer_and_kind(data: Data, model: str, part: str) -> pd.DataFrame:
     return table.astype(float)
 
 
-def variances(data: Data, model: str) -> list[tuple[str, float, float]]:
+def variances(data: Data, model: str, blocks: int) -> list[tuple[str, float, float]]:
     """(part, between kinds, between blocks): how the logarithm of the standard deviation varies.
 
-    Variances of the means by kind and of the means by block over the matrices of each stack that is
-    deep enough to tell.
+    Variances of the means by kind and of the means by block over the matrices of each stack of so
+    many blocks.
     """
     found = []
     for name, part, numbers in stacks(data):
-        if name != model or len(numbers) < ENOUGH_BLOCKS:
+        if name != model or len(numbers) < blocks:
             continue
         table = by_layer_and_kind(data, model, part)
         table = table[[kind for kind in table.columns if kind in PRUNABLE_KINDS]]

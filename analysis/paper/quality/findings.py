@@ -21,10 +21,6 @@ from analysis.paper.verdicts import (
     unchecked,
 )
 
-_APART = 0.1  # retained quality that far apart counts as different
-_CLIFF = (0.5, 0.9)
-_HALF = 0.5
-_HIGH = 0.9  # levels from here on count as high sparsity
 LABELS = ("accuracy", "f1", "combined")  # metrics of classifiers
 _NOTHING = "no benchmark of the leading method is sound and whole"
 
@@ -39,16 +35,16 @@ def _kept(data: Data, level: float) -> dict[Benchmark, Cell]:
     }
 
 
-def cliff(data: Data) -> Finding:
-    """Whether half of the quality or more is lost in the interval, and nowhere more a point."""
-    low, high = _CLIFF
+def cliff(data: Data, *, between: tuple[float, float], lost: float) -> Finding:
+    """Whether such a share of quality is lost between two levels, and nowhere more a point."""
+    low, high = between
     if not {low, high} <= set(data.levels) or max(data.levels) <= high:
         return unchecked(f"it takes levels {text.level(low)}, {text.level(high)} and a higher one")
     curves = {level: _kept(data, level) for level in data.levels}
     whole = [cell for cell in data.sound() if all(cell in own for own in curves.values())]
     if not whole:
         return unchecked(_NOTHING)
-    found, lost, there, elsewhere = [], [], [], []
+    found, falls, there, elsewhere = [], [], [], []
     for cell in whole:
         curve = {0.0: exactly(1.0)} | {level: own[cell] for level, own in curves.items()}
         steps = {
@@ -57,13 +53,13 @@ def cliff(data: Data) -> Finding:
         inside = [step for (a, b), step in steps.items() if low <= a and b <= high]
         outside = [step for (a, b), step in steps.items() if b <= low or high <= a]
         steepest = _steepest(inside)
-        found.append([curve[low] - curve[high] - _HALF, *(steepest - step for step in outside)])
-        lost.append((curve[low] - curve[high]).value)
+        found.append([curve[low] - curve[high] - lost, *(steepest - step for step in outside)])
+        falls.append((curve[low] - curve[high]).value)
         there.append(steepest.value)
         elsewhere.append(max(step.value for step in outside))
     verdicts = [everywhere(own, data.alpha) for own in found]
     return everywhere([one for own in found for one in own], data.alpha), (
-        f"{text.between(lost, text.percent)} of the dense quality is lost there,"
+        f"{text.between(falls, text.percent)} of the dense quality is lost there,"
         f" {text.between(there, _a_point)} a point of sparsity; elsewhere at most"
         f" {text.between(elsewhere, _a_point)}; surely a cliff"
         f" there in {verdicts.count(Verdict.SUPPORTED)}, surely none in"
@@ -79,23 +75,23 @@ def _a_point(fall: float) -> str:
     return text.percent(max(0.0, fall), 2)
 
 
-def threshold_differs(data: Data) -> Finding:
-    """Whether two tasks of one model retain different parts at one level."""
+def threshold_differs(data: Data, *, apart: float) -> Finding:
+    """Whether two tasks of one model retain parts that far apart at one level."""
     gaps: list[tuple[Cell, str, float, Benchmark, Benchmark]] = []
     for level in data.levels:
         kept = _kept(data, level)
         for (one, a), (other, b) in itertools.permutations(kept.items(), 2):
             if one[0] == other[0]:
-                gaps.append((a - b - _APART, one[0], level, one, other))
+                gaps.append((a - b - apart, one[0], level, one, other))
     if not gaps:
         return unchecked("it takes a model with two tasks, neither of them void or failed")
     _, _, level, best, worst = max(gaps, key=lambda found: (found[0].low, found[0].value))
     kept = _kept(data, level)
     models = {model for _, model, *_ in gaps}
     tests = len({gap for gap, *_ in gaps})
-    apart = {model for found, model, *_ in gaps if found.side(data.alpha, tests) > 0}
+    surely = {model for found, model, *_ in gaps if found.side(data.alpha, tests) > 0}
     return somewhere([found for found, *_ in gaps], data.alpha), (
-        f"retained is surely {_APART} or more apart in {len(apart)} of"
+        f"retained surely {text.number(apart)} or more apart in {len(surely)} of"
         f" {text.numbered(len(models), 'model')}; farthest at {text.level(level)}:"
         f" {phrase(data, best)} {kept[best].shown(2)}, {phrase(data, worst)}"
         f" {kept[worst].shown(2)}"
@@ -133,9 +129,8 @@ def _split(cells: list[Cell], data: Data, yes: str, no: str) -> str:
     )
 
 
-def small_is_not_useless(data: Data) -> Finding:
-    """Whether some benchmark loses by weights below a threshold alone, the smaller half."""
-    level = _HALF
+def small_is_not_useless(data: Data, *, level: float) -> Finding:
+    """Whether some benchmark loses by weights below a threshold alone, at a level."""
     if level not in data.levels:
         return unchecked(f"it takes level {text.level(level)}")
     kept = _kept(data, level)
@@ -153,13 +148,13 @@ def small_is_not_useless(data: Data) -> Finding:
     )
 
 
-def one_answer(data: Data) -> Finding:
+def one_answer(data: Data, *, from_level: float) -> Finding:
     """Whether the leading method has led some classifier there; a classifier counts once."""
     leading = data.scores["series"] == data.leading
-    high = data.scores[leading & (data.scores["sparsity"] >= _HIGH)]
+    high = data.scores[leading & (data.scores["sparsity"] >= from_level)]
     high = high[high["task"].map(lambda t: data.primary[t] in LABELS).astype(bool)]
     if high.empty:
-        return unchecked(f"no classifier from {text.level(_HIGH)} on")
+        return unchecked(f"no classifier from {text.level(from_level)} on")
     collapsed = high.groupby(["model", "task"])["collapsed"].any()
     levels = text.listing(
         [text.level(x) for x in sorted(high.loc[high["collapsed"], "sparsity"].unique())]
@@ -167,7 +162,7 @@ def one_answer(data: Data) -> Finding:
     at = f" (at {levels})" if collapsed.any() else ""
     return somewhere([holds(bool(found)) for found in collapsed], data.alpha), (
         f"under the leading method {int(collapsed.sum())} of"
-        f" {text.numbered(len(collapsed), 'classifier')} from {text.level(_HIGH)} on"
+        f" {text.numbered(len(collapsed), 'classifier')} from {text.level(from_level)} on"
         f" {'gives' if collapsed.sum() == 1 else 'give'} one answer to at least 99 % of the"
         f" examples{at}"
     )

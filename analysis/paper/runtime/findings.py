@@ -7,11 +7,6 @@ from analysis.paper.runtime.measures import FASTER, fastest, fastest_at_true_siz
 from analysis.paper.text import escape
 from analysis.paper.verdicts import Cell, Finding, Verdict, everywhere, mean, unchecked
 
-_HIGH = 0.9
-_VERY_HIGH = 0.95
-_THREE_TIMES = 3.0
-_SMALL = 50e6  # parameters: below the smallest model that is in wide use
-
 
 def no_speed(data: Data) -> Finding:
     """Zeroed weights on torch's dense kernels.
@@ -36,14 +31,16 @@ def no_speed(data: Data) -> Finding:
     )
 
 
-def sparse_kernels_pay(data: Data) -> Finding:
-    """At true size: faster from 90 % on, and three times as fast from 95 % on."""
+def sparse_kernels_pay(
+    data: Data, *, faster_from: float, times: float, times_from: float
+) -> Finding:
+    """At true size: faster from one level on, and so many times as fast from another on."""
     table = data["replicas"]
     found = fastest_at_true_size(data)
-    if not any(level >= _VERY_HIGH for level in found):
+    if not any(level >= times_from for level in found):
         return unchecked("no model of true size was timed at a high sparsity")
-    wanted = [cell - FASTER for level, cell in found.items() if level >= _HIGH]
-    wanted += [cell - _THREE_TIMES for level, cell in found.items() if level >= _VERY_HIGH]
+    wanted = [cell - FASTER for level, cell in found.items() if level >= faster_from]
+    wanted += [cell - times for level, cell in found.items() if level >= times_from]
     shown = text.listing([f"{_times(cell)} at {text.level(x)}" for x, cell in found.items()])
     return everywhere(wanted, data.alpha), (
         f"{escape(table['architecture'].iloc[0])}, the fastest sparse kernel against torch's dense"
@@ -55,14 +52,17 @@ def _times(cell: Cell) -> str:
     return f"{text.times(cell.value)} ({cell.low:.2f} to {cell.high:.2f})"
 
 
-def small_models_gain_less(data: Data) -> Finding:
-    """The best of kernels and batches at the size of the models studied, against true size."""
+def small_models_gain_less(data: Data, *, from_level: float, parameters: float = 50e6) -> Finding:
+    """The best of kernels and batches of models below so many parameters, against true size.
+
+    The smallest model in wide use is larger than 50 million.
+    """
     table, large = data.latency, fastest_at_true_size(data)
     known = data["models"].set_index("model")["parameters"].astype(float)
-    little = table["model"].isin(known.index[known < _SMALL])
+    little = table["model"].isin(known.index[known < parameters])
     timed = table[little & (table["kernel"] != DENSE) & (table["sparsity"] > 0)]
     small = fastest(timed, data.alpha)
-    both = {x: (small[x], large[x]) for x in sorted(small) if x in large and x >= _HIGH}
+    both = {x: (small[x], large[x]) for x in sorted(small) if x in large and x >= from_level}
     if not both:
         return unchecked("it takes small models and one of true size at the same high level")
     shown = "; ".join(

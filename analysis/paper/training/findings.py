@@ -19,33 +19,29 @@ from analysis.paper.verdicts import (
     unchecked,
 )
 
-_HIGH = 0.9  # the level at which training is asked to recover, and inputs are counted from
-_NINE_TENTHS = 0.9  # of the dense quality
-_DESTROYED = 0.5
 
-
-def training_recovers(data: Data) -> Finding:
-    """Whether every classifier that surely fell below nine tenths is back after fine-tuning."""
+def training_recovers(data: Data, *, level: float, retained_share: float) -> Finding:
+    """Whether every classifier that surely fell below a share is back at it after fine-tuning."""
     rows = data.scores[
         data.scores["series"].isin([name for name in data.trained if _is_tuned(data, name)])
-        & (data.scores["sparsity"] == _HIGH)
+        & (data.scores["sparsity"] == level)
         & data.scores["task"].map(lambda task: data.primary[task] in LABELS).astype(bool)
     ]
     rows = rows[rows["retained"].notna()]
     found = [(row, _before(data, row), retained(row)) for _, row in rows.iterrows()]
-    fallen = [(*one, b, a) for *one, b, a in found if b is not None and b.high < _NINE_TENTHS]
+    fallen = [(*one, b, a) for *one, b, a in found if b is not None and b.high < retained_share]
     if not fallen:
         return unchecked(
-            f"no classifier that had surely fallen below nine tenths was fine-tuned at"
-            f" {text.level(_HIGH)}"
+            f"no classifier that had surely fallen below {text.number(retained_share)} was"
+            f" fine-tuned at {text.level(level)}"
         )
     shown = "; ".join(
         f"{escape(row['model'])} on {escape(data.task_title(row['task']))} from"
         f" {text.fixed(before.value)} to {after.shown(2)}"
         for row, before, after in fallen
     )
-    back = [after - _NINE_TENTHS for *_, after in fallen]
-    return everywhere(back, data.alpha), f"retained at {text.level(_HIGH)}: {shown}"
+    back = [after - retained_share for *_, after in fallen]
+    return everywhere(back, data.alpha), f"retained at {text.level(level)}: {shown}"
 
 
 def _is_tuned(data: Data, name: str) -> bool:
@@ -60,8 +56,8 @@ def _before(data: Data, row: pd.Series) -> Cell | None:
     return None if found is None else retained(found)
 
 
-def masks_needed(data: Data) -> Finding:
-    """Whether training without masks leaves less than half of the zeros."""
+def masks_needed(data: Data, *, lost: float) -> Finding:
+    """Whether training without masks destroys more than such a share of the zeros."""
     table = data["recovery"]
     free = table[~table["masks_kept"].astype(bool)]
     if free.empty:
@@ -75,7 +71,7 @@ def masks_needed(data: Data) -> Finding:
         if len(kept)
         else ""
     )
-    return everywhere([exactly(_DESTROYED - left)], data.alpha), (
+    return everywhere([exactly(1 - left - lost)], data.alpha), (
         f"of {text.count(last['removed'])} weights that were removed from"
         f" {_trained_once(data, last)}, {text.count(last['zeros'])} ({text.percent(left)}) are"
         f" still zero after training without masks{with_masks}"
