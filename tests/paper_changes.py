@@ -166,6 +166,7 @@ def plain(shown):
     """As a reader sees it, with ordinary blanks."""
     unmarked = re.sub(r"\[([^\[\]]*)\]\{\.data\}", r"\1", str(shown))  # as data, no leftovers
     unmarked = re.sub(r'\[([^\[\]]*)\]\{title="[^{}]*\}', r"\1", unmarked)  # its source
+    unmarked = re.sub(r"\[([^\[\]]*)\]\(https://[^()]*\)", r"\1", unmarked)  # a link
     seen = html.unescape(unmarked).replace("\u00a0", " ").replace("\u202f", " ")
     return seen.replace("\u2060", "").replace("\u200b", "")
 

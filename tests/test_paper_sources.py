@@ -12,7 +12,7 @@ import pytest
 from paper_changes import MADE
 
 from analysis import paper
-from analysis.paper import sourced
+from analysis.paper import links, sourced
 from analysis.paper.claims import document
 from analysis.paper.sourced import Sourced
 from analysis.results import KEYS
@@ -102,3 +102,41 @@ def test_a_value_is_a_string_like_any_other(monkeypatch):
     assert levels == "10, 50, 90, 95 and 99\u00a0%"
     assert f"at {levels}" == "at " + levels == " ".join(["at", levels])
     assert str(paper.value("levels")).startswith(f'[{levels}]{{title="variants')
+
+
+def links_of(markdown):
+    page = pypandoc.convert_text(markdown, "html", format="markdown")
+    assert set(re.findall(r"<(\w+)", page)) <= {"p", "a", "span"}
+    return re.findall(r'<a\s+href="([^"]*)"', page)
+
+
+def test_models_data_and_libraries_link_to_where_they_are():
+    commit, hub = "f" * 40, "https://huggingface.co"
+    assert links_of(links.model("gpt2", "main")) == [f"{hub}/gpt2"]
+    assert links_of(links.model("org/bert_x.1-b", commit)) == [
+        f"{hub}/org/bert_x.1-b/tree/{commit}"
+    ]
+    assert links_of(links.dataset("hub: nyu-mll/glue (sst2)", commit)) == [
+        f"{hub}/datasets/nyu-mll/glue/tree/{commit}"
+    ]
+    for other in ("generated", "files", "stand-ins for a rehearsal"):
+        assert links_of(links.dataset(other, "1")) == []
+    assert links_of(links.library("scikit-learn")) == ["https://pypi.org/project/scikit-learn/"]
+
+
+@pytest.mark.parametrize("chosen", ["medium", "mixed", "tiny"])
+def test_own_folders_and_built_in_models_have_no_link(chosen):
+    data = fake.data(chosen)
+    on_hub = data["models"]["source"].isin(["hub", "replica"])
+    of_hub = data["tasks"].drop_duplicates("task")["source"].str.startswith("hub: ")
+    for name, expected in (("origins", on_hub), ("datasets", of_hub)):
+        assert str(MADE["table"][name](data)).count("](https://") == int(expected.sum()), name
+
+
+def test_no_hostile_name_becomes_a_link():
+    for name in [*HOSTILE, "a/b/c", "../x", "a/../b", "javascript:alert(1)", "a b", "a)b", "a/b?c"]:
+        for made in (links.model(name, name), links.dataset(name, name), links.library(name)):
+            for address in links_of(made):
+                assert re.fullmatch(r"https://(huggingface\.co|pypi\.org)(/[\w.-]+)+/?", address)
+        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+            assert links_of(links.dataset(f"hub: {name}", name)) == []

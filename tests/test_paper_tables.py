@@ -14,6 +14,7 @@ from analysis.paper import series, text
 from analysis.paper.data import Data
 from analysis.paper.tradeoff import measures as tradeoff
 from analysis.paper.tradeoff import tables as tradeoff_tables
+from analysis.results import KEYS
 
 NONE = "*none in this study*"
 LEVELS = [f"{level} %" for level in (10, 50, 90, 95, 99)]
@@ -265,6 +266,7 @@ def test_sentences_on_true_size_are_of_the_fastest_sparse_kernel(data):
             listed += [(x, DENSE, 1.0, 1000), (x, TORCH_CSR, 0.5, 220)]
         frame = pd.DataFrame(listed, columns=columns)
         frame["speedup_low"] = frame["speedup_high"] = frame["speedup"]
+        frame[list({*KEYS["replicas"]} - {*columns})] = "the same"
         found = data.tables | {"replicas": frame}
         names = ("replica_speedup", "replica_memory", "crossover")
         assert [value(name, Data(found, data.environment)) for name in names] == expected, speeds

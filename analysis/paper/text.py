@@ -204,6 +204,7 @@ def has_rows(shown: Md) -> bool:
 
 def _shown_length(cell: str) -> int:
     """About how many characters a reader sees of a cell; bold ones are wider."""
+    cell = re.sub(r"\[([^\[\]]*)\]\([^()]*\)", r"\1", cell)  # a link by its words
     seen = html.unescape(cell.replace("]{.data}", "")).replace("\u200b", "").replace("\u2060", "")
     seen = seen.replace("*", "")
     return len(seen) + 2 * ("**" in cell)

@@ -47,6 +47,11 @@ def title(name: str) -> str:
     return str(registry.constants(PACKAGE, name)["TITLE"])
 
 
+def citation(name: str) -> str:
+    """The key of the method's paper in references.bib."""
+    return str(registry.constants(PACKAGE, name)["CITATION"])
+
+
 def takes_patterns(name: str) -> bool:
     """Whether the method's levels are N:M patterns rather than sparsities."""
     return registry.constants(PACKAGE, name).get("LEVELS") == "patterns"

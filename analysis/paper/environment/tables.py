@@ -3,7 +3,7 @@
 from typing import Any
 
 from analysis.engine.memory import gigabytes
-from analysis.paper import cells, text
+from analysis.paper import cells, links, text
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
 
@@ -80,7 +80,7 @@ def _needs(found: dict[str, Any]) -> list[list[str]]:
 
 def versions(data: Data) -> Md:
     """The libraries that computed."""
-    body = [[escape(name), escape(v)] for name, v in data.environment["versions"].items()]
+    body = [[links.library(name), escape(v)] for name, v in data.environment["versions"].items()]
     return text.table(["Library", "Version"], body, "ll")
 
 

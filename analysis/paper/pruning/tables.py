@@ -17,7 +17,7 @@ def method_costs(data: Data) -> Md:
         body.append(
             [
                 escape(name),
-                escape(pruning.title(str(name))),
+                f"{escape(pruning.title(str(name)))} [@{pruning.citation(str(name))}]",
                 _LOOKS_AT[pruning.kind(str(name))],
                 text.number(rows["prune_seconds"].mean(), 2),
                 text.megabytes(rows["peak_bytes"].mean()),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.paper import cells, text
+from analysis.paper import cells, links, text
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
 
@@ -40,7 +40,9 @@ _UNNAMED = {"builtin": "built in", "scratch": "trained from scratch", "replica":
 
 def _identifier(row: pd.Series, source: str) -> str:
     """The hub's identifier or the folder's name; what a model without one is."""
-    named = "" if text.is_missing(row["identifier"]) else escape(row["identifier"])
+    named = "" if text.is_missing(row["identifier"]) else str(row["identifier"])
+    on_hub = source in ("hub", "replica")  # of a replica the published shape
+    named = links.model(named, row["revision"]) if named and on_hub else named and escape(named)
     kind = _UNNAMED.get(source, "")
     if named and kind:
         return f"{named} ({kind})"
@@ -80,7 +82,7 @@ def datasets(data: Data) -> Md:
         body.append(
             [
                 escape(row["title"]),
-                cells.or_dash(row["source"]),
+                _data_source(row),
                 cells.or_dash(row["split"]),
                 text.count(row["examples"]),
                 cells.or_dash(row["revision"], _REVISION),
@@ -92,6 +94,11 @@ def datasets(data: Data) -> Md:
     body += [[escape(task), "*failed*", *[text.MISSING] * 4] for task in lost]
     header = ["Task", "Source", "Split", "Examples", "Version", "Licence"]
     return text.table(header, body, "lllrll")
+
+
+def _data_source(row: pd.Series) -> str:
+    source = row["source"]
+    return text.MISSING if text.is_missing(source) else links.dataset(source, row["revision"])
 
 
 def published(data: Data) -> Md:
