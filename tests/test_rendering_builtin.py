@@ -96,7 +96,7 @@ def read(project):
 def test_values_as_they_stand_and_symbols_of_formulas_are_in_both_files(project):
     figure = "```{python}\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]);\n```"
     assert "fig-alt" in refused(write(project, figure), RunError)
-    body = "| a | b |\n|---|---|\n| `{python} '$p$|q\\n@r <s>'` | last |\n\n`{python} ('*p*|q',)` "
+    body = "| a | b |\n|---|---|\n| `{python} '$p$|q @r <s>'` | last |\n\n`{python} ('*p*|q',)` "
     page, text = read(write(project, body + r"$A \odot B \cap C \otimes \text{sect 中}_{文}$"))
     assert "$p$|q @r <s>" in page.text_content()
     assert "*p*|q" in page.text_content()

@@ -106,6 +106,11 @@ def _plain(place: Place, shown: str, text: str) -> str:
         return text
     string = text
     if text[:1] in "'\"":
+        if re.search(r"\\(?!ud[89a-f])", text):  # halves of characters are refused below
+            raise RequestError(
+                f"{place}: {shown} is a string that Quarto prints as {text[1:60]}…: give Markdown,"
+                " an object with _repr_markdown_, such as analysis.paper.text.Md."
+            )
         with contextlib.suppress(ValueError, SyntaxError):
             string = str(ast.literal_eval(text))
     return _MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(string.splitlines()))
