@@ -51,10 +51,10 @@ def render(
         text = markdown.executed(source, execute(source, inches, progress), chosen, folder)
         with ThreadPoolExecutor(1) as beside:  # takes as long as a page
             checked = beside.submit(vanishing.refuse_vanishing, text, "read")
-            made = [_write(name, text, chosen, folder, progress) for name in formats]
+            written = [_write(name, text, chosen, folder, progress) for name in formats]
             checked.result()
-        _refuse_findings(text, made)
-        return [_put(path, output / path.name) for path in made]
+        _refuse_findings(text, written)
+        return [_put(path, output / path.name) for path in written]
 
 
 def _write(
