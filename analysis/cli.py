@@ -75,6 +75,7 @@ def render_command(
     """Render report.qmd from the study's results, which are computed first if there are none."""
     from analysis import paper, results
     from analysis.paper import data, facts
+    from analysis.paper.claims import document
     from analysis.planning import stale
     from analysis.rendering import render
 
@@ -86,6 +87,7 @@ def render_command(
     formats = tuple(part.strip() for part in to.split(",") if part.strip())
     if not formats:
         raise RequestError("--to names no format; allowed: html, pdf, or both by a comma")
+    document.claims()  # a wrong one is said before anything is rendered
     made = {facts.FILE: {"facts": facts.facts(data.load())}}
     for path in render(Path.cwd(), project.output_folder(study_name), formats, engine, made):
         typer.echo(f"wrote {path}")
@@ -96,8 +98,10 @@ def render_command(
 def facts_command(study_name: StudyOption = study.DEFAULT) -> None:
     """Write _facts.yml, which tells Quarto what holds for the study, as pre-render does."""
     from analysis.paper import facts
+    from analysis.paper.claims import document
 
     os.environ[study.VARIABLE] = study_name
+    document.claims()  # a wrong one is said before Quarto begins
     facts.write()
 
 

@@ -150,14 +150,13 @@ def verdict(data, name):
     statement, claim = str(claims.statement(found)), found.claim
     written = (claim.sentence, claim.otherwise, claim.undecided)
     claimed, otherwise, undecided = map(claims.one_line, written)
-    label, numbers = f"Claim *{escape(name)}*", f"({found.evidence})"
+    label, numbers = f"Claim *{escape(name)}*", found.evidence
     assert statement == {
-        Verdict.SUPPORTED: f"> **{claimed}** {label}: supported {numbers}.",
+        Verdict.SUPPORTED: f"> **{claimed}** {label}, supported: {numbers}.",
         Verdict.CONTRADICTED:
-            f"> **{otherwise}** {label}: contradicted {numbers}. It was: “{claimed}”",
-        Verdict.UNDECIDED: f"> {undecided} {label}: undecided {numbers}: “{claimed}”",
-        Verdict.UNCHECKED:
-            f"> {label} cannot be checked in this study {numbers}: “{claimed}”",
+            f"> **{otherwise}** {label}, contradicted: {numbers}. It was: “{claimed}”",
+        Verdict.UNDECIDED: f"> {undecided} {label}, undecided: {numbers}. It is: “{claimed}”",
+        Verdict.UNCHECKED: f"> “{claimed}” {label} cannot be checked in this study: {numbers}.",
     }[found.verdict]  # fmt: skip
     return found.verdict
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis import results, study
 from analysis.engine import project
-from analysis.errors import RequestError, RunError
+from analysis.errors import RequestError, RunError, unknown
 from analysis.execution.names import DENSE
 from analysis.paper import series, text
 
@@ -29,6 +29,8 @@ class Data:
     environment: dict[str, Any]
 
     def __getitem__(self, table: str) -> pd.DataFrame:
+        if table not in self.tables:
+            raise RequestError(unknown("table", table, self.tables))
         return self.tables[table]
 
     @functools.cached_property

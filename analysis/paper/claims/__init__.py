@@ -8,6 +8,7 @@ Both end in a verdict and the numbers behind it.
 import functools
 import inspect
 import re
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,19 @@ from analysis.errors import RequestError, RunError, unknown
 from analysis.paper import sections, text
 from analysis.paper.data import Data
 from analysis.paper.text import Md, escape
-from analysis.paper.verdicts import Cell, Finding, Verdict
+from analysis.paper.verdicts import Finding, Verdict
 from analysis.rendering.subset import Place
 
-Holds = str | Callable[[Data], Any]
+
+@dataclass(frozen=True)
+class Settled:
+    """A section's finding, by name, with its settings."""
+
+    name: str
+    decide: Callable[[Data], Finding]
+
+
+Holds = str | Settled | Callable[[Data], Any]
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class Claim:
     sentence: str
     otherwise: str
     undecided: str
-    holds: Callable[[Data], Any]
+    holds: Callable[[Data], Finding]
 
 
 @dataclass(frozen=True)
@@ -43,57 +53,53 @@ class Checked:
     evidence: str
 
 
-def finding(name: str, **settings: Any) -> Callable[[Data], Finding]:
+def finding(name: str, **settings: Any) -> Settled:
     """A section's finding with its settings: the numbers that the claim's sentence names.
 
     Raises RequestError for a finding or a setting that there is none of, and for one that lacks.
     """
     found = sections.named("finding", name)
-    known = list(inspect.signature(found).parameters.values())[1:]  # after the results
+    known = {key: one.default for key, one in inspect.signature(found).parameters.items()}
+    known.pop("data")
     for key in settings:
-        if key not in [one.name for one in known]:
-            raise RequestError(
-                unknown(f"setting of finding {name!r}", key, [o.name for o in known])
-            )
-    lacking = [o.name for o in known if o.default is o.empty and o.name not in settings]
-    if lacking:
-        given = ", ".join(f"{key}=…" for key in lacking)
+        if key not in known:
+            raise RequestError(unknown(f"setting of finding {name!r}", key, known))
+    required = [key for key, default in known.items() if default is inspect.Parameter.empty]
+    if lacking := [key for key in required if key not in settings]:
+        given = ", ".join(f"{key}=…" for key in required)
         raise RequestError(
             f"finding {name!r} takes {text.listing(lacking)}: write"
-            f" holds=paper.finding({name!r}, {given})"
+            f' holds=paper.finding("{name}", {given})'
         )
-    return functools.partial(found, **settings)
+    return Settled(name, functools.partial(found, **settings))
 
 
 @functools.lru_cache(maxsize=256)
 def check(data: Data, claim: Claim) -> Checked:
-    """The claim held against the results, if these mean anything; remembered."""
+    """The claim held against the results, if these mean anything; remembered.
+
+    Raises RequestError, or RunError, with the line of the document on which it cannot be done.
+    """
     if data.rehearsal:
         return Checked(claim, Verdict.UNCHECKED, "the weights of a rehearsal are random")
     try:
-        found = claim.holds(data)
-    except RequestError:
-        raise
-    except Exception as error:  # of an author's function
-        said = f"{type(error).__name__}: {error}"
-        raise RunError(f"{claim.place}: claim {claim.name!r}: holds: {said}") from error
-    return Checked(claim, *_decided(claim, found, data.alpha))
-
-
-def _decided(claim: Claim, found: Any, alpha: float) -> Finding:
-    """A finding as it is; of an author's function, what its answer comes to."""
-    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], str)):
+        return Checked(claim, *claim.holds(data))
+    except RequestError as error:
         raise RequestError(
-            f"{claim.place}: claim {claim.name!r}: holds gives {found!r}; allowed: a pair, of True,"
-            " False, None or paper.Interval(value, low, high), and of the numbers as text"
-        )
-    answer, numbers = found
-    if isinstance(answer, Verdict):
-        return answer, numbers
-    if answer is None:
-        return Verdict.UNCHECKED, escape(numbers)
-    side = answer.side(alpha) if isinstance(answer, Cell) else 1 if answer else -1
-    return (Verdict.CONTRADICTED, Verdict.UNDECIDED, Verdict.SUPPORTED)[side + 1], escape(numbers)
+            f"{line_of(error, claim.place)}: claim {claim.name!r}: {error}"
+        ) from None
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RunError(
+            f"{line_of(error, claim.place)}: claim {claim.name!r}: holds: {said}"
+        ) from error
+
+
+def line_of(error: Exception, place: Place) -> Place:
+    """The last line of the document that was running, or else this one."""
+    steps = traceback.extract_tb(error.__traceback__)
+    lines = [step.lineno for step in steps if step.filename == place.file and step.lineno]
+    return Place(place.file, lines[-1]) if lines else place
 
 
 def statement(found: Checked) -> Md:
@@ -102,16 +108,17 @@ def statement(found: Checked) -> Md:
     said, evidence = f"“{one_line(claim.sentence)}”", found.evidence
     match found.verdict:
         case Verdict.SUPPORTED:
-            return _quoted(f"**{one_line(claim.sentence)}** {label}: supported ({evidence}).")
+            return _quoted(f"**{one_line(claim.sentence)}** {label}, supported: {evidence}.")
         case Verdict.CONTRADICTED:
             return _quoted(
-                f"**{one_line(claim.otherwise)}** {label}: contradicted ({evidence}). It was:"
-                f" {said}"
+                f"**{one_line(claim.otherwise)}** {label}, contradicted: {evidence}. It was: {said}"
             )
         case Verdict.UNDECIDED:
-            return _quoted(f"{one_line(claim.undecided)} {label}: undecided ({evidence}): {said}")
+            return _quoted(
+                f"{one_line(claim.undecided)} {label}, undecided: {evidence}. It is: {said}"
+            )
         case Verdict.UNCHECKED:
-            return _quoted(f"{label} cannot be checked in this study ({evidence}): {said}")
+            return _quoted(f"{said} {label} cannot be checked in this study: {evidence}.")
 
 
 def _quoted(said: str) -> Md:

@@ -1,5 +1,7 @@
 """The table of all claims."""
 
+import re
+
 from analysis.paper import text
 from analysis.paper.claims import one_line
 from analysis.paper.claims.document import verdicts
@@ -11,10 +13,14 @@ from analysis.paper.verdicts import Verdict
 def claims(data: Data) -> Md:
     """All claims with their verdicts and numbers."""
     body = [
-        [one_line(v.claim.sentence).replace("|", "&#124;"), _word(v.verdict), v.evidence]
-        for v in verdicts(data)
+        [_in_cell(one_line(v.claim.sentence)), _word(v.verdict), v.evidence] for v in verdicts(data)
     ]
     return text.table(["Claim", "This run", "Numbers"], body, "lll")
+
+
+def _in_cell(sentence: str) -> str:
+    """The same as a cell: a bar ends one, but not in formulas and code."""
+    return re.sub(r"(`+).*?\1|\$[^$]*\$|(\|)", lambda m: "&#124;" if m[2] else m[0], sentence)
 
 
 def _word(found: Verdict) -> str:
