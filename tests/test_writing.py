@@ -62,7 +62,7 @@ def test_the_examples_render_as_they_stand(project):
         assert "We prune three transformers at 10, 50, 90, 95 and 99 % sparsity." in said
         assert re.search(r"The smallest sparse file takes [\d.]+ % of the dense one", said), said
         assert "Figure 1 shows what is saved" in said
-        verdicts = re.findall(r"Claim (\S+): (supported|contradicted|undecided) \((.*?)\)", said)
+        verdicts = re.findall(r"Claim (\S+), (supported|contradicted|undecided): (.+?)\.", said)
         assert [name for name, _, _ in verdicts] == [
             "dense-stays",
             "half-the-bytes",
