@@ -14,7 +14,7 @@ from typing import Any
 from analysis.errors import RequestError, unknown
 
 SECTIONS = (
-    *("sources", "profile", "pruning", "quality", "methods", "training", "layers"),
+    *("overview", "sources", "profile", "pruning", "quality", "methods", "training", "layers"),
     *("size", "runtime", "tradeoff", "claims", "environment"),
 )
 KINDS = ("figure", "table", "value", "finding")

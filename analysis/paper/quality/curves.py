@@ -15,6 +15,26 @@ from analysis.paper.data import Data
 _FRAME = (-0.3, 1.15)
 
 
+def looks(data: Data) -> dict[str, dict[str, Any]]:
+    """A line for each series of several levels; one of a single level is a mark, in the colour of
+    the method that it is a pattern of."""
+    levels = data.one_shot.groupby("series")["sparsity"].nunique()
+    lines = [name for name in data.entrants if levels[name] > 1]
+    found = {name: style.ordinal(i) for i, name in enumerate(lines)}
+    for i, name in enumerate(name for name in data.entrants if levels[name] == 1):
+        method = name.split(" ")[0].removeprefix("nm-")
+        look = found.get(method, style.ordinal(len(lines) + i))
+        marker = style.HOLLOW[i % len(style.HOLLOW)]
+        found[name] = look | {"marker": marker, "linestyle": "", "markerfacecolor": "none"}
+    return found
+
+
+def trained_looks(data: Data) -> dict[str, dict[str, Any]]:
+    """A line for each trained series, and for each that it is held against."""
+    names = dict.fromkeys([*map(data.before, data.trained), *data.trained])
+    return {name: style.ordinal(i) for i, name in enumerate(names)}
+
+
 def curves(
     data: Data,
     asked: Sequence[Cell],

@@ -1,7 +1,5 @@
 """Retained quality against sparsity."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,7 +7,7 @@ from matplotlib.figure import Figure
 from analysis.paper import style
 from analysis.paper.cells import Cell
 from analysis.paper.data import Data
-from analysis.paper.quality.curves import curves
+from analysis.paper.quality.curves import curves, looks
 
 
 def retained_curves(data: Data) -> Figure:
@@ -17,10 +15,10 @@ def retained_curves(data: Data) -> Figure:
 
     The band is the bootstrap interval of the leading method; a series of one level is a mark.
     """
-    asked, looks = data.benchmarks, _looks(data)
-    if not looks:
+    asked, known = data.benchmarks, looks(data)
+    if not known:
         return style.nothing("No pruned model of this study was scored.")
-    return curves(data, asked, looks, 2.3, _band)
+    return curves(data, asked, known, 2.3, _band)
 
 
 def _band(axis: Axes, data: Data, cell: Cell) -> None:
@@ -33,17 +31,3 @@ def _band(axis: Axes, data: Data, cell: Cell) -> None:
     low, high = np.array(ends, dtype=float)
     places = range(1, len(data.levels) + 1)
     axis.fill_between(places, low, high, color=style.COLOURS[0], alpha=0.18, lw=0)
-
-
-def _looks(data: Data) -> dict[str, dict[str, Any]]:
-    """A line for each series of several levels; one of a single level is a mark, in the colour of
-    the method that it is a pattern of."""
-    levels = data.one_shot.groupby("series")["sparsity"].nunique()
-    lines = [name for name in data.entrants if levels[name] > 1]
-    looks = {name: style.ordinal(i) for i, name in enumerate(lines)}
-    for i, name in enumerate(name for name in data.entrants if levels[name] == 1):
-        method = name.split(" ")[0].removeprefix("nm-")
-        look = looks.get(method, style.ordinal(len(lines) + i))
-        marker = style.HOLLOW[i % len(style.HOLLOW)]
-        looks[name] = look | {"marker": marker, "linestyle": "", "markerfacecolor": "none"}
-    return looks

@@ -9,7 +9,7 @@ from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
 from analysis.paper import style
 from analysis.paper.data import Data
 
-_KERNELS = (DENSE, TORCH_CSR, TILED_CSR, AUTO)
+KERNELS = (DENSE, TORCH_CSR, TILED_CSR, AUTO)
 
 
 def speedups(data: Data) -> Figure:
@@ -57,7 +57,7 @@ def replica_speedups(data: Data) -> Figure:
     _by_kernel(speed, table, levels)
     speed.set_ylabel("speed-up over dense")
     dense = table.loc[table["kernel"] == DENSE, "linear_bytes"].max()
-    for i, kernel in enumerate(_KERNELS):
+    for i, kernel in enumerate(KERNELS):
         rows = table[table["kernel"] == kernel].set_index("sparsity")["linear_bytes"]
         if len(rows):
             shares = rows.reindex(levels).astype(float) / dense
@@ -74,7 +74,7 @@ def replica_speedups(data: Data) -> Figure:
 
 def _by_kernel(axis: Axes, rows: pd.DataFrame, levels: list[float]) -> None:
     """A line a kernel on a logarithmic axis; the line at one is the dense model."""
-    for i, kernel in enumerate(_KERNELS):
+    for i, kernel in enumerate(KERNELS):
         part = rows[rows["kernel"] == kernel].set_index("sparsity")["speedup"]
         at = [(place, part[level]) for place, level in enumerate(levels) if level in part.index]
         if at:

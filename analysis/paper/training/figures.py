@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from analysis.paper import cells, style
 from analysis.paper.cells import Cell
 from analysis.paper.data import Data
-from analysis.paper.quality.curves import curves
+from analysis.paper.quality.curves import curves, trained_looks
 
 
 def recovery_curves(data: Data) -> Figure:
@@ -14,9 +14,7 @@ def recovery_curves(data: Data) -> Figure:
     asked = [c for c in data.benchmarks if any(_has(data, c, name) for name in data.trained)]
     if not asked:
         return style.nothing("This study trains no pruned model.")
-    names = list(dict.fromkeys([*map(data.before, data.trained), *data.trained]))
-    looks = {name: style.ordinal(i) for i, name in enumerate(names)}
-    return curves(data, asked, looks, 2.4, _nine_tenths)
+    return curves(data, asked, trained_looks(data), 2.4, _nine_tenths)
 
 
 def _nine_tenths(axis: Axes, data: Data, cell: Cell) -> None:

@@ -1,0 +1,1 @@
+"""Quality, bytes and milliseconds at a glance: the first page."""
