@@ -94,6 +94,20 @@ def render_command(
     typer.echo(paper.claims_line())
 
 
+@app.command("preview")
+def preview_command(
+    study_name: StudyOption = study.DEFAULT,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Where on localhost; by default 4848, or a free one."),
+    ] = None,
+) -> None:
+    """Show the page as report.qmd is written: an edit is there in seconds, without a reload."""
+    from analysis.commands.preview import preview
+
+    preview(study_name, port)
+
+
 @app.command("facts")
 def facts_command(study_name: StudyOption = study.DEFAULT) -> None:
     """Write _facts.yml, which tells Quarto what holds for the study, as pre-render does."""

@@ -314,14 +314,14 @@ def load() -> Data:
     """The results of the study that SPARSITY_STUDY names, computed first if there are none."""
     name = study.chosen()
     folder = project.results_folder(name)
-    if not results.exist(folder) or _is_of_another_study(folder, name):
+    if not results.exist(folder) or not is_current(folder, name):
         _compute(name)
     return Data(*results.read(folder))
 
 
-def _is_of_another_study(folder: Path, name: str) -> bool:
-    """Whether the study has been edited since, or shares its folder with one of the same name."""
-    return results.read(folder)[1].get("study_text") != study.load(name).text
+def is_current(folder: Path, name: str) -> bool:
+    """Whether results are of the study as it is: not edited since, nor another of its name."""
+    return results.read(folder)[1].get("study_text") == study.load(name).text
 
 
 def _compute(name: str) -> None:

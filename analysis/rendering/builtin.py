@@ -3,10 +3,9 @@
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from analysis.engine import files
 from analysis.errors import RequestError, RunError, unknown
@@ -28,7 +27,7 @@ def render(
     output: Path,
     formats: Sequence[str] = ("html", "pdf"),
     *,
-    made: Mapping[str, Mapping[str, Any]] = settings.NOTHING_MADE,
+    made: settings.Made = settings.NOTHING_MADE,
     progress: Progress = say,
 ) -> list[Path]:
     """Render report.qmd of `project` to `output`/report.html and report.pdf; their paths.
@@ -40,21 +39,36 @@ def render(
     for name in formats:
         if name not in _WRITERS:
             raise RequestError(unknown("format", name, _WRITERS))
-    source = document.read(project / "report.qmd")
-    document.refuse_outside(source)
-    chosen = settings.read(source, made)
-    meta = settings.metadata(chosen, markdown.as_words)
-    vanishing.refuse_vanishing(markdown.unexecuted(source, meta), "subset", "read")
+    source, chosen = read(project, made)
+    refuse_unread(source, chosen)
     output.mkdir(parents=True, exist_ok=True)
     with files.passing_folder("rendering", output) as folder:
-        inches = (chosen.document["fig-width"], chosen.document["fig-height"])
-        text = markdown.executed(source, execute(source, inches, progress), chosen, folder)
+        done = execute(source, inches(chosen), progress)
+        text = markdown.executed(source, done, chosen, folder)
         with ThreadPoolExecutor(1) as beside:  # takes as long as a page
             checked = beside.submit(vanishing.refuse_vanishing, text, "read")
             written = [_write(name, text, chosen, folder, progress) for name in formats]
             checked.result()
-        _refuse_findings(text, written)
+        refuse_findings(text, written)
         return [_put(path, output / path.name) for path in written]
+
+
+def read(project: Path, made: settings.Made) -> tuple[document.Source, settings.Settings]:
+    """The document of the project and its settings; RequestError for what is seen to be wrong."""
+    source = document.read(project / "report.qmd")
+    document.refuse_outside(source)
+    return source, settings.read(source, made)
+
+
+def inches(chosen: settings.Settings) -> tuple[float, float]:
+    """The size of figures that ask for none."""
+    return chosen.document["fig-width"], chosen.document["fig-height"]
+
+
+def refuse_unread(source: document.Source, chosen: settings.Settings) -> None:
+    """RequestError for what pandoc would read otherwise than it is meant, or not at all."""
+    meta = settings.metadata(chosen, markdown.as_words)
+    vanishing.refuse_vanishing(markdown.unexecuted(source, meta), "subset", "read")
 
 
 def _write(
@@ -70,7 +84,8 @@ def _write(
     return path
 
 
-def _refuse_findings(text: Markdown, made: Sequence[Path]) -> None:
+def refuse_findings(text: Markdown, made: Sequence[Path]) -> None:
+    """RunError for what no finished file may hold."""
     found = [line for path in made for line in check.findings(path)]
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

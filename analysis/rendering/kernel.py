@@ -1,10 +1,12 @@
 """A Jupyter kernel in this interpreter's environment, whatever kernels and settings a user has."""
 
+import ast
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +33,24 @@ def _setup(width, height):
 _setup({width!r}, {height!r})
 del _setup
 """
+# Which files code opens to read them, and when; and what modules it imports.
+_NOTING = """
+def _noting():
+    import json, os, sys, time
+    opened = []
+    def note(event, given):
+        if event == "open" and isinstance(given[0], str) and not (given[2] or 0) & os.O_ACCMODE:
+            opened.append((time.time(), os.path.abspath(given[0])))
+    def noted():
+        files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+        return json.dumps([opened, [path for path in files if path]])
+    sys.addaudithook(note)
+    noting = sys.modules["analysis_noting"] = type(sys)("analysis_noting")
+    noting.noted, noting.forget = noted, opened.clear
+_noting()
+del _noting
+"""
+_NOTED = "__import__('analysis_noting').noted()", "__import__('analysis_noting').forget()"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _CELL_LINE = re.compile(r"(?:Cell In\[\d+\], line|File <ipython-input[^>]*>:) ?(\d+)")
 
@@ -85,6 +105,17 @@ class Kernel:
         answers = (reply or {})["content"]["user_expressions"]
         return [answers[key] for key in asked]
 
+    def noted(self) -> tuple[list[tuple[float, Path]], set[Path]]:
+        """Files that code opened to read them since this was last asked, with the time; and those
+        of all modules."""
+        shown = self.evaluate(_NOTED)[0]["data"]["text/plain"]
+        opened, modules = json.loads(ast.literal_eval(shown))
+        return [(at, Path(path)) for at, path in opened], {Path(path) for path in modules}
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Unset these names."""
+        self.run(f"[globals().pop(name, None) for name in {sorted(names)!r}] and None")
+
     def _death(self) -> ChunkError:
         self._log.seek(0)
         lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines()]
@@ -119,6 +150,7 @@ def running(project: Path, width: float, height: float) -> Iterator[Kernel]:
         ):
             kernel = Kernel(client, log)
             kernel.run(_SETUP.format(width=width, height=height))
+            kernel.run(_NOTING)
             yield kernel
 
 
