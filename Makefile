@@ -12,7 +12,7 @@ export SPARSITY_STUDY := $(STUDY)
 export SPARSITY_REHEARSE := $(or $(REHEARSE),$(SPARSITY_REHEARSE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test mutants torture bench check clean
+.PHONY: help setup report preview test mutants torture bench check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
@@ -22,6 +22,9 @@ setup: $(VENV)/.ready $(VENV)/bin/sparsity  ## make .venv with all that is neede
 report: setup  ## run the study and render _output/report.html and .pdf (STUDY=name-or-path for another)
 	@$(PY) -m analysis run
 	@$(PY) -m analysis render
+
+preview: setup $(VENV)/.builtin  ## show the page while report.qmd is written, each edit in seconds (STUDY=…; Ctrl-C ends it)
+	@$(PY) -m analysis preview || [ $$? -eq 130 ]
 
 test: setup $(VENV)/.builtin  ## run all tests, in two processes; the ten slowest are named
 	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10

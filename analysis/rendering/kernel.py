@@ -139,6 +139,7 @@ def running(project: Path, width: float, height: float) -> Iterator[Kernel]:
     manager = AsyncKernelManager(kernel_spec_manager=_ThisInterpreter())
     notebook = nbformat.v4.new_notebook()
     client = NotebookClient(notebook, km=manager, timeout=None, store_widget_state=False)
+    client.shutdown_kernel = "immediate"
     with passing_folder("analysis-kernel") as folder, (folder / "log").open("w+b") as log:
         manager.connection_file = str(folder / "connection.json")  # else one that a kill leaves
         client.reset_execution_trackers()
@@ -147,6 +148,7 @@ def running(project: Path, width: float, height: float) -> Iterator[Kernel]:
             env=_environment(project, str(folder), width, height),
             stdout=log,
             stderr=subprocess.STDOUT,
+            cleanup_kc=True,  # the kernel ends here, not with this process
         ):
             kernel = Kernel(client, log)
             kernel.run(_SETUP.format(width=width, height=height))

@@ -72,7 +72,7 @@ def _guard(source: Source, chosen: Settings, text: Markdown, page: Path) -> None
 def _keep_shown(page: _Page, shown: server.Shown, beside: ThreadPoolExecutor, say: Say) -> None:
     """Make the page whenever what it depends on has changed; until it is interrupted."""
     while True:
-        stamps, start = page.stamps(), time.monotonic()
+        before, start = page.stamps(), time.monotonic()
         try:
             made, guard = page.render()
         except AnalysisError as error:
@@ -82,7 +82,8 @@ def _keep_shown(page: _Page, shown: server.Shown, beside: ThreadPoolExecutor, sa
             version = shown.show(made)
             say(f"preview  shown after {time.monotonic() - start:.1f} s")
             beside.submit(guard).add_done_callback(_told(shown, version, say))
-        if watch.wait(stamps, page.stamps):
+        known = {path: before.get(path, now) for path, now in page.stamps().items()}
+        if watch.wait(known, page.stamps):
             page.session.end()
 
 
