@@ -1,18 +1,22 @@
 """Where a number comes from: each value of the prose knows rows that there are, and says so."""
 
+import base64
+import csv
 import html
 import inspect
+import io
 import json
 import re
 from pathlib import Path
 
 import fake
+import lxml.html
 import pypandoc
 import pytest
 from paper_changes import MADE
 
 from analysis import paper
-from analysis.paper import links, sourced
+from analysis.paper import download, links, sourced, text
 from analysis.paper.claims import document
 from analysis.paper.sourced import Sourced
 from analysis.results import KEYS
@@ -140,3 +144,36 @@ def test_no_hostile_name_becomes_a_link():
                 assert re.fullmatch(r"https://(huggingface\.co|pypi\.org)(/[\w.-]+)+/?", address)
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
             assert links_of(links.dataset(f"hub: {name}", name)) == []
+
+
+def test_the_csv_of_a_table_says_what_the_table_shows():
+    body = [[text.escape(name), "**1 %** [@han2015learning]"] for name in HOSTILE]
+    body.append([links.model("org/bert", "main"), "*failed*"])
+    made = download.as_csv(text.table(["Name", "What"], body, "lr"))
+    found = list(csv.reader(io.StringIO(made)))
+    assert found == [
+        ["Name", "What"],
+        *([text.cleaned(name), "1 % (han2015learning)"] for name in HOSTILE),
+        ["org/bert", "failed"],
+    ]
+
+
+def test_every_table_has_its_csv_below_it(monkeypatch):
+    monkeypatch.setattr(paper, "load", lambda: fake.data("tiny"))
+    shown = {name: str(paper.table(name)) for name in MADE["table"]}
+    full = {name: said for name, said in shown.items() if text.has_rows(text.Md(said))}
+    assert not any("{=html}" in said for name, said in shown.items() if name not in full)
+    page = lxml.html.fromstring(
+        pypandoc.convert_text("\n\n".join(full.values()), "html", format="markdown-smart")
+    )
+    links_below = page.xpath("//a[@download]")
+    for name, table, saved in zip(full, page.iter("table"), links_below, strict=True):
+        assert saved.get("download") == f"{name}.csv"
+        held = base64.b64decode(saved.get("href").split(",")[1]).decode()
+        found = [cell for row in csv.reader(io.StringIO(held)) for cell in row]
+        read = [visible(cell.text_content()) for cell in table.iter("th", "td")]
+        assert found == [re.sub(r"\[@(\w+)\]", r"(\1)", cell) for cell in read], name
+
+
+def visible(words):
+    return " ".join(words.replace("\u200b", "").replace("\u2060", "").split())

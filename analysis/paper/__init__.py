@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from analysis.errors import RequestError, unknown
 from analysis.paper import (
     claims,
+    download,
     model_prose,
     saving_prose,
     sections,
@@ -84,16 +85,19 @@ def figure(name: str) -> Figure:
 
 
 def table(name: str) -> Md:
-    """The table of that name."""
-    return _marked(sections.named("table", name)(load()))
+    """The table of that name; on the page, with a link that saves it."""
+    return download.with_csv(name, _marked(sections.named("table", name)(load())))
 
 
 def optional_table(name: str, caption: str, widths: str = "") -> Md:
     """The table of that name as `tbl-name`, with its caption and its columns' widths in per cent;
     nothing where it would be empty. The text refers to it in sentences of `prose`."""
-    shown = table(name)
+    shown = _marked(sections.named("table", name)(load()))
+    if not text.has_rows(shown):
+        return Md("")
     columns = f' tbl-colwidths="[{widths}]"' if widths else ""
-    return Md(f"{shown}\n: {caption} {{#tbl-{name}{columns}}}\n" if text.has_rows(shown) else "")
+    captioned = Md(f"{shown}\n: {caption} {{#tbl-{name}{columns}}}\n")
+    return download.with_csv(name, captioned)
 
 
 def _marked(shown: Md) -> Md:

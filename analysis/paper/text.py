@@ -202,12 +202,17 @@ def has_rows(shown: Md) -> bool:
     return _EMPTY not in shown.text
 
 
+def plain(cell: str) -> str:
+    """What a reader sees of a table's cell: no marks, nor what is there to break lines; links by
+    their words, citations by their keys."""
+    bare = re.sub(r"\[([^\[\]]*)\](?:\{\.data\}|\([^()]*\))", r"\1", cell)
+    bare = re.sub(r"\[@([\w:-]+)\]", r"(\1)", bare).replace("*", "")
+    return html.unescape(bare).replace("\u200b", "").replace("\u2060", "")
+
+
 def _shown_length(cell: str) -> int:
     """About how many characters a reader sees of a cell; bold ones are wider."""
-    cell = re.sub(r"\[([^\[\]]*)\]\([^()]*\)", r"\1", cell)  # a link by its words
-    seen = html.unescape(cell.replace("]{.data}", "")).replace("\u200b", "").replace("\u2060", "")
-    seen = seen.replace("*", "")
-    return len(seen) + 2 * ("**" in cell)
+    return len(plain(cell)) + 2 * ("**" in cell)
 
 
 def _minus(text: str) -> str:
