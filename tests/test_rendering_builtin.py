@@ -329,3 +329,16 @@ def test_what_quarto_only_warns_of_fails(project, fake_quarto):
         fake_quarto(script)
         with pytest.raises(RunError, match=re.escape(says)):
             quarto.render(project, project / "_output", ["html"])
+
+
+def test_rows_of_tables_have_headers_and_an_empty_one_belongs_to_the_one_above(project):
+    body = "| A | B |\n|:--|--:|\n| x | 1 |\n|   | 2 |\n| y | 3 |\n\n: C {#tbl-x}\n\n@tbl-x"
+    (path,) = rendered(write(project, body))
+    page = html.fromstring(path.read_text())
+    found = [(th.text, th.get("scope"), th.get("rowspan")) for th in page.iter("th")]
+    heads = [("A", "col", None), ("B", "col", None)]
+    assert found == [*heads, ("x", "row", "2"), ("y", "row", None)]
+    assert [td.text for td in page.iter("td")] == ["1", "2", "3"]
+    settings = project / "_quarto.yml"
+    settings.write_text(settings.read_text().replace("styles/tables.lua", "none.lua"))
+    assert refused(project).endswith("filters none.lua is missing: create it, or correct its name.")

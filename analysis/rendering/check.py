@@ -54,7 +54,7 @@ def _in_page(path: Path) -> Iterator[str]:
     if len(text) < 20:
         yield "the page has no text: render again."
     yield from leftovers(text)
-    cells = (cell for cell in tree.iter("td") if not cell.find_class("data"))
+    cells = (cell for cell in tree.iter("td", "th") if not cell.find_class("data"))
     if any(cell.text_content().strip().lower() in NO_VALUES for cell in cells):
         yield "a table cell says nan, None or inf: print “–” and say why."
 

@@ -39,13 +39,15 @@ def read(document: Markdown, filters: Sequence[str]) -> list[Any]:
 def convert(
     document: Markdown, work: Path, defaults: dict[str, Any], environment: Mapping[str, str]
 ) -> str:
-    """`document` converted as `defaults` say; images for Typst are written to `work`.
+    """`document` converted as `defaults` say, whose `filters` come after ours; images
+    for Typst are written to `work`.
 
     Unresolved references and citations, dead links, missing images and what would vanish raise
     RequestError with the line where they stand in the source.
     """
-    filters = [{"type": "lua", "path": str(_FILTERS / "filter.lua")}]
-    given = {"from": "markdown", "standalone": True, "wrap": "none", "filters": filters, **defaults}
+    paths = [_FILTERS / "filter.lua", *defaults.get("filters", [])]
+    filters = [{"type": "lua", "path": str(path)} for path in paths]
+    given = {"from": "markdown", "standalone": True, "wrap": "none", **defaults, "filters": filters}
     path = work / f"{defaults['to']}.yaml"
     path.write_text(yaml.safe_dump(given, allow_unicode=True), encoding="utf-8")
     within = {"RENDER_WORK": str(work), **environment}

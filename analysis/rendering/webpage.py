@@ -38,6 +38,7 @@ def write(document: Markdown, settings: Settings, work: Path, path: Path) -> lis
         "number-sections": given.get("number-sections", False),
         "toc": given.get("toc", False),
         "toc-depth": given["toc-depth"],
+        "filters": [settings.file("filters", name).resolve() for name in given.get("filters", [])],
     }
     page = pandoc_run.convert(document, work, defaults, {})
     path.write_text(page, encoding="utf-8")
