@@ -5,7 +5,7 @@ import fake
 import matplotlib as mpl
 import numpy as np
 import pytest
-from paper_changes import MADE, drop, put
+from paper_changes import MADE, after, drop, kept, plain, put
 
 from analysis.execution.names import AUTO, DENSE, TILED_CSR, TORCH_CSR
 from analysis.paper import style
@@ -164,3 +164,23 @@ def test_the_map_has_a_mark_for_each_variant_and_a_ring_for_the_best(data):
     assert len(looks) == len(marks) == len(tradeoff.GROUPS)  # told apart
     (legend,) = drawn.legends
     assert texts(legend.get_texts()) == [*tradeoff.GROUPS, "Pareto set"]
+
+
+def test_the_range_over_seeds_is_drawn_and_said():
+    seeded = r"tiny-bert/sentiment/magnitude/.*/0\.9/"
+    data = after(
+        fake.data("seeded"),
+        kept(0.30, variant=seeded + "seed-3$"),
+        kept(0.75, variant=seeded + "seed-5$"),
+    )
+    said = MADE["value"]["seed_spread"](data)
+    assert plain(said) == "0.45 (tiny-bert on sentiment at 90 %)"
+    assert [row[0].rpartition("/")[2] for row in said.rows] == ["seed-3", "seed-5"]
+    axis = MADE["figure"]["retained_curves"](data).axes[0]
+    bars = [line for line in axis.lines if line.get_marker() == "_"]
+    assert [list(bar.get_xdata()) for bar in bars] == [[1, 1], [2, 2]]
+    assert list(bars[1].get_ydata()) == [0.30, 0.75]
+    once = fake.data("tiny")
+    assert MADE["value"]["seed_spread"](once) == "–"
+    axes = MADE["figure"]["retained_curves"](once).axes
+    assert not [line for axis in axes for line in axis.lines if line.get_marker() == "_"]

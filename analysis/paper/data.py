@@ -75,6 +75,10 @@ class Data:
 
     def by_seed(self, cell: tuple[str, str], name: str, level: float) -> list[float]:
         """What a benchmark retains under a series at a level, seed by seed; void ones left out."""
+        return [float(x) for x in self.scores_by_seed(cell, name, level)["retained"]]
+
+    def scores_by_seed(self, cell: tuple[str, str], name: str, level: float) -> pd.DataFrame:
+        """The same as rows of table `quality`."""
         table = self._of_all_seeds
         own = table[
             (table["model"] == cell[0]) & (table["series"] == name) & (table["sparsity"] == level)
@@ -83,7 +87,7 @@ class Data:
         scores = scores[(scores["task"] == cell[1]) & (scores["metric"] == self.primary[cell[1]])]
         scores = scores[scores["variant"].isin(own["variant"])].copy()
         known = _nothing_left(scores, ~scores["void"].fillna(False).astype(bool))
-        return [float(x) for x in known["retained"].dropna()]
+        return known.dropna(subset=["retained"])
 
     @functools.cached_property
     def one_shot(self) -> pd.DataFrame:

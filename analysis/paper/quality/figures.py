@@ -7,13 +7,15 @@ from matplotlib.figure import Figure
 from analysis.paper import style
 from analysis.paper.cells import Cell
 from analysis.paper.data import Data
+from analysis.paper.quality import seeds
 from analysis.paper.quality.curves import curves, looks
 
 
 def retained_curves(data: Data) -> Figure:
     """Retained quality against sparsity: a panel a benchmark, a line for each one-shot series.
 
-    The band is the bootstrap interval of the leading method; a series of one level is a mark.
+    The band is the bootstrap interval of the leading method; bars go from the least to the most
+    that it retains over seeds. A series of one level is a mark.
     """
     asked, known = data.benchmarks, looks(data)
     if not known:
@@ -22,7 +24,7 @@ def retained_curves(data: Data) -> Figure:
 
 
 def _band(axis: Axes, data: Data, cell: Cell) -> None:
-    """The intervals of the leading method."""
+    """The intervals of the leading method, and its range over seeds."""
     rows = [data.find(*cell, data.leading, level) for level in data.levels]
     ends = [
         [np.nan if row is None else row[f"retained_{end}"] for row in rows]
@@ -31,3 +33,7 @@ def _band(axis: Axes, data: Data, cell: Cell) -> None:
     low, high = np.array(ends, dtype=float)
     places = range(1, len(data.levels) + 1)
     axis.fill_between(places, low, high, color=style.COLOURS[0], alpha=0.18, lw=0)
+    for one in seeds.spreads(data, [cell]):
+        x = 1 + data.levels.index(one.level)
+        ends = np.array([one.least, one.most])
+        axis.plot([x, x], ends, color=style.INK, marker="_", linewidth=0.8, zorder=4)

@@ -4,6 +4,7 @@ import pandas as pd
 
 from analysis.paper import cells, text
 from analysis.paper.data import Data
+from analysis.paper.quality import seeds as seeds_of
 from analysis.paper.sourced import Sourced, sourced, told
 from analysis.paper.verdicts import retained
 
@@ -45,6 +46,17 @@ def safe_level(data: Data) -> Sourced:
     level = _safe(data)
     shown = "none of the levels" if level is None else text.level(level)
     return sourced(shown, "quality", _led(data, *data.levels))
+
+
+def seed_spread(data: Data) -> Sourced:
+    """By how much what a benchmark retains differs at most between two seeds, and where."""
+    found = seeds_of.spreads(data, data.sound())
+    if not found:
+        return sourced(text.MISSING, "quality", [])
+    widest = max(found, key=lambda one: one.most - one.least)
+    where = f"{cells.phrase(data, widest.cell)} at {text.level(widest.level)}"
+    shown = f"{text.fixed(widest.most - widest.least)} ({where})"
+    return sourced(shown, "quality", widest.scores)
 
 
 def void_list(data: Data) -> Sourced:
