@@ -35,5 +35,5 @@ def _band(axis: Axes, data: Data, cell: Cell) -> None:
     axis.fill_between(places, low, high, color=style.COLOURS[0], alpha=0.18, lw=0)
     for one in seeds.spreads(data, [cell]):
         x = 1 + data.levels.index(one.level)
-        ends = np.array([one.least, one.most])
-        axis.plot([x, x], ends, color=style.INK, marker="_", linewidth=0.8, zorder=4)
+        span = np.array([one.least, one.most])
+        axis.plot([x, x], span, color=style.INK, marker="_", linewidth=0.8, zorder=4)
