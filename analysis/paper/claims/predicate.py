@@ -12,11 +12,6 @@ from analysis.paper.data import Data
 from analysis.paper.text import escape
 from analysis.paper.verdicts import Cell, Finding, Verdict
 
-_ALLOWED = (
-    "allowed: a pair, of True, False, None (it cannot be checked) or paper.Interval(value, low,"
-    " high), and of the numbers as text, or of what is missing"
-)
-
 
 def decide(function: Callable[[Data], Any], data: Data) -> Finding:
     """The verdict of the function on the results, of which it gets a copy of its own."""
@@ -25,7 +20,7 @@ def decide(function: Callable[[Data], Any], data: Data) -> Finding:
     match found:
         case (answer, str(numbers)) if numbers.strip():
             return _verdict(answer, data.alpha), escape(numbers.strip().removesuffix("."))
-    raise RequestError(f"holds gives {_shown(found)}; {_ALLOWED}")
+    raise _refused("gives", found)
 
 
 def _verdict(answer: Any, alpha: float) -> Verdict:
@@ -37,8 +32,12 @@ def _verdict(answer: Any, alpha: float) -> Verdict:
         case Cell(value, low, high) if low <= high:
             sides = (Verdict.UNDECIDED, Verdict.SUPPORTED, Verdict.CONTRADICTED)
             return Verdict.UNCHECKED if math.isnan(value) else sides[answer.side(alpha)]
-    raise RequestError(f"holds answers {_shown(answer)}; {_ALLOWED}")
+    raise _refused("answers", answer)
 
 
-def _shown(found: Any) -> str:
-    return short(" ".join(repr(found).split()), 80)
+def _refused(does: str, found: Any) -> RequestError:
+    return RequestError(
+        f"holds {does} {short(' '.join(repr(found).split()), 80)}; allowed: a pair, of True, False,"
+        " None (it cannot be checked) or paper.Interval(value, low, high), and of the numbers as"
+        " text, or of what is missing"
+    )

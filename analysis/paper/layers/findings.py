@@ -24,7 +24,7 @@ def layers_bear_differently(data: Data, *, retained_share: float) -> Finding:
     groups = table.groupby(["model", "task"], sort=False)
     parts = {cell: part.sort_values("retained") for cell, part in groups if len(part) > 1}
     if not parts:
-        return unchecked("no benchmark had two layers, or kinds of matrices, pruned alone")
+        return unchecked("no benchmark with two groups pruned alone")
     level = float(table["sparsity"].iloc[0])
     found, shown = [], []
     for (model, task), part in parts.items():

@@ -41,14 +41,11 @@ def scope_matters(data: Data) -> Finding:
             if share > 0 and between is not None:
                 found.setdefault(cell, []).append(between - kept)
     if not found:
-        return unchecked(
-            "it takes magnitude and magnitude-all at levels that remove comparable shares of the"
-            " whole model"
-        )
+        return unchecked("magnitude or magnitude-all lacking at comparable shares")
     benchmarks = [mean(cells) for cells in found.values()]
     return on_average(benchmarks, data.alpha), (
-        "magnitude against magnitude-all at equal shares of the whole model removed, magnitude"
-        f" taken from its levels on either side: {average_shown(benchmarks, data.alpha)}"
+        "magnitude (between its levels) against magnitude-all, equally many removed:"
+        f" {average_shown(benchmarks, data.alpha)}"
     )
 
 
@@ -120,32 +117,31 @@ def inputs_cut_off(data: Data, *, from_level: float) -> Finding:
         return unchecked(f"it takes wanda and magnitude-row from {text.level(from_level)} on")
     found = found.groupby("sparsity").mean()
     shown = "; ".join(
-        f"{text.level(float(level))}: {text.percent(row['wanda'])} against"
-        f" {text.percent(row['magnitude-row'])}"
+        f"{text.percent(row['wanda'])} against {text.percent(row['magnitude-row'])} at"
+        f" {text.level(float(level))}"
         for level, row in found.iterrows()
     )
     more = [exactly(float(x)) for x in found["wanda"] - found["magnitude-row"]]
     return everywhere(more, data.alpha), (
-        f"inputs of a matrix that no weight reads, mean over matrices and models, {shown}"
+        f"unread inputs (mean over matrices and models) under wanda against magnitude-row: {shown}"
     )
 
 
 def patterns_cost(data: Data) -> Finding:
     """Whether patterns retain less than the same choice within whole rows or blocks."""
-    parts = []
+    parts, pairs = [], []
     for entrant in data.entrants:
         method, _, pattern = entrant.partition(" ")
         free = _FREE.get(method)
         if pattern and free:
             parts.append(data.contest(entrant, free))
+            pairs.append(f"{method} against {free}")
     rows = pd.concat(parts) if parts else data.contests[:0]
     found = by_benchmark(rows)
     if not found:
-        return unchecked("it takes a pattern, and its method at the same sparsity")
+        return unchecked("no pattern and its method at one sparsity")
     return on_average([-cell for cell in found], data.alpha), (
-        f"nm-magnitude against magnitude-row, nm-wanda against wanda, nm-sparsegpt against"
-        f" sparsegpt, as far as they were run, {at_levels(rows)}:"
-        f" {average_shown(found, data.alpha)}"
+        f"{', '.join(dict.fromkeys(pairs))} {at_levels(rows)}: {average_shown(found, data.alpha)}"
     )
 
 
@@ -158,7 +154,7 @@ def structure_costs(data: Data) -> Finding:
     rows = data.contest(one, other)
     found = by_benchmark(rows)
     if not found:
-        return unchecked(f"it takes {one} beside the leading method at the same sparsity")
+        return unchecked(f"no {one} beside the leading method at one sparsity")
     return on_average([-cell for cell in found], data.alpha), (
         f"{one} against {escape(other)} {at_levels(rows)}: {average_shown(found, data.alpha)}"
     )

@@ -16,12 +16,12 @@ def layers_differ(data: Data, *, times_wider: float) -> Finding:
     found = blocks.groupby("model", sort=False)["spread"].agg(["min", "max", "size"])
     found = found[found["size"] > 1]
     if found.empty:
-        return unchecked("no model has two profiled blocks that are not mostly zeros")
+        return unchecked("no model with two blocks not mostly zeros")
     ratio = found["max"] / found["min"]
     shown = "; ".join(f"{escape(model)} {text.times(own)}" for model, own in ratio.items())
     return everywhere([holds(own >= times_wider) for own in ratio], data.alpha), (
-        "distance between the quartiles of a block's weights, the widest block against the"
-        f" narrowest: {shown}; wider means {text.times(times_wider)}"
+        f"distance between the quartiles, widest block against narrowest: {shown}; wider means"
+        f" {text.times(times_wider)}"
     )
 
 
@@ -32,9 +32,8 @@ def differs_with_depth(data: Data, *, blocks: int) -> Finding:
     if not tested:
         return unchecked(f"no stack has {text.numbered(blocks, 'block')}")
     shown = "; ".join(
-        f"{escape(t.model)}, {t.part}: Kendall's tau {text.number(t.tau)}, p ="
-        f" {text.number(t.p, 2)} that it grows, {text.number(t.p_falls, 2)} that it falls,"
-        f" {t.blocks} blocks"
+        f"{escape(t.model)}, {t.part}: Kendall's tau {text.number(t.tau)} over {t.blocks} blocks (p"
+        f" of a rise {text.number(t.p, 2)}, of a fall {text.number(t.p_falls, 2)})"
         for t in tested
     )
     left = len(found) - len(tested)
@@ -59,7 +58,7 @@ def kinds_differ_more(data: Data, *, blocks: int, margin: float = 1.25) -> Findi
     cells = [_larger(one, other, margin) for _, _, one, other in found]
     return everywhere(cells, data.alpha), (
         f"variance of the logarithm of the standard deviation: {shown}; less than"
-        f" {text.times(margin)} apart decides nothing"
+        f" {text.times(margin)} apart tells nothing"
     )
 
 

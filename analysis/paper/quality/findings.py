@@ -22,7 +22,7 @@ from analysis.paper.verdicts import (
 )
 
 LABELS = ("accuracy", "f1", "combined")  # metrics of classifiers
-_NOTHING = "no benchmark of the leading method is sound and whole"
+_NOTHING = "no whole benchmark under the leading method"
 
 
 def _kept(data: Data, level: float) -> dict[Benchmark, Cell]:
@@ -59,10 +59,10 @@ def cliff(data: Data, *, between: tuple[float, float], lost: float) -> Finding:
         elsewhere.append(max(step.value for step in outside))
     verdicts = [everywhere(own, data.alpha) for own in found]
     return everywhere([one for own in found for one in own], data.alpha), (
-        f"{text.between(falls, text.percent)} of the dense quality is lost there,"
+        f"lost there {text.between(falls, text.percent)} of quality,"
         f" {text.between(there, _a_point)} a point of sparsity; elsewhere at most"
         f" {text.between(elsewhere, _a_point)}; surely a cliff"
-        f" there in {verdicts.count(Verdict.SUPPORTED)}, surely none in"
+        f" there in {verdicts.count(Verdict.SUPPORTED)}; surely none in"
         f" {verdicts.count(Verdict.CONTRADICTED)} of {text.numbered(len(whole), 'benchmark')}"
     )
 
@@ -84,7 +84,7 @@ def threshold_differs(data: Data, *, apart: float) -> Finding:
             if one[0] == other[0]:
                 gaps.append((a - b - apart, one[0], level, one, other))
     if not gaps:
-        return unchecked("it takes a model with two tasks, neither of them void or failed")
+        return unchecked("no model with two sound tasks")
     _, _, level, best, worst = max(gaps, key=lambda found: (found[0].low, found[0].value))
     kept = _kept(data, level)
     models = {model for _, model, *_ in gaps}
@@ -138,7 +138,7 @@ def small_is_not_useless(data: Data, *, level: float) -> Finding:
         return unchecked(_NOTHING)
     found = [data.at(*cell, data.leading, level)["threshold"] for cell in kept]
     if any(pd.isna(threshold) for threshold in found):
-        return unchecked("the leading method does not remove what lies below one threshold")
+        return unchecked("the leading method goes by no single threshold")
     lost = [exactly(1 - MARGIN) - own for own in kept.values()]
     return somewhere(lost, data.alpha), (
         f"at {text.level(level)}, all that was removed lies below"
@@ -161,8 +161,7 @@ def one_answer(data: Data, *, from_level: float) -> Finding:
     )
     at = f" (at {levels})" if collapsed.any() else ""
     return somewhere([holds(bool(found)) for found in collapsed], data.alpha), (
-        f"under the leading method {int(collapsed.sum())} of"
-        f" {text.numbered(len(collapsed), 'classifier')} from {text.level(from_level)} on"
-        f" {'gives' if collapsed.sum() == 1 else 'give'} one answer to at least 99 % of the"
-        f" examples{at}"
+        f"one answer to 99 % of examples or more: {int(collapsed.sum())} of"
+        f" {text.numbered(len(collapsed), 'classifier')} under the leading method from"
+        f" {text.level(from_level)} on{at}"
     )

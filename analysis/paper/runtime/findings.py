@@ -38,12 +38,12 @@ def sparse_kernels_pay(
     table = data["replicas"]
     found = fastest_at_true_size(data)
     if not any(level >= times_from for level in found):
-        return unchecked("no model of true size was timed at a high sparsity")
+        return unchecked(f"no model of true size timed from {text.level(times_from)} on")
     wanted = [cell - FASTER for level, cell in found.items() if level >= faster_from]
     wanted += [cell - times for level, cell in found.items() if level >= times_from]
     shown = text.listing([f"{_times(cell)} at {text.level(x)}" for x, cell in found.items()])
     return everywhere(wanted, data.alpha), (
-        f"{escape(table['architecture'].iloc[0])}, the fastest sparse kernel against torch's dense"
+        f"{escape(table['architecture'].iloc[0])}, fastest sparse kernel against torch's dense"
         f" one: {shown}; faster means {text.times(FASTER)}"
     )
 
@@ -64,7 +64,7 @@ def small_models_gain_less(data: Data, *, from_level: float, parameters: float =
     small = fastest(timed, data.alpha)
     both = {x: (small[x], large[x]) for x in sorted(small) if x in large and x >= from_level}
     if not both:
-        return unchecked("it takes small models and one of true size at the same high level")
+        return unchecked(f"no level from {text.level(from_level)} on timed at both sizes")
     shown = "; ".join(
         f"{text.level(x)}: {_times(here)} here, {_times(there)} there"
         for x, (here, there) in both.items()

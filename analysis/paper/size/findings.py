@@ -36,7 +36,7 @@ def zstd_finds_zeros(data: Data, *, from_level: float, share: float) -> Finding:
     bounds = rows["bytes"] / rows["bound_bytes"]
     return everywhere([holds(ratio <= share) for ratio in rows["ratio"]], data.alpha), (
         f"from {text.level(from_level)} on, {text.between(rows['ratio'], text.percent)} of the"
-        f" dense file, {text.between(bounds, text.times)} the entropy bound"
+        f" dense file; {text.between(bounds, text.times)} the entropy bound"
     )
 
 

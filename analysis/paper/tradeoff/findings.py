@@ -29,7 +29,7 @@ def _beats(data: Data, kind: str, groups: tuple[str, ...]) -> Finding:
     sizes = stored["bytes"]
     met = met[met["other"].map(sizes).to_numpy() <= met["variant"].map(sizes).to_numpy()]
     if met.empty:
-        return unchecked("it takes such a model, scored and stored, and pruned ones as small")
+        return unchecked(f"no {kind} scored beside pruned files as small")
     shown = []
     for (model, task), rows in met.groupby(["model", "task"], sort=False):
         row = rows.loc[rows["difference"].idxmin()]
@@ -41,8 +41,7 @@ def _beats(data: Data, kind: str, groups: tuple[str, ...]) -> Finding:
         )
     cells = [Cell(*ends) for ends in met[["difference", "low", "high"]].itertuples(index=False)]
     return everywhere(cells, data.alpha), (
-        f"retained, against the best of {text.count(len(cells))} pruned variants with as small"
-        " files, by the interval of each:"
+        f"retained, against {text.count(len(cells))} pruned files as small; the closest:"
         f" {'; '.join(shown)}"
     )
 
@@ -54,14 +53,14 @@ def experts_near_oracle(data: Data) -> Finding:
     found = [data.contest(name, name + series.ORACLE) for name in names]
     rows = pd.concat(found).dropna(subset=["low", "high"]) if found else pd.DataFrame()
     if rows.empty:
-        return unchecked("no model was cut into experts, or all that were are void")
+        return unchecked("no sound model cut into experts")
     ends = rows[["difference", "low", "high"]].itertuples(index=False)
     near = [Cell(*own) - -MARGIN for own in ends]
     sides = [cell.side(data.alpha, len(set(near))) for cell in near]
     return everywhere(near, data.alpha), (
-        "retained by the router less what the oracle retains:"
-        f" {text.between(rows['difference'], lambda x: text.fixed(x, 3))}; surely no more than"
-        f" {text.percent(MARGIN, 0)} less in {sides.count(1)}, surely more in {sides.count(-1)} of"
-        f" {text.numbered(len(near), 'choice')}, of"
+        "retained, router less oracle:"
+        f" {text.between(rows['difference'], lambda x: text.fixed(x, 3))}; surely"
+        f" at most {text.percent(MARGIN, 0)} less in {sides.count(1)}; surely more in"
+        f" {sides.count(-1)} of {text.numbered(len(near), 'choice')}, of"
         f" {text.numbered(rows['model'].nunique(), 'model')}"
     )

@@ -32,8 +32,8 @@ def training_recovers(data: Data, *, level: float, retained_share: float) -> Fin
     fallen = [(*one, b, a) for *one, b, a in found if b is not None and b.high < retained_share]
     if not fallen:
         return unchecked(
-            f"no classifier that had surely fallen below {text.number(retained_share)} was"
-            f" fine-tuned at {text.level(level)}"
+            f"no classifier fine-tuned at {text.level(level)}, surely below"
+            f" {text.number(retained_share)} before"
         )
     shown = "; ".join(
         f"{escape(row['model'])} on {escape(data.task_title(row['task']))} from"
@@ -72,9 +72,9 @@ def masks_needed(data: Data, *, lost: float) -> Finding:
         else ""
     )
     return everywhere([exactly(1 - left - lost)], data.alpha), (
-        f"of {text.count(last['removed'])} weights that were removed from"
-        f" {_trained_once(data, last)}, {text.count(last['zeros'])} ({text.percent(left)}) are"
-        f" still zero after training without masks{with_masks}"
+        f"still zero after training without masks: {text.count(last['zeros'])} of"
+        f" {text.count(last['removed'])} weights ({text.percent(left)}) removed from"
+        f" {_trained_once(data, last)}{with_masks}"
     )
 
 
@@ -89,7 +89,7 @@ def distillation_helps(data: Data) -> Finding:
     rows = pd.concat([data.contests[:0], *(data.contest(*pair) for pair in names)])
     found = by_benchmark(rows)
     if not found:
-        return unchecked("it takes both ways of training at the same levels")
+        return unchecked("no levels trained both ways")
     return on_average(found, data.alpha), (
         f"distilled against fine-tuned {at_levels(rows)}: {average_shown(found, data.alpha)}"
     )
