@@ -30,7 +30,7 @@ def at_a_glance(data: Data) -> Figure:
         title: lines for title, make in _PANELS.items() if (lines := _drawable(make(data), data))
     }
     if not known:
-        return style.nothing("No pruned model of this study was scored, stored or timed.")
+        return style.nothing("No pruned model was scored, stored or timed.")
     figure, axes = style.grid(1, len(known), _HEIGHT, sharey=True)
     drawn = [_panel(axis, *panel, data) for axis, panel in zip(axes, known.items(), strict=True)]
     axes[0].set_ylabel("share of the dense model\u2019s")
