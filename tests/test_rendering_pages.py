@@ -104,3 +104,11 @@ def test_intervals_and_units_stay_together_where_there_is_room(pages):
     said = pages("= One", narrow, "#box(width: 2.2cm)[fifty or 50 %]")[0].extract_text()
     assert "(−0.01\xa0to\xa01.00)" in said
     assert "50\xa0%" in said
+
+
+def test_nothing_runs_off_the_page(pages):
+    long = "abcdefghij" * 30
+    made = pages("= One", long, f"`{long}`", f"```py\nx = '{long}'\n```")
+    said = made[0].extract_text()
+    assert re.sub(r"\s|\u200b", "", said).count(long) == 3
+    assert max(map(len, said.splitlines())) < 100
