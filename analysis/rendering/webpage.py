@@ -1,7 +1,10 @@
 """report.html: one file that loads nothing, styled by the same SCSS that Quarto compiles."""
 
+import base64
 import html
+import mimetypes
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import sass
 
 from analysis.errors import RequestError
 from analysis.rendering import pandoc_run
+from analysis.rendering.markdown import MADE
 from analysis.rendering.settings import Settings
 from analysis.rendering.subset import Place, outside, text_of
 from analysis.rendering.traced import Markdown
@@ -16,6 +20,7 @@ from analysis.rendering.traced import Markdown
 _PAGE = Path(__file__).parent / "page"
 _LAYER = re.compile(r"^/\*--\s*scss:(\w+)\s*--\*/\s*$", re.MULTILINE)
 _SCHEMES = ("light", "dark")
+_MADE = re.compile(rf'(?<= src="){MADE}/([\w.-]+)(?=")')
 
 
 def write(document: Markdown, settings: Settings, work: Path, path: Path) -> list[str]:
@@ -41,8 +46,15 @@ def write(document: Markdown, settings: Settings, work: Path, path: Path) -> lis
         "filters": [settings.file("filters", name).resolve() for name in given.get("filters", [])],
     }
     page = pandoc_run.convert(document, work, defaults, {})
-    path.write_text(page, encoding="utf-8")
+    path.write_text(_MADE.sub(partial(_embedded, work), page), encoding="utf-8")
     return []
+
+
+def _embedded(work: Path, found: re.Match[str]) -> str:
+    """The address of an image that a chunk made, as the image itself: pandoc takes its time."""
+    path = work / found[1]
+    kind = mimetypes.guess_type(path.name)[0]
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _scholar(meta: dict[str, Any]) -> list[dict[str, str]]:

@@ -4,7 +4,8 @@ local M = {}
 local prefixes = {fig = true, tbl = true, sec = true, eq = true}
 
 -- `$$…$$ {#eq-x}` as Span(#eq-x .equation) around the formula, within a paragraph's inlines.
-local function mark_equations(inlines)
+local function mark_equations(block)
+  local inlines = block.content
   local i = 1
   local changed = false
   while i <= #inlines do
@@ -23,13 +24,20 @@ local function mark_equations(inlines)
     end
     i = i + 1
   end
-  return changed and inlines or nil
+  if not changed then return nil end
+  block.content = inlines
+  return block
 end
 
 -- Label → {kind, number, text}; floats and equations are numbered in the order of the document.
 function M.number(doc)
   local index, counts, section = {}, {fig = 0, tbl = 0, eq = 0}, {}
-  doc.blocks = doc.blocks:walk {Inlines = mark_equations}
+  doc.blocks = doc.blocks:walk {
+    traverse = 'topdown',
+    Table = function(element) return element, false end, -- no cell holds one, and they are many
+    Para = mark_equations,
+    Plain = mark_equations,
+  }
 
   local function add(label, kind, number, text)
     if index[label] then common.problem(label, 'label ' .. label .. ' stands twice: rename one.') end
@@ -74,7 +82,6 @@ function M.number(doc)
     end,
   }
   doc.blocks:walk {
-    traverse = 'topdown',
     Span = function(span)
       if common.has_class(span, 'equation') then
         counts.eq = counts.eq + 1
@@ -146,7 +153,11 @@ function M.check_links(doc)
   local function note(element)
     if element.identifier and element.identifier ~= '' then anchors[element.identifier] = true end
   end
-  doc:walk {Block = note, Inline = note}
+  local noting = {} -- not of words and spaces, most of a document
+  for _, name in ipairs {'Code', 'CodeBlock', 'Div', 'Figure', 'Header', 'Image', 'Link', 'Span', 'Table'} do
+    noting[name] = note
+  end
+  doc:walk(noting)
   doc:walk {
     Link = function(link)
       local target = link.target:match '^#(.+)$'

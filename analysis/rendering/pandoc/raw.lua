@@ -82,8 +82,10 @@ end
 
 -- What Markdown can say too is shown by both files.
 function M.translate(doc)
+  local any = false
+  doc:walk {RawInline = function() any = true end}
   return doc:walk {
-    Inlines = translated,
+    Inlines = any and translated or nil,
     RawBlock = function(block)
       local name = tag(block)
       if name == 'hr' then return pandoc.HorizontalRule() end
