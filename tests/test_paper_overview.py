@@ -67,7 +67,7 @@ def test_a_panel_that_a_study_cannot_fill_is_left_out():
     assert (found["tiny"], found["xl"]) == (PANELS, PANELS[:2])
     assert found["written"] == PANELS[:1]
     (axis,) = drawn(fake.data("nothing")).axes
-    assert axis.texts[0].get_text() == "No pruned model of this study was scored, stored or timed."
+    assert axis.texts[0].get_text() == "No pruned model was scored, stored or timed."
 
 
 def test_a_hostile_name_stays_a_name():

@@ -3,6 +3,7 @@
 Okabe & Ito's colours, told apart by line style and marker too, so that print in grey still reads.
 """
 
+import itertools
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -20,8 +21,9 @@ LINES = ("-", "--", "-.", ":")
 INK = "black"
 FULL_WIDTH = 6.4  # inches: the text width of the PDF
 FULL_HEIGHT = 8.2  # inches: what a page leaves beside the caption
-_LEGEND_WIDTH = 100  # characters of a legend over the full width
-_TITLE_WIDTH = 68  # characters of titles over the full width
+_LEGEND_WIDTH = 97  # characters of a legend over the full width
+_HANDLE = 8  # of them the handle beside an entry, and the gap
+_TITLE_WIDTH = 87  # characters of titles over the full width
 
 
 def use() -> None:
@@ -35,7 +37,7 @@ def use() -> None:
             "svg.fonttype": "path",
             "svg.hashsalt": "paper",
             "font.size": 9,
-            "axes.titlesize": 9,
+            "axes.titlesize": 7.5,
             "axes.labelsize": 9,
             "legend.fontsize": 8,
             "xtick.labelsize": 8,
@@ -87,6 +89,12 @@ def marked(figure: Figure, mark: str) -> Figure:
     return figure
 
 
+def label_below(axes: list[Axes]) -> None:
+    """Panels that say the same below say it in the last row alone."""
+    for axis in axes[: -columns_of(len(axes))]:
+        axis.set_xlabel("")
+
+
 def columns_of(count: int) -> int:
     """How many panels stand in a row: four as two by two."""
     rows = -(-count // 3)
@@ -109,9 +117,16 @@ def legend(
     """A legend under all panels, in as many columns as its longest entry leaves room for."""
     if not labels:
         return
-    longest = max(map(len, labels)) + 7  # the handle beside it
-    columns = max(1, min(columns, len(labels), _LEGEND_WIDTH // longest))
+    columns = max(n for n in range(1, min(columns, len(labels)) + 1) if n == 1 or _fits(labels, n))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=title)
+
+
+def _fits(labels: Sequence[str], columns: int) -> bool:
+    """Whether so many columns of a legend stand side by side; they are filled one by one."""
+    rows, longer = divmod(len(labels), columns)
+    ends = [i * rows + min(i, longer) for i in range(columns + 1)]
+    parts = [labels[start:end] for start, end in itertools.pairwise(ends)]
+    return sum(max(map(len, part)) + _HANDLE for part in parts) <= _LEGEND_WIDTH
 
 
 def entries(axes: Sequence[Axes]) -> tuple[list[Artist], list[str]]:

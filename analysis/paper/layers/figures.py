@@ -19,7 +19,7 @@ def sensitivity_map(data: Data) -> Figure:
     if not panels:
         return style.nothing("This study prunes no layer alone.")
     most = max(part["group"].nunique() for _, part in panels)
-    figure, axes = style.panels(len(panels), 0.9 + 0.3 * most)
+    figure, axes = style.panels(len(panels), 0.8 + 0.22 * most)
     image = None
     for axis, ((model, task), part) in zip(axes, panels, strict=True):
         grid = part.pivot(index="group", columns="sparsity", values="retained")

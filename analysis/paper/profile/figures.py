@@ -28,7 +28,7 @@ def weight_histogram(data: Data) -> Figure:
     """Density of w on a linear axis, and of |w| on a logarithmic one, one line a model."""
     if not data.profiled:
         return style.nothing(_UNPROFILED)
-    figure, (linear, logarithmic) = style.panels(2, 2.6)
+    figure, (linear, logarithmic) = style.panels(2, 1.9)
     lowest = np.inf
     for i, model in enumerate(data.profiled):
         bins = measures.of_scope(data, "histogram", model, "model")
@@ -42,7 +42,7 @@ def weight_histogram(data: Data) -> Figure:
     linear.set(xlabel="weight $w$", ylabel="density", yscale="log")
     linear.xaxis.set_major_locator(MaxNLocator(4))
     linear.set_ylim(bottom=0.7 * lowest if np.isfinite(lowest) else None)
-    logarithmic.set(xlabel="magnitude $|w|$", ylabel="not zero, per 0.1 decade (%)", xscale="log")
+    logarithmic.set(xlabel="magnitude $|w|$", ylabel="per 0.1 decade (%)", xscale="log")
     style.legend_below(figure, linear)
     return figure
 
@@ -66,7 +66,7 @@ def magnitude_cdf(data: Data) -> Figure:
     """The fraction of weights below a growing cutoff, all models together."""
     if not data.profiled:
         return style.nothing(_UNPROFILED)
-    figure, (linear, logarithmic) = style.panels(2, 2.6, sharey=True)
+    figure, (linear, logarithmic) = style.panels(2, 1.9, sharey=True)
     for i, model in enumerate(data.profiled):
         curve = measures.of_scope(data, "cdf", model, "model")
         look = style.ordinal(i) | {"marker": "", "label": style.name(model)}
@@ -87,7 +87,7 @@ def layer_cdfs(data: Data) -> Figure:
     stacks = measures.stacks(data)
     if not stacks:
         return style.nothing(_BLOCKLESS)
-    figure, axes = style.panels(len(stacks), 2.3, sharex=True, sharey=True)
+    figure, axes = style.panels(len(stacks), 1.6, sharex=True, sharey=True)
     depth = max(len(layers) for _, _, layers in stacks)
     named = set(np.linspace(0, depth - 1, min(depth, _NAMED_LAYERS)).round().astype(int).tolist())
     for axis, (model, part, layers) in zip(axes, stacks, strict=True):
@@ -115,7 +115,7 @@ def layer_distances(data: Data) -> Figure:
     """How far each block's distribution of |w| is from the whole model's, against depth."""
     if not measures.stacks(data):
         return style.nothing(_BLOCKLESS)
-    figure, (axis,) = style.panels(1, 2.5)
+    figure, (axis,) = style.panels(1, 1.8)
     for i, (model, part, layers) in enumerate(measures.stacks(data)):
         values = measures.distances(data, model, part)
         axis.plot(layers, values, label=f"{style.name(model)}, {part}", **style.ordinal(i))
@@ -126,7 +126,7 @@ def layer_distances(data: Data) -> Figure:
     deepest = max(layers[-1] for _, _, layers in measures.stacks(data))
     axis.set_xlim(-0.02 * deepest - 0.05, 1.02 * deepest + 0.05)
     axis.xaxis.set_major_locator(MaxNLocator(min(12, deepest + 1), integer=True))
-    style.legend_below(figure, axis, columns=3)
+    style.legend_below(figure, axis)
     return figure
 
 
@@ -143,7 +143,8 @@ def kind_heat_map(data: Data) -> Figure:
     matrices = [table[[k for k in table.columns if k in PRUNABLE_KINDS]] for table in tables]
     norm = _scale(pd.concat([table.stack() for table in matrices]))
     rows = max(len(table) for table in tables)
-    height = min(8.0, 1.7 + 0.16 * rows)
+    below = 1.2 / -(-len(stacks) // style.columns_of(len(stacks)))  # the names of kinds, once
+    height = min(8.0, 0.5 + below + 0.16 * rows)
     figure, axes = style.panels(len(stacks), height, sharex=True)
     for axis, (model, part, layers), table in zip(axes, stacks, tables, strict=True):
         shown = table.reindex(index=layers, columns=kinds)  # a block of NaN alone has no row
@@ -151,7 +152,7 @@ def kind_heat_map(data: Data) -> Figure:
         if rows <= _ANNOTATED_ROWS:
             _annotate(axis, shown, norm)
         style.title(axis, f"{style.name(model)}, {part}", style.columns_of(len(stacks)))
-        axis.set_xticks(range(len(kinds)), kinds, rotation=90, fontsize=6.5)
+        axis.set_xticks(range(len(kinds)), kinds, rotation=90, fontsize=7)
         step = -(-len(layers) // 12)
         axis.set_yticks(range(0, len(layers), step), [str(n) for n in layers[::step]])
         axis.grid(False)
@@ -159,8 +160,8 @@ def kind_heat_map(data: Data) -> Figure:
     for axis in style.left_column(axes):
         axis.set_ylabel("block")
     ticks = norm.inverse(np.linspace(0, 1, 4))
-    bar = figure.colorbar(image, ax=axes, label="std. dev.", aspect=30, ticks=ticks)
-    bar.ax.set_yticklabels([f"{tick:.2g}" for tick in ticks])
+    bar = figure.colorbar(image, ax=axes, label="std. dev. (\u00d7 0.01)", aspect=30, ticks=ticks)
+    bar.ax.set_yticklabels([_short(tick) for tick in ticks])
     bar.ax.yaxis.set_minor_locator(NullLocator())
     return figure
 
@@ -182,14 +183,14 @@ def _annotate(axis: Axes, table: pd.DataFrame, norm: LogNorm) -> None:
             light = value > 0 and norm(value) > 0.5
             axis.text(
                 column, row, _short(value), ha="center", va="center",
-                fontsize=5,
+                fontsize=7,
                 color="black" if light else "white",
             )  # fmt: skip
 
 
 def _short(value: float) -> str:
-    """A number in the width of a cell: hundredths, or one digit of what is smaller."""
-    return (f"{value:.2f}" if value >= 0.01 else f"{value:.1g}").removeprefix("0") or "0"
+    """A number in the width of a cell: in hundredths."""
+    return f"{100 * value:.{1 if value < 0.1 else 0}f}".removesuffix(".0")
 
 
 def encoder_and_decoder(data: Data) -> Figure:
@@ -197,7 +198,7 @@ def encoder_and_decoder(data: Data) -> Figure:
     parts = [p for p in ("encoder", "decoder") if any(s[1] == p for s in measures.stacks(data))]
     if not parts:
         return style.nothing(_BLOCKLESS)
-    figure, axes = style.panels(len(parts), 2.5, sharex=True, sharey=True)
+    figure, axes = style.panels(len(parts), 1.9, sharex=True, sharey=True)
     for axis, part in zip(axes, parts, strict=True):
         for i, model in enumerate(data.profiled):
             bins = measures.of_scope(data, "histogram", model, f"part:{part}")
@@ -206,7 +207,7 @@ def encoder_and_decoder(data: Data) -> Figure:
                     axis, bins, **style.ordinal(i) | {"marker": "", "label": style.name(model)}
                 )
         axis.set(title=part, xlabel="magnitude $|w|$", xscale="log")
-    axes[0].set_ylabel("not zero, per 0.1 decade (%)")
+    axes[0].set_ylabel("per 0.1 decade (%)")
     style.legend(figure, *style.entries(axes))
     return figure
 
@@ -219,7 +220,7 @@ def histogram_after_pruning(data: Data) -> Figure:
     models = [model for model in data.models if len(measures.leading_variants(data, model))]
     if not models:
         return style.nothing(_UNPROFILED)
-    figure, axes = style.panels(len(models), 2.5, sharey=True)
+    figure, axes = style.panels(len(models), 2.1, sharey=True)
     for axis, model in zip(axes, models, strict=True):
         shown = measures.leading_variants(data, model)
         dense_total = None
@@ -239,7 +240,7 @@ def histogram_after_pruning(data: Data) -> Figure:
         style.title(axis, style.name(model), style.columns_of(len(models)))
         axis.set_xscale("log")
     for axis in style.left_column(axes):
-        axis.set_ylabel("not zero, per 0.1 decade (%)")
+        axis.set_ylabel("per 0.1 decade (%)")
     for axis in style.bottom_row(axes):
         axis.set_xlabel("magnitude $|w|$")
     style.legend_below(figure, axes[0], columns=6, title="sparsity")

@@ -54,6 +54,7 @@ def curves(
         mark(axis, data, cell)
     for axis in style.left_column(axes):
         axis.set_ylabel("retained quality")
+    style.label_below(axes)
     _legend(figure, looks)
     return figure
 

@@ -20,7 +20,7 @@ def retained_curves(data: Data) -> Figure:
     asked, known = data.benchmarks, looks(data)
     if not known:
         return style.nothing("No pruned model of this study was scored.")
-    return curves(data, asked, known, 2.3, _band)
+    return curves(data, asked, known, 1.85, _band)
 
 
 def _band(axis: Axes, data: Data, cell: Cell) -> None:

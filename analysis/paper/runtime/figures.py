@@ -21,7 +21,7 @@ def speedups(data: Data) -> Figure:
     models = [model for model in data.models if model in set(table["model"])]
     columns = style.columns_of(len(models))
     rows = len(batches) * -(-len(models) // columns)
-    figure, axes = style.grid(rows, columns, max(1.55, 2.6 - 0.35 * rows))
+    figure, axes = style.grid(rows, columns, max(1.4, 2.1 - 0.25 * rows))
     places = _in_rows(batches, models, columns)
     for axis, place in zip(axes, places, strict=True):
         if place is None:
@@ -33,7 +33,7 @@ def speedups(data: Data) -> Figure:
         style.title(axis, style.name(f"{model}, batch {batch}"), columns)
         style.level_axis(axis, data.levels)
     for axis in axes[::columns]:
-        axis.set_ylabel("speed-up over dense" if rows < 4 else "speed-up")
+        axis.set_ylabel("speed-up")
     style.legend(figure, *style.entries(axes))
     return figure
 

@@ -14,7 +14,7 @@ def bytes_by_level(data: Data) -> Figure:
     stored = [model for model in data.models if len(data.sizes_of(model))]
     if not stored:
         return style.nothing("No file of this study was written.")
-    figure, axes = style.panels(len(data.models), 2.6, sharey=_alike(data, stored))
+    figure, axes = style.panels(len(data.models), 2.1, sharey=_alike(data, stored))
     for axis, model in zip(axes, data.models, strict=True):
         style.title(axis, style.name(model), style.columns_of(len(axes)))
         style.level_axis(axis, data.levels)
@@ -35,6 +35,7 @@ def bytes_by_level(data: Data) -> Figure:
         axis.set_ylim(bottom=0)
     for axis in style.left_column(axes):
         axis.set_ylabel("file size (MB)")
+    style.label_below(axes)
     style.legend(figure, *style.entries(axes))
     return figure
 

@@ -14,7 +14,7 @@ def recovery_curves(data: Data) -> Figure:
     asked = [c for c in data.benchmarks if any(_has(data, c, name) for name in data.trained)]
     if not asked:
         return style.nothing("This study trains no pruned model.")
-    return curves(data, asked, trained_looks(data), 2.4, _nine_tenths)
+    return curves(data, asked, trained_looks(data), 2.0, _nine_tenths)
 
 
 def _nine_tenths(axis: Axes, data: Data, cell: Cell) -> None:
