@@ -45,9 +45,12 @@ def render(
     with files.passing_folder("rendering", output) as folder:
         done = execute(source, inches(chosen), progress)
         text = markdown.executed(source, done, chosen, folder)
-        with ThreadPoolExecutor(1) as beside:  # takes as long as a page
+        with ThreadPoolExecutor(1 + len(formats)) as beside:  # each waits for pandoc or Typst
             checked = beside.submit(vanishing.refuse_vanishing, text, "read")
-            written = [_write(name, text, chosen, folder, progress) for name in formats]
+            started = [
+                beside.submit(_write, name, text, chosen, folder, progress) for name in formats
+            ]
+            written = [one.result() for one in started]
             checked.result()
         refuse_findings(text, written)
         return [_put(path, output / path.name) for path in written]
