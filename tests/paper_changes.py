@@ -154,8 +154,8 @@ def verdict(data, name):
     assert statement == {
         Verdict.SUPPORTED: f"> **{claimed}** {label}, supported: {numbers}.",
         Verdict.CONTRADICTED:
-            f"> **{otherwise}** {label}, contradicted: {numbers}. It was: “{claimed}”",
-        Verdict.UNDECIDED: f"> {undecided} {label}, undecided: {numbers}. It is: “{claimed}”",
+            f"> **{otherwise}** {label}, contradicted: {numbers}. Claimed: “{claimed}”",
+        Verdict.UNDECIDED: f"> {undecided} {label}, undecided: {numbers}. Claimed: “{claimed}”",
         Verdict.UNCHECKED: f"> “{claimed}” {label} cannot be checked in this study: {numbers}.",
     }[found.verdict]  # fmt: skip
     return found.verdict

@@ -111,11 +111,12 @@ def statement(found: Checked) -> Md:
             return _quoted(f"**{one_line(claim.sentence)}** {label}, supported: {evidence}.")
         case Verdict.CONTRADICTED:
             return _quoted(
-                f"**{one_line(claim.otherwise)}** {label}, contradicted: {evidence}. It was: {said}"
+                f"**{one_line(claim.otherwise)}** {label}, contradicted: {evidence}. Claimed:"
+                f" {said}"
             )
         case Verdict.UNDECIDED:
             return _quoted(
-                f"{one_line(claim.undecided)} {label}, undecided: {evidence}. It is: {said}"
+                f"{one_line(claim.undecided)} {label}, undecided: {evidence}. Claimed: {said}"
             )
         case Verdict.UNCHECKED:
             return _quoted(f"{said} {label} cannot be checked in this study: {evidence}.")
