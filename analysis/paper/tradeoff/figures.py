@@ -19,7 +19,7 @@ def tradeoff_map(data: Data) -> Figure:
     models = [model for model in data.models if model in set(variants["model"])]
     beside = 1 if len(models) <= _ROWS else 2  # models in a row
     rows = -(-len(models) // beside)
-    figure, axes = style.grid(rows, 2 * beside, 2.2, sharey=True)
+    figure, axes = style.grid(rows, 2 * beside, 1.7, sharey=True)
     for axis in axes[2 * len(models) :]:
         axis.set_visible(False)
     for row, model in enumerate(models):
