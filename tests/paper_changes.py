@@ -6,8 +6,6 @@ list of values, a comparison such as ">= 0.5", and for variants a pattern.
 
 import functools
 import html
-import importlib
-import inspect
 import re
 
 import numpy as np
@@ -19,18 +17,8 @@ from analysis.paper.data import Data
 from analysis.paper.text import escape
 from analysis.paper.verdicts import Verdict
 
-
-def _functions(*names):
-    """The public functions of modules, by name."""
-    modules = [importlib.import_module(f"analysis.paper.{name}") for name in names]
-    listed = [pair for module in modules for pair in inspect.getmembers(module, inspect.isfunction)]
-    own = {module.__name__ for module in modules}
-    return {name: f for name, f in listed if f.__module__ in own and not name.startswith("_")}
-
-
 MADE = {
     **{kind: sections.known(kind) for kind in ("figure", "table", "value")},
-    "prose": _functions("sentences", "model_prose", "saving_prose"),
 }
 KEPT, DIFFERENCE = ("retained", "retained_low", "retained_high"), ("difference", "low", "high")
 COMPARISON = re.compile("[<>!=]|not in ")

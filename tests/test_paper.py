@@ -26,9 +26,8 @@ from analysis.paper.verdicts import Verdict
 
 mpl.use("agg")
 REPORT = (Path(__file__).parents[1] / "report.qmd").read_text(encoding="utf-8")
-NAMED = set(re.findall(r'paper\.(figure|table|value|prose)\("([^"]+)"\)', REPORT))
+NAMED = set(re.findall(r'paper\.(figure|table|value)\("([^"]+)"\)', REPORT))
 NAMED |= {("claim", name) for name in re.findall(r'paper\.claim\(\s*"([^"]+)"', REPORT)}
-NAMED |= {("table", name) for name in re.findall(r'paper\.optional_table\(\s*"([^"]+)"', REPORT)}
 EVERY = ["tiny", *fake.STUDIES, *fake.REAL]
 DRAWN = ("medium", "mixed")  # drawing takes longest
 HOLES = r"\b(?:NaN|nan|None|inf|undefined)\b|<NA>|np\.float|unknown number"
@@ -73,11 +72,6 @@ def rows(name):
 
 def require_words(data, but=()):
     """Every sentence, value, table and claim is there, and no table has a hole."""
-    for what in ("prose", "value"):
-        for name in asked(what):
-            said = shown(what, name)
-            assert said.strip(), name
-            assert not re.search(f"{HOLES}|{BARE}", said), (name, said)
     for make in VALUES:
         said = make(data)
         assert said > "", make  # a string, and not empty
@@ -144,11 +138,10 @@ def test_the_paper_of_results_that_lack_something_is_whole(of, name):
 
 
 def test_the_report_names_all_that_there_is():
-    assert {what for what, _ in NAMED} == {"figure", "table", "value", "prose", "claim"}
+    assert {what for what, _ in NAMED} == {"figure", "table", "value", "claim"}
     figures = MADE["figure"].keys() - ({"at_a_glance"} - {*asked("figure")})  # for its first page
     known = {"claim": document.claims(), "figure": figures, "table": MADE["table"]}
     assert {what: asked(what) for what in known} == {what: sorted(known[what]) for what in known}
-    assert sorted([*asked("prose"), "verdict_counts"]) == sorted(MADE["prose"])
 
 
 SHORT = r" $\frac$|**b**"
@@ -222,16 +215,6 @@ def test_void_benchmarks_are_said_to_be_and_left_out_of_means(of):
     found = {(row[0].split(":")[0], row[1]): row[3] for row in rows("published")}
     known = ("gpt2", "perplexity per word"), ("gpt2", "accuracy"), ("pegasus-xsum", "ROUGE-1")
     assert [found[key] for key in known] == ["29.4", "46.0", "47.2"]
-
-
-def test_sentences_are_those_that_are_true_of_the_study(of):
-    read = Path(__file__).with_name("sentences.yml").read_text(encoding="utf-8")
-    for chosen, told in yaml.safe_load(read).items():
-        of(chosen)
-        for name, parts in told.items():
-            for part in parts:
-                there = part.removeprefix("not ") in shown("prose", name)
-                assert there is not part.startswith("not "), (chosen, name, part)
 
 
 def test_a_rehearsal_is_marked_everywhere(of):

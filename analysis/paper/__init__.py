@@ -3,31 +3,18 @@
     figure("retained_curves")     a matplotlib figure, from the figures.py of a section
     table("baseline")             a Markdown table, from a tables.py
     value("levels")               a number or name for running text, from a values.py
-    prose("models")               sentences that hold for some studies only, from sentences
     claim("cliff", "…", …)        a checked claim of report.qmd, from the findings.py of a section
 
 Where the weights are random, figures and tables say so themselves, and `banner` marks each page.
 The paper reads results and computes none; it imports none of what computes them.
 """
 
-import inspect
 import re
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from analysis.errors import RequestError, unknown
-from analysis.paper import (
-    claims,
-    download,
-    model_prose,
-    saving_prose,
-    sections,
-    sentences,
-    sourced,
-    style,
-    text,
-)
+from analysis.paper import claims, download, sections, sourced, style
 from analysis.paper.claims import Holds, document, finding
 from analysis.paper.data import load
 from analysis.paper.text import Md
@@ -40,8 +27,6 @@ __all__ = [
     "claim",
     "figure",
     "finding",
-    "optional_table",
-    "prose",
     "start",
     "study_text",
     "table",
@@ -89,24 +74,8 @@ def table(name: str) -> Md:
     return download.with_csv(name, _marked(sections.named("table", name)(load())))
 
 
-def optional_table(name: str, caption: str, widths: str = "") -> Md:
-    """The table of that name as `tbl-name`, with its caption and its columns' widths in per cent;
-    nothing where it would be empty. The text refers to it in sentences of `prose`."""
-    shown = _marked(sections.named("table", name)(load()))
-    if not text.has_rows(shown):
-        return Md("")
-    columns = f' tbl-colwidths="[{widths}]"' if widths else ""
-    captioned = Md(f"{shown}\n: {caption} {{#tbl-{name}{columns}}}\n")
-    return download.with_csv(name, captioned)
-
-
 def _marked(shown: Md) -> Md:
     return Md(f"**{MARK}**\n\n{shown}") if load().rehearsal else shown
-
-
-def prose(name: str) -> Md:
-    """The sentences of that name, as they are true of this study."""
-    return Md(str(_sentence(name)(load())))
 
 
 def value(name: str, *arguments: Any) -> Md:
@@ -143,11 +112,3 @@ def study_text() -> Md:
     longest = max((len(run) for run in re.findall("`+", source)), default=0)
     fence = "`" * max(3, longest + 1)
     return Md(f'{fence} {{.yaml shortcodes="false"}}\n{source}\n{fence}\n')
-
-
-def _sentence(name: str) -> Any:
-    for module in (sentences, model_prose, saving_prose):
-        function = dict(inspect.getmembers(module, inspect.isfunction)).get(name)
-        if function is not None and function.__module__ == module.__name__:
-            return function
-    raise RequestError(unknown("sentence", name, {}))
