@@ -106,6 +106,10 @@ def _bound(port: int | None) -> ThreadingHTTPServer:
 
 def _handler(shown: Shown) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):  # the page is gone
+                super().handle()
+
         def do_GET(self) -> None:
             host = self.headers.get("Host", "").rpartition(":")[0]
             if host not in (_HOST, "localhost"):  # another name that leads here
@@ -126,10 +130,9 @@ def _handler(shown: Shown) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def _follow(self) -> None:
-            with contextlib.suppress(OSError):  # the page is gone
-                for state in shown.states():
-                    line = ":" if state is None else f"data: {json.dumps(state)}"
-                    self.wfile.write(f"{line}\n\n".encode())
+            for state in shown.states():
+                line = ":" if state is None else f"data: {json.dumps(state)}"
+                self.wfile.write(f"{line}\n\n".encode())
 
         def log_message(self, *_: Any) -> None:
             """Nothing: the terminal is for the document."""
