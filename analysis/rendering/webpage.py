@@ -43,7 +43,11 @@ def write(document: Markdown, settings: Settings, work: Path, path: Path) -> lis
         "number-sections": given.get("number-sections", False),
         "toc": given.get("toc", False),
         "toc-depth": given["toc-depth"],
-        "filters": [settings.file("filters", name).resolve() for name in given.get("filters", [])],
+        "filters": [
+            settings.file("filters", name).resolve()
+            for name in given.get("filters", [])
+            if name != "quarto"  # those of Quarto itself, which remakes tables with widths
+        ],
     }
     page = pandoc_run.convert(document, work, defaults, {})
     path.write_text(_MADE.sub(partial(_embedded, work), page), encoding="utf-8")
