@@ -26,7 +26,9 @@ REFERENCES = "see Figure 1, Table 1, Equation 1 and Section 1.1"
 def copied(project):
     shutil.copytree(PAPER, project, dirs_exist_ok=True)
     shutil.copytree(ROOT / "styles", project / "styles")
-    shutil.copy(ROOT / "_quarto.yml", project)
+    settings = (ROOT / "_quarto.yml").read_text(encoding="utf-8")
+    with_contents = settings.replace("toc: false", "toc: true")  # which the paper's PDF has not
+    (project / "_quarto.yml").write_text(with_contents, encoding="utf-8")
     return project
 
 

@@ -30,7 +30,7 @@ def claims_unchecked(data: Data) -> Sourced:
 
 def _count(data: Data, one: Verdict) -> Sourced:
     found = by_verdict(data)[one]
-    return sourced.claimed(text.spelled(len(found)), found)
+    return sourced.claimed(text.spelled(len(found)) if found else "none", found)
 
 
 def claim_margin(data: Data) -> str:
