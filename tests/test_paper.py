@@ -121,7 +121,7 @@ def require_figure(name, figure, draw):
 def test_the_paper_of_any_study_is_whole(of, chosen):
     require_words(of(chosen))
     for name in asked("figure"):
-        require_figure(name, paper.figure(name), chosen in DRAWN)
+        require_figure(name, paper.chart(name), chosen in DRAWN)
 
 
 LACKING = yaml.safe_load(Path(__file__).with_name("lacking.yml").read_text(encoding="utf-8"))
@@ -180,7 +180,7 @@ def test_a_hostile_name_stays_a_name(of, chosen):
     assert plain(paper.value("title")) == HOSTILE
     assert f"{HOSTILE}, decoder" in plain(claim("differs-with-depth"))
     for name in asked("figure") if chosen == "tiny" else ():
-        figure = paper.figure(name)
+        figure = paper.chart(name)
         figure.draw_without_rendering()  # a name is no formula, and stays in the legend
         assert any(axis.get_xlabel() or axis.images for axis in figure.axes)
         assert any(axis.get_ylabel() for axis in figure.axes)
@@ -221,11 +221,11 @@ def test_a_rehearsal_is_marked_everywhere(of):
     for name in asked("table"):
         assert shown("table", name).startswith(f"**{paper.MARK}**\n\n|"), name
     assert str(paper.table("claims")).startswith(f"**{paper.MARK}**\n\n|")
-    assert paper.figure("speedups").get_suptitle() == paper.MARK
+    assert paper.chart("speedups").get_suptitle() == paper.MARK
     for part in ("{=html}", paper.MARK, "<rehearsal>"):
         assert part in str(paper.banner())
     of("classic")
-    assert (str(paper.banner()), paper.figure("speedups").get_suptitle()) == ("", "")
+    assert (str(paper.banner()), paper.chart("speedups").get_suptitle()) == ("", "")
     assert "REHEARSAL" not in shown("table", "models")
 
 

@@ -1,6 +1,6 @@
 """All that report.qmd asks for: a figure, a table, a value, a claim, each by its name.
 
-    figure("retained_curves")     a matplotlib figure, from the figures.py of a section
+    figure("retained_curves")     a figure, from the figures.py of a section
     table("baseline")             a Markdown table, from a tables.py
     value("levels")               a number or name for running text, from a values.py
     claim("cliff", "…", …)        a checked claim of report.qmd, from the findings.py of a section
@@ -12,11 +12,10 @@ The paper reads results and computes none; it imports none of what computes them
 import re
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from analysis.paper import claims, download, sections, sourced, style
+from analysis.paper import claims, download, drawn, sections, sourced, style
+from analysis.paper.chart import Chart
 from analysis.paper.claims import Holds, document, finding
-from analysis.paper.data import load
+from analysis.paper.data import folder, load
 from analysis.paper.text import Md
 from analysis.paper.verdicts import Cell as Interval
 from analysis.paper.verdicts import Verdict
@@ -63,9 +62,15 @@ text-align: center">{MARK}. No result on this page means anything.</div>
 """
 
 
-def figure(name: str) -> Figure:
-    """The figure of that name."""
-    made = sections.named("figure", name)(load())
+def figure(name: str) -> Md:
+    """The figure of that name; on the page, with its numbers and its code."""
+    made_by = sections.named("figure", name)
+    return drawn.figure(name, chart(name), made_by, folder())
+
+
+def chart(name: str) -> Chart:
+    """The same as a figure of matplotlib."""
+    made: Chart = sections.named("figure", name)(load())
     return style.marked(made, MARK) if load().rehearsal else made
 
 

@@ -316,11 +316,15 @@ def _nothing_left(scores: pd.DataFrame, of: pd.Series) -> pd.DataFrame:
 @functools.cache
 def load() -> Data:
     """The results of the study that SPARSITY_STUDY names, computed first if there are none."""
-    name = study.chosen()
-    folder = project.results_folder(name)
-    if not results.exist(folder) or not is_current(folder, name):
+    name, at = study.chosen(), folder()
+    if not results.exist(at) or not is_current(at, name):
         _compute(name)
-    return Data(*results.read(folder))
+    return Data(*results.read(at))
+
+
+def folder() -> Path:
+    """Where the results of that study are."""
+    return project.results_folder(study.chosen())
 
 
 def is_current(folder: Path, name: str) -> bool:

@@ -12,7 +12,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+from analysis.paper.chart import Chart
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
@@ -54,7 +55,7 @@ def use() -> None:
     )
 
 
-def panels(count: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+def panels(count: int, height: float, **options: Any) -> tuple[Chart, list[Axes]]:
     """Panels over the full width, three at most in a row, and rows as even as can be."""
     columns = columns_of(count)
     figure, flat = grid(-(-count // columns), columns, height, **options)
@@ -65,15 +66,18 @@ def panels(count: int, height: float, **options: Any) -> tuple[Figure, list[Axes
     return figure, flat[:count]
 
 
-def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Chart, list[Axes]]:
     """So many panels each way over the full width, listed row by row, within a page's height."""
     size = (FULL_WIDTH, min(height * rows, FULL_HEIGHT))
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, squeeze=False, FigureClass=Chart, **options
+    )
+    assert isinstance(figure, Chart)
     plt.close(figure)  # else a notebook shows it twice: as an open figure and as the chunk's value
     return figure, list(axes.flat)
 
 
-def nothing(why: str) -> Figure:
+def nothing(why: str) -> Chart:
     """A figure for what a study did not do: one line that says so."""
     figure, (axis,) = grid(1, 1, 0.5)
     axis.axis("off")  # yet there: a notebook shows no picture of a figure without axes
@@ -81,7 +85,7 @@ def nothing(why: str) -> Figure:
     return figure
 
 
-def marked(figure: Figure, mark: str) -> Figure:
+def marked(figure: Chart, mark: str) -> Chart:
     """The figure with a line above it that no reader can miss."""
     height = figure.get_figheight()
     figure.set_figheight(height + 0.25)
@@ -101,14 +105,14 @@ def columns_of(count: int) -> int:
     return -(-count // rows)
 
 
-def legend_below(figure: Figure, source: Axes, columns: int = 4, title: str | None = None) -> None:
+def legend_below(figure: Chart, source: Axes, columns: int = 4, title: str | None = None) -> None:
     """One legend for all panels, under them, from the entries of one."""
     handles, labels = source.get_legend_handles_labels()
     legend(figure, handles, labels, columns, title)
 
 
 def legend(
-    figure: Figure,
+    figure: Chart,
     handles: Sequence[Artist],
     labels: Sequence[str],
     columns: int = 4,

@@ -117,6 +117,11 @@ def level(sparsity: float) -> str:
     return f"{100 * sparsity:g}\u00a0%"
 
 
+def level_or_dense(sparsity: float) -> str:
+    """The same; no sparsity is the dense model's."""
+    return level(sparsity) if sparsity else "dense"
+
+
 def megabytes(value: Any) -> str:
     """Bytes as MB (10⁶)."""
     return MISSING if is_missing(value) else f"{float(value) / 1e6:.2f}\u00a0MB"

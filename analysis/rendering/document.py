@@ -209,6 +209,12 @@ def _refuse_unbalanced(parts: tuple[Prose | Chunk, ...]) -> None:
         raise RequestError(f"{open_at[-1]}: this ::: is never closed: add a line `:::`.")
 
 
+def quoted(text: str) -> str:
+    """The value of an attribute, as pandoc reads it back exactly."""
+    text = " ".join(text.split())
+    return '"' + re.sub(r'[\\"&<>{}`*_$]', lambda found: f"&#{ord(found[0])};", text) + '"'
+
+
 def visible_lines(text: str) -> Iterator[tuple[int, str]]:
     """(offset, line) outside code blocks and comments, code spans blanked."""
     hidden = re.sub(

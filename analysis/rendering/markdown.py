@@ -1,6 +1,7 @@
 """The Markdown text for both formats, made from the executed document."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import RequestError
-from analysis.rendering.document import INLINE, Chunk, Prose, Source
+from analysis.rendering.document import INLINE, Chunk, Prose, Source, quoted
 from analysis.rendering.execute import Executed, key
 from analysis.rendering.settings import Settings, metadata
 from analysis.rendering.traced import Markdown
@@ -16,6 +17,7 @@ from analysis.rendering.traced import Markdown
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 MADE = "made-by-chunks"  # stands for the folder of figures, whose own path may hold any character
 _IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
+_HELD = re.compile(r"(?<=\]\()data:(image/(?:svg\+xml|png|jpeg));base64,([A-Za-z0-9+/=]+)(?=\))")
 _SHOWN = ("text/markdown", *_IMAGES, "text/plain")
 
 
@@ -102,12 +104,6 @@ def _block(text: str, attributes: str = "") -> str:
     )
 
 
-def _quoted(text: str) -> str:
-    """An attribute value that Pandoc reads back exactly."""
-    text = " ".join(text.split())
-    return '"' + re.sub(r'[\\"&<>{}`*_$]', lambda c: f"&#{ord(c[0])};", text) + '"'
-
-
 def _float(chunk: Chunk, shown: list[str]) -> str:
     """A numbered figure or table, in the div syntax that authors can write too."""
     given, label = chunk.options, chunk.label
@@ -154,7 +150,22 @@ def _shown(chunk: Chunk, outputs: list[Any], warn: bool, stem: Path) -> Iterator
             path = stem.with_name(f"{stem.name}-{images}.{_IMAGES[mime]}")
             yield _image(path, data[mime], _description(chunk, images))
         elif mime and (text := str(data[mime])).strip():
-            yield text if mime == "text/markdown" else _printed(text)
+            if mime == "text/markdown":
+                yield _within(text, stem)
+            else:
+                yield _printed(text)
+
+
+def _within(text: str, stem: Path) -> str:
+    """Markdown, with the images that it holds itself as files."""
+
+    def kept(found: re.Match[str]) -> str:
+        content = base64.b64decode(found[2])
+        name = f"{stem.name}-{hashlib.sha256(content).hexdigest()[:12]}.{_IMAGES[found[1]]}"
+        stem.with_name(name).write_bytes(content)
+        return f"<{MADE}/{name}>"
+
+    return _HELD.sub(kept, text)
 
 
 def _printed(text: str) -> str:
@@ -170,4 +181,4 @@ def _description(chunk: Chunk, number: int) -> str:
 def _image(path: Path, content: str, description: str) -> str:
     """An image file, as a Markdown image with its description."""
     path.write_bytes(content.encode() if path.suffix == ".svg" else base64.b64decode(content))
-    return f"![](<{MADE}/{path.name}>){{fig-alt={_quoted(description)}}}"
+    return f"![](<{MADE}/{path.name}>){{fig-alt={quoted(description)}}}"

@@ -30,6 +30,7 @@ def write(document: Markdown, settings: Settings, work: Path, path: Path) -> lis
         "several-authors": len(authors) > 1,
         "affiliated": any(author["affiliations"] for author in authors),
         "scholar": _scholar(document.meta) if settings.document.get("google-scholar") else [],
+        "after-body": _after_body(settings),
         "script": (_PAGE / "page.js").read_text(encoding="utf-8"),
         **{f"style-{scheme}": stylesheet(settings, scheme) for scheme in _SCHEMES},
     }
@@ -77,6 +78,12 @@ def _scholar(meta: dict[str, Any]) -> list[dict[str, str]]:
         for name, said in tags
         if said
     ]
+
+
+def _after_body(settings: Settings) -> str:
+    """What stands behind the text as it is: the file that `include-after-body` names."""
+    name = settings.html.get("include-after-body")
+    return text_of(settings.file("include-after-body", name)) if name else ""
 
 
 def stylesheet(settings: Settings, scheme: str) -> str:

@@ -3,16 +3,17 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
-from analysis.paper import cells, style
+from analysis.paper import cells, style, text
+from analysis.paper.chart import Chart, Series
 from analysis.paper.data import Data
 
 _LABELLED_ROWS = 16  # of a heat map: more leave no room for numbers
 _NAMED_ROWS = 14
 
 
-def sensitivity_map(data: Data) -> Figure:
+def sensitivity_map(data: Data) -> Chart:
     """What is retained with one group of matrices pruned alone: a panel a benchmark."""
     table = data["sensitivity"]
     panels = list(table.groupby(["model", "task"], sort=False))
@@ -37,9 +38,30 @@ def sensitivity_map(data: Data) -> Figure:
         if (model, task) in data.void:
             style.say(axis, cells.VOID)
         axis.grid(False)
+        figure.series.append(_cells(axis, image, data, part, grid))
     if image is not None:
         figure.colorbar(image, ax=axes, label="retained quality", shrink=0.9, aspect=14)
     return figure
+
+
+def _cells(
+    axis: Axes, image: AxesImage, data: Data, part: pd.DataFrame, grid: pd.DataFrame
+) -> Series:
+    """What the cells show."""
+    shown = part[["model", "task", "group", "sparsity", "retained"]].reset_index(drop=True)
+    shown["task"] = shown["task"].map(data.task_title)
+    for end in ("low", "high"):
+        if f"retained_{end}" in part:
+            shown[end] = part[f"retained_{end}"].to_list()
+    at = [
+        (list(grid.columns).index(level), list(grid.index).index(group))
+        for level, group in zip(shown["sparsity"], shown["group"], strict=True)
+    ]
+    said = [
+        (f"{row['group']} at {text.level(row['sparsity'])}", text.fixed(row["retained"]), "")
+        for _, row in shown.iterrows()
+    ]
+    return Series(axis, [image], "retained quality", shown, at, said)
 
 
 def _label_cells(axis: Axes, grid: pd.DataFrame) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from analysis.execution.names import AUTO, DENSE
-from analysis.paper import style
+from analysis.paper import style, text
+from analysis.paper.chart import Chart, Series
 from analysis.paper.data import Data
 from analysis.paper.overview import labels, measures
 from analysis.paper.quality.curves import looks, trained_looks
@@ -24,7 +24,7 @@ _HEIGHT = 2.4
 _TOP = 1.15  # of the axis, if nothing is more
 
 
-def at_a_glance(data: Data) -> Figure:
+def at_a_glance(data: Data) -> Chart:
     """Quality, bytes and milliseconds as shares of the dense model's, against sparsity."""
     known = {
         title: lines for title, make in _PANELS.items() if (lines := _drawable(make(data), data))
@@ -32,7 +32,9 @@ def at_a_glance(data: Data) -> Figure:
     if not known:
         return style.nothing("No pruned model was scored, stored or timed.")
     figure, axes = style.grid(1, len(known), _HEIGHT, sharey=True)
-    drawn = [_panel(axis, *panel, data) for axis, panel in zip(axes, known.items(), strict=True)]
+    drawn = [
+        _panel(figure, axis, *panel, data) for axis, panel in zip(axes, known.items(), strict=True)
+    ]
     axes[0].set_ylabel("share of the dense model\u2019s")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1.0))
     highest = max(points["share"].max() for lines in known.values() for _, points, _ in lines)
@@ -57,22 +59,45 @@ def _drawable(lines: list[Line], data: Data) -> list[Line]:
     return found
 
 
-def _panel(axis: Axes, title: str, lines: list[Line], data: Data) -> list[Line2D]:
+def _panel(figure: Chart, axis: Axes, title: str, lines: list[Line], data: Data) -> list[Line2D]:
     """The lines of a panel, the first with its band, between dense and nothing."""
     order = [0.0, *data.levels]
     found = []
     for label, points, look in lines:
         places = [order.index(level) for level in points["sparsity"]]
-        found += axis.plot(places, points["share"].astype(float), label=label, **look)
+        artists: list[Any] = axis.plot(places, points["share"].astype(float), label=label, **look)
+        found += artists
         if not found[1:]:
             ends = (points[end].astype(float) for end in ("low", "high"))
-            axis.fill_between(places, *ends, color=look["color"], alpha=0.18, lw=0)
+            band = axis.fill_between(places, *ends, color=look["color"], alpha=0.18, lw=0)
+            artists = [*artists, band]
+        figure.series.append(_series(axis, title, label, points, places, artists))
     for height, label in _MARKED.get(title, {1: "", 0: ""}).items():
         line = axis.axhline(height, color=style.INK, linewidth=0.7, label=label or "_")
         found += [line] if label else []
     axis.set_title(title)
     style.level_axis(axis, data.levels)
     return found
+
+
+def _series(
+    axis: Axes, title: str, label: str, points: pd.DataFrame, places: list[int], artists: list[Any]
+) -> Series:
+    """One line, with its numbers."""
+    numbers = points[["sparsity", "share", "low", "high"]].astype(float)
+    rows = pd.concat(
+        [pd.DataFrame({"of": title, "line": label.strip()}, points.index), numbers], axis=1
+    )
+    said = [_said(row) for _, row in numbers.iterrows()]
+    at = list(zip(places, numbers["share"], strict=True))
+    return Series(axis, artists, label.strip(), rows, at, said)
+
+
+def _said(row: pd.Series) -> tuple[str, str, str]:
+    """What a point says: its level, and its value with what it lies between."""
+    ends = " to ".join(text.percent(row[end]) for end in ("low", "high"))
+    between = f" ({ends})" if pd.notna(row["low"]) and row["low"] < row["high"] else ""
+    return text.level_or_dense(row["sparsity"]), text.percent(row["share"]) + between, ""
 
 
 def _quality(data: Data) -> list[Line]:

@@ -1,16 +1,19 @@
 """How weights are distributed in models, stacks, blocks and kinds."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from analysis.checkpoints.naming import KINDS, PRUNABLE_KINDS
 from analysis.paper import style
+from analysis.paper.chart import Chart, Series
 from analysis.paper.data import Data
 from analysis.paper.profile import measures
 
@@ -24,7 +27,7 @@ _UNPROFILED = "No model of this study was profiled."
 _BLOCKLESS = "No stack of blocks was profiled."
 
 
-def weight_histogram(data: Data) -> Figure:
+def weight_histogram(data: Data) -> Chart:
     """Density of w on a linear axis, and of |w| on a logarithmic one, one line a model."""
     if not data.profiled:
         return style.nothing(_UNPROFILED)
@@ -37,8 +40,12 @@ def weight_histogram(data: Data) -> Figure:
         density = inner["count"] / inner["count"].sum() / (inner["right"] - inner["left"])
         lowest = min(lowest, density[density > 0].min())
         seen = density.clip(lower=1e-9)  # a logarithm has no zero; it lies below the axis
-        linear.plot((inner["left"] + inner["right"]) / 2, seen, drawstyle="steps-mid", **look)
-        _log_histogram(logarithmic, bins, **look)
+        middle = (inner["left"] + inner["right"]) / 2
+        lines = linear.plot(middle, seen, drawstyle="steps-mid", **look)
+        figure.series += [
+            _curve(linear, lines, model, axis="weight", x=middle, density=density),
+            _log_histogram(logarithmic, bins, model, **look),
+        ]
     linear.set(xlabel="weight $w$", ylabel="density", yscale="log")
     linear.xaxis.set_major_locator(MaxNLocator(4))
     linear.set_ylim(bottom=0.7 * lowest if np.isfinite(lowest) else None)
@@ -47,14 +54,22 @@ def weight_histogram(data: Data) -> Figure:
     return figure
 
 
-def _log_histogram(axis: Axes, bins: pd.DataFrame, **look: Any) -> None:
+def _log_histogram(axis: Axes, bins: pd.DataFrame, model: str, **look: Any) -> Series:
     """The share of weights per tenth of a decade of |w|; bins differ a little in width."""
     decades = bins[(bins["scale"] == "log10") & (bins["left"] >= _SMALLEST)]
     decades = decades.loc[: decades.index[decades["count"] > 0].max()]  # to the largest weight
     width = _tenths(decades)
     total = bins.loc[bins["scale"] == "log10", "count"].sum()
     share = _PERCENT * decades["count"] / total / width
-    axis.plot(np.sqrt(decades["left"] * decades["right"]), share, **look)
+    middle = np.sqrt(decades["left"] * decades["right"])
+    lines = axis.plot(middle, share, **look)
+    return _curve(axis, lines, model, axis="magnitude", x=middle, per_cent=share)
+
+
+def _curve(panel: Axes, lines: Sequence[Artist], model: str, **columns: Any) -> Series:
+    """A model's curve: its numbers, in columns of these names."""
+    named = {name.replace("_", " "): values for name, values in columns.items()}
+    return Series(panel, lines, model, pd.DataFrame({"model": model, **named}))
 
 
 def _tenths(bins: pd.DataFrame) -> pd.Series:
@@ -62,7 +77,7 @@ def _tenths(bins: pd.DataFrame) -> pd.Series:
     return 10 * np.log10(bins["right"].astype(float) / bins["left"].astype(float))
 
 
-def magnitude_cdf(data: Data) -> Figure:
+def magnitude_cdf(data: Data) -> Chart:
     """The fraction of weights below a growing cutoff, all models together."""
     if not data.profiled:
         return style.nothing(_UNPROFILED)
@@ -73,16 +88,22 @@ def magnitude_cdf(data: Data) -> Figure:
         whole = data.one(data["profile_scopes"], model=model, scope="model")
         part = curve[curve["scale"] == "linear"]
         zeros = _PERCENT * whole["zeros"] / whole["parameters"]  # a step at 0, not below it
-        linear.plot([0, 0, *part["left"][1:]], [0, zeros, *_PERCENT * part["fraction"][1:]], **look)
+        x, y = [0, 0, *part["left"][1:]], [0, zeros, *_PERCENT * part["fraction"][1:]]
+        lines = linear.plot(x, y, **look)
+        figure.series.append(_curve(linear, lines, model, axis="linear", cutoff=x, per_cent=y))
         part = curve[curve["scale"] == "log10"]
-        logarithmic.plot(part["left"], _PERCENT * part["fraction"], **look)
+        x, y = part["left"], _PERCENT * part["fraction"]
+        lines = logarithmic.plot(x, y, **look)
+        figure.series.append(
+            _curve(logarithmic, lines, model, axis="logarithmic", cutoff=x, per_cent=y)
+        )
     linear.set(xlabel="cutoff", ylabel="weights with $|w|$ below (%)")
     logarithmic.set(xlabel="cutoff", xscale="log", xlim=(_SMALLEST, 10))
     style.legend_below(figure, linear)
     return figure
 
 
-def layer_cdfs(data: Data) -> Figure:
+def layer_cdfs(data: Data) -> Chart:
     """CDF of |w| for each layer, a panel for each stack of blocks (encoder and decoder apart)."""
     stacks = measures.stacks(data)
     if not stacks:
@@ -96,7 +117,11 @@ def layer_cdfs(data: Data) -> Figure:
             curve = curve[curve["scale"] == "log10"]
             label = f"block {layer}" if i in named else f"_{layer}"
             look = style.sequential(i, depth) | {"label": label, "linewidth": 1.1}
-            axis.plot(curve["left"], _PERCENT * curve["fraction"], **look)
+            x, y = curve["left"], _PERCENT * curve["fraction"]
+            lines = axis.plot(x, y, **look)
+            shown = {"model": model, "stack": part, "block": layer, "cutoff": x, "per cent": y}
+            name = f"block {layer}"
+            figure.series.append(Series(axis, lines, name, pd.DataFrame(shown)))
         style.title(axis, f"{style.name(model)}, {part}", style.columns_of(len(stacks)))
         axis.set_xscale("log")
     cdf = data["cdf"]
@@ -111,14 +136,18 @@ def layer_cdfs(data: Data) -> Figure:
     return figure
 
 
-def layer_distances(data: Data) -> Figure:
+def layer_distances(data: Data) -> Chart:
     """How far each block's distribution of |w| is from the whole model's, against depth."""
     if not measures.stacks(data):
         return style.nothing(_BLOCKLESS)
     figure, (axis,) = style.panels(1, 1.8)
     for i, (model, part, layers) in enumerate(measures.stacks(data)):
         values = measures.distances(data, model, part)
-        axis.plot(layers, values, label=f"{style.name(model)}, {part}", **style.ordinal(i))
+        lines = axis.plot(layers, values, label=f"{style.name(model)}, {part}", **style.ordinal(i))
+        shown = {"model": model, "stack": part, "block": layers, "KS distance": values}
+        at = list(zip(layers, values, strict=True))
+        said = [(f"block {x}", f"{y:.3f}", "") for x, y in at]
+        figure.series.append(Series(axis, lines, f"{model}, {part}", pd.DataFrame(shown), at, said))
     known = data["profile_scopes"]
     highest = known.loc[known["scope"].str.startswith("layer:"), "ks_distance"].max()
     axis.set(xlabel="block, from the input", ylabel="KS distance")
@@ -130,7 +159,7 @@ def layer_distances(data: Data) -> Figure:
     return figure
 
 
-def kind_heat_map(data: Data) -> Figure:
+def kind_heat_map(data: Data) -> Chart:
     """Standard deviation of w for each block and kind of weight, a panel for each stack.
 
     The colours span the matrices; norms and biases may lie beyond.
@@ -149,6 +178,7 @@ def kind_heat_map(data: Data) -> Figure:
     for axis, (model, part, layers), table in zip(axes, stacks, tables, strict=True):
         shown = table.reindex(index=layers, columns=kinds)  # a block of NaN alone has no row
         image = axis.imshow(shown, norm=norm, cmap="viridis", aspect="auto")
+        figure.series.append(_cells(axis, image, model, part, shown))
         if rows <= _ANNOTATED_ROWS:
             _annotate(axis, shown, norm)
         style.title(axis, f"{style.name(model)}, {part}", style.columns_of(len(stacks)))
@@ -164,6 +194,28 @@ def kind_heat_map(data: Data) -> Figure:
     bar.ax.set_yticklabels([_short(tick) for tick in ticks])
     bar.ax.yaxis.set_minor_locator(NullLocator())
     return figure
+
+
+def _cells(axis: Axes, image: Artist, model: str, part: str, shown: pd.DataFrame) -> Series:
+    """What the cells show, where there is anything."""
+    cells = [
+        (column, row, value)
+        for (row, column), value in np.ndenumerate(shown.to_numpy(float))
+        if np.isfinite(value)
+    ]
+    rows = [
+        {
+            "model": model,
+            "stack": part,
+            "block": shown.index[row],
+            "kind": shown.columns[column],
+            "std. dev.": value,
+        }
+        for column, row, value in cells
+    ]
+    said = [(f"block {row['block']}, {row['kind']}", f"{row['std. dev.']:.4g}", "") for row in rows]
+    at = [(column, row) for column, row, _ in cells]
+    return Series(axis, [image], "standard deviation", pd.DataFrame(rows), at, said)
 
 
 def _scale(values: pd.Series) -> LogNorm:
@@ -193,7 +245,7 @@ def _short(value: float) -> str:
     return f"{100 * value:.{1 if value < 0.1 else 0}f}".removesuffix(".0")
 
 
-def encoder_and_decoder(data: Data) -> Figure:
+def encoder_and_decoder(data: Data) -> Chart:
     """The distribution of |w| in encoders (left) and decoders (right), one line a model."""
     parts = [p for p in ("encoder", "decoder") if any(s[1] == p for s in measures.stacks(data))]
     if not parts:
@@ -203,16 +255,17 @@ def encoder_and_decoder(data: Data) -> Figure:
         for i, model in enumerate(data.profiled):
             bins = measures.of_scope(data, "histogram", model, f"part:{part}")
             if len(bins):
-                _log_histogram(
-                    axis, bins, **style.ordinal(i) | {"marker": "", "label": style.name(model)}
-                )
+                look = style.ordinal(i) | {"marker": "", "label": style.name(model)}
+                curve = _log_histogram(axis, bins, model, **look)
+                rows = curve.rows.assign(axis=part).rename(columns={"axis": "stacks"})
+                figure.series.append(replace(curve, rows=rows))
         axis.set(title=part, xlabel="magnitude $|w|$", xscale="log")
     axes[0].set_ylabel("per 0.1 decade (%)")
     style.legend(figure, *style.entries(axes))
     return figure
 
 
-def histogram_after_pruning(data: Data) -> Figure:
+def histogram_after_pruning(data: Data) -> Chart:
     """The distribution of |w| that is left at each sparsity of the leading method.
 
     A panel a model; it shows where at least one weight in five thousand of the dense model lies.
@@ -236,7 +289,15 @@ def histogram_after_pruning(data: Data) -> Figure:
                 there = middle[bins["count"] >= _VISIBLE * dense_total]
                 axis.set_xlim(there.min() / 2, there.max() * 2)
             look = style.sequential(i, len(shown)) | {"label": label}
-            axis.plot(middle, share, drawstyle="steps-mid", **look)
+            lines = axis.plot(middle, share, drawstyle="steps-mid", **look)
+            shown_as = {
+                "model": model,
+                "sparsity": variant["sparsity"],
+                "magnitude": middle,
+                "per cent": share,
+                "variant": variant["variant"],
+            }
+            figure.series.append(Series(axis, lines, label, pd.DataFrame(shown_as)))
         style.title(axis, style.name(model), style.columns_of(len(models)))
         axis.set_xscale("log")
     for axis in style.left_column(axes):

@@ -1,15 +1,18 @@
 """Bytes against sparsity."""
 
-import pandas as pd
-from matplotlib.figure import Figure
+from typing import Any
 
-from analysis.paper import style
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.paper import style, text
+from analysis.paper.chart import Chart, Series
 from analysis.paper.data import Data
 
 _ALIKE = 8  # times as large: files that can share an axis
 
 
-def bytes_by_level(data: Data) -> Figure:
+def bytes_by_level(data: Data) -> Chart:
     """Bytes of each format against sparsity, with the entropy bound, a panel a model."""
     stored = [model for model in data.models if len(data.sizes_of(model))]
     if not stored:
@@ -24,13 +27,12 @@ def bytes_by_level(data: Data) -> Figure:
             style.say(axis, "failed")
             continue
         for i, name in enumerate(formats):
-            part = rows[rows["format"] == name].set_index("sparsity")["bytes"]
-            axis.plot(*_by_level(part, data.levels), label=name, **style.ordinal(i))
-        bound = rows[rows["format"] == formats[0]].set_index("sparsity")["bound_bytes"]
-        axis.plot(
-            *_by_level(bound, data.levels), label="entropy bound",
-            color=style.INK, linestyle=":", marker="",
-        )  # fmt: skip
+            part = rows[rows["format"] == name]
+            look = style.ordinal(i) | {"label": name}
+            figure.series.append(_line(axis, data, part, "bytes", look))
+        part = rows[rows["format"] == formats[0]]
+        look = {"color": style.INK, "linestyle": ":", "marker": "", "label": "entropy bound"}
+        figure.series.append(_line(axis, data, part, "bound_bytes", look))
     for axis in axes:  # after all are drawn: they may be shared
         axis.set_ylim(bottom=0)
     for axis in style.left_column(axes):
@@ -40,10 +42,27 @@ def bytes_by_level(data: Data) -> Figure:
     return figure
 
 
-def _by_level(values: pd.Series, levels: list[float]) -> tuple[list[int], list[float]]:
-    """Places on the axis of levels, dense first, and megabytes, where there is a file."""
-    found = [(x, level) for x, level in enumerate([0.0, *levels]) if level in values.index]
-    return [x for x, _ in found], [float(values[level]) / 1e6 for _, level in found]
+def _line(axis: Axes, data: Data, rows: pd.DataFrame, column: str, look: dict[str, Any]) -> Series:
+    """Megabytes by level, dense first, where there is a file."""
+    levels = [0.0, *data.levels]
+    rows = rows[rows["sparsity"].isin(levels)].sort_values("sparsity")
+    shown = pd.DataFrame(
+        {
+            "model": rows["variant"].map(data.variants.set_index("variant")["model"]),
+            "format": look["label"],
+            "sparsity": rows["sparsity"],
+            "megabytes": rows[column].astype(float) / 1e6,
+            "variant": rows["variant"],
+        }
+    )
+    places = [levels.index(level) for level in shown["sparsity"]]
+    lines = axis.plot(places, shown["megabytes"], **look)
+    said = [
+        (text.level_or_dense(row["sparsity"]), f"{row['megabytes']:.2f} MB", row["variant"])
+        for _, row in shown.iterrows()
+    ]
+    at = list(zip(places, shown["megabytes"], strict=True))
+    return Series(axis, lines, look["label"], shown, at, said)
 
 
 def _alike(data: Data, models: list[str]) -> bool:
