@@ -95,7 +95,7 @@ def _cell(value: object) -> str:
 
 def _escaped(value: object) -> str:
     """A cell in one line, whatever the string; numbers as they are read."""
-    if pd.isna(value):  # type: ignore[call-overload]
+    if pd.isna(value):
         return text.MISSING
     if isinstance(value, str):
         return html.escape(" ".join(value.split()))
