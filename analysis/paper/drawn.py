@@ -26,7 +26,7 @@ from analysis.rendering.subset import text_of
 
 DOCUMENT = Path("report.qmd")
 FOLDER = "figures"  # in that of the results
-ROWS = 200  # of a table in the page; the file has all
+ROWS = 100  # of a table in the page; the file has all
 _CALL = re.compile(r"\bpaper\.figure\(\s*[\"']([^\"']+)")
 _KEEP = "<!--| quarto-html-table-processing: none -->"  # else Quarto sets the table in the PDF too
 

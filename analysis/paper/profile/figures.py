@@ -295,7 +295,6 @@ def histogram_after_pruning(data: Data) -> Chart:
                 "sparsity": variant["sparsity"],
                 "magnitude": middle,
                 "per cent": share,
-                "variant": variant["variant"],
             }
             figure.series.append(Series(axis, lines, label, pd.DataFrame(shown_as)))
         style.title(axis, style.name(model), style.columns_of(len(models)))
