@@ -90,7 +90,7 @@ def test_the_overview_and_the_counts_follow_the_document(write, monkeypatch):
     assert plain(paper.value("claim_count")) == "one"
     write(first, shown, chunk(claim(name="'m'", holds="lambda r: (False, '7')")), breaks="\r\n")
     counted = ("claim_count", "claims_supported", "claims_contradicted", "claims_unchecked")
-    assert [plain(paper.value(name)) for name in counted] == ["two", "one", "one", "no"]
+    assert [plain(paper.value(name)) for name in counted] == ["two", "one", "one", "none"]
     overview = str(paper.table("claims"))
     assert "It *is* $|x|$ &#124; y." in overview
     assert cells(overview)[1] == ["S.", "**contradicted**", "7"]
