@@ -60,7 +60,7 @@ def behind(name: str, chart: Chart, csv: str, made_by: Callable[..., Any]) -> st
     """The numbers and the code, folded, and what the page's script needs."""
     found = chart.numbers
     rest = f", of which the first {ROWS} are shown" if len(found) > ROWS else ""
-    saved = download.link(f"{name}.csv", csv, f"{name}.csv", f"CSV of the figure {name}")
+    saved = download.link(f"{name}.csv", csv, f"{name}.csv", f"{name}.csv, the figure's numbers")
     lines = [
         _KEEP,
         '<details class="figure-data"><summary>Data and code</summary>',

@@ -19,20 +19,6 @@
     show(scheme);
   });
 
-  // What is wider than the page scrolls: by keyboard too, and a table there says its title
-  const scrolls = new ResizeObserver((entries) => {
-    for (const { target } of entries) {
-      const wider = target.scrollWidth > target.clientWidth + 1;
-      const title = target.closest("figure")?.querySelector("figcaption")?.textContent.trim();
-      const said = wider && title ? { role: "region", "aria-label": title } : { role: null, "aria-label": null };
-      for (const [name, value] of Object.entries({ tabindex: wider ? "0" : null, ...said })) {
-        if (value) target.setAttribute(name, value); else target.removeAttribute(name);
-      }
-    }
-  });
-  const wide = 'figure.quarto-float-tbl > div, main pre, p:has(math[display="block"])';
-  document.querySelectorAll(wide).forEach((element) => scrolls.observe(element));
-
   const contents = document.querySelector("#TOC details");
   if (contents) {
     const wide = matchMedia("(min-width: 1060px)");
