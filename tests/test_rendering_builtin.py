@@ -120,6 +120,7 @@ abstract: |
 
   Two, with $x^2$ and `code`."""
     figures = "\n\n".join(f"![{one}](dot.svg){{#fig-{one} fig-alt={one}}}" for one in "ab")
+    replaced(project, "toc: false", "toc: true")  # keywords stand before the PDF's contents
     said = "See [-@fig-a], [@fig-a; @fig-b], [Fig. @fig-a] and Sections [-@sec-b]."
     page, text = read(write(project, f"{said}\n\n{figures}\n\n# B {{#sec-b}}", front))
     assert spaced(page.find_class("author")[0].text_content()) == "One Name"
