@@ -204,8 +204,9 @@ def test_settings_that_change_nothing_here_are_refused(project):
     write(project, "text")
     for says, old, new in REFUSED["settings"]:
         before = replaced(project, old, new)
-        message = refused(project)
-        assert message.startswith(f"_quarto.yml:{says}"), message
+        line, message = before[: before.index(old)].count("\n") + 1, refused(project)
+        places = [f"_quarto.yml:{number}: {says}" for number in (line, line - 1)]  # or its key's
+        assert message.startswith(tuple(places)), message
         (project / "_quarto.yml").write_text(before)
 
 

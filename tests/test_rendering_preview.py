@@ -68,6 +68,7 @@ class Preview:
     def __init__(self, folder):
         self.folder = folder
         code = (
+            "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # also in background
             "from pathlib import Path; from analysis.engine import stopping; stopping.heed()\n"
             "from analysis.rendering.preview import preview; preview(Path('.'), dict, None)"
         )
