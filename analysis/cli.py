@@ -88,7 +88,7 @@ def render_command(
     if not formats:
         raise RequestError("--to names no format; allowed: html, pdf, or both by a comma")
     document.claims()  # a wrong one is said before anything is rendered
-    made = {facts.FILE: {"facts": facts.facts(data.load())}}
+    made = {facts.FILE: facts.metadata(data.load())}
     for path in render(Path.cwd(), project.output_folder(study_name), formats, engine, made):
         typer.echo(f"wrote {path}")
     typer.echo(paper.claims_line())

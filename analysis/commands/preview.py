@@ -7,8 +7,8 @@ from analysis import results, study
 from analysis.engine import project
 from analysis.errors import RequestError
 from analysis.paper import data, facts
-from analysis.rendering import Made
 from analysis.rendering.execute import stamp
+from analysis.rendering.made import Made
 from analysis.rendering.preview import preview as shown
 
 
@@ -36,7 +36,7 @@ class _Made:
         of = stamp(folder / results.ENVIRONMENT), study.load(self._study).text
         if of != self._of:
             self._require(folder)
-            self._made, self._of = {facts.FILE: {"facts": facts.facts(data.load())}}, of
+            self._made, self._of = {facts.FILE: facts.metadata(data.load())}, of
         return self._made
 
     def _require(self, folder: Path) -> None:

@@ -9,7 +9,6 @@ Where the weights are random, figures and tables say so themselves, and `banner`
 The paper reads results and computes none; it imports none of what computes them.
 """
 
-import re
 from typing import Any
 
 from analysis.paper import claims, download, drawn, sections, sourced, style
@@ -19,6 +18,7 @@ from analysis.paper.data import folder, load
 from analysis.paper.text import Md
 from analysis.paper.verdicts import Cell as Interval
 from analysis.paper.verdicts import Verdict
+from analysis.rendering.document import fence
 
 __all__ = [
     "Interval",
@@ -114,6 +114,5 @@ def claims_line() -> str:
 def study_text() -> Md:
     """The study file, as a listing in which Quarto expands nothing."""
     source = load().environment["study_text"]
-    longest = max((len(run) for run in re.findall("`+", source)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return Md(f'{fence} {{.yaml shortcodes="false"}}\n{source}\n{fence}\n')
+    mark = fence(source)
+    return Md(f'{mark} {{.yaml shortcodes="false"}}\n{source}\n{mark}\n')

@@ -8,6 +8,7 @@ import re
 
 from analysis.paper import text
 from analysis.paper.text import Md
+from analysis.rendering.document import fence
 
 _CELL = re.compile(r"(?<!\\)\|")
 
@@ -42,9 +43,8 @@ def link(name: str, content: str, shown: str, label: str) -> str:
 
 def on_the_page(content: str) -> str:
     """A block that stands in the page as it is, and not in the PDF."""
-    longest = max((len(run) for run in re.findall("`+", content)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{{=html}}\n{content}\n{fence}"
+    mark = fence(content)
+    return f"{mark}{{=html}}\n{content}\n{mark}"
 
 
 def _readable(cell: str) -> str:

@@ -80,8 +80,13 @@ def facts(data: Data) -> dict[str, bool]:
     return {name: so(data) for name, (_, so) in FACTS.items()}
 
 
+def metadata(data: Data) -> dict[str, dict[str, bool]]:
+    """What the file of facts says."""
+    return {"facts": facts(data)}
+
+
 def write() -> None:
     """Write the facts of the study that SPARSITY_STUDY names to the project's folder."""
     written = "# written anew by each render, for the study that is rendered\n"
-    written += yaml.safe_dump({"facts": facts(load())}, sort_keys=False)
+    written += yaml.safe_dump(metadata(load()), sort_keys=False)
     files.replace_text(Path(FILE), written)

@@ -17,7 +17,6 @@ SECTIONS = (
     *("overview", "sources", "profile", "pruning", "quality", "methods", "training", "layers"),
     *("size", "runtime", "tradeoff", "claims", "environment"),
 )
-KINDS = ("figure", "table", "value", "finding")
 
 
 @functools.cache

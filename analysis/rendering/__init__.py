@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from analysis.errors import RequestError, unknown
+from analysis.rendering.made import NOTHING_MADE, Made
 
-Made = Mapping[str, Mapping[str, Any]]  # name of a file of metadata → what it says
-NOTHING_MADE: Made = {}
 ENGINES = ("auto", "quarto", "builtin")
 
 

@@ -11,6 +11,7 @@ from analysis.engine import files
 from analysis.errors import RequestError, RunError, unknown
 from analysis.rendering import check, document, markdown, pdf, settings, vanishing, webpage
 from analysis.rendering.execute import execute
+from analysis.rendering.made import NOTHING_MADE, Made
 from analysis.rendering.traced import Markdown
 
 Progress = Callable[[str], None]
@@ -27,7 +28,7 @@ def render(
     output: Path,
     formats: Sequence[str] = ("html", "pdf"),
     *,
-    made: settings.Made = settings.NOTHING_MADE,
+    made: Made = NOTHING_MADE,
     progress: Progress = say,
 ) -> list[Path]:
     """Render report.qmd of `project` to `output`/report.html and report.pdf; their paths.
@@ -56,7 +57,7 @@ def render(
         return [_put(path, output / path.name) for path in written]
 
 
-def read(project: Path, made: settings.Made) -> tuple[document.Source, settings.Settings]:
+def read(project: Path, made: Made) -> tuple[document.Source, settings.Settings]:
     """The document of the project and its settings; RequestError for what is seen to be wrong."""
     source = document.read(project / "report.qmd")
     document.refuse_outside(source)

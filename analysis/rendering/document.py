@@ -209,6 +209,12 @@ def _refuse_unbalanced(parts: tuple[Prose | Chunk, ...]) -> None:
         raise RequestError(f"{open_at[-1]}: this ::: is never closed: add a line `:::`.")
 
 
+def fence(text: str) -> str:
+    """A fence for a block of code, longer than any run of its marks in the text."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    return "`" * max(3, longest + 1)
+
+
 def quoted(text: str) -> str:
     """The value of an attribute, as pandoc reads it back exactly."""
     text = " ".join(text.split())

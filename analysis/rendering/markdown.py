@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import RequestError
-from analysis.rendering.document import INLINE, Chunk, Prose, Source, quoted
+from analysis.rendering.document import INLINE, Chunk, Prose, Source, fence, quoted
 from analysis.rendering.execute import Executed, key
 from analysis.rendering.settings import Settings, metadata
 from analysis.rendering.traced import Markdown
@@ -97,11 +97,8 @@ def _div(attributes: str, content: str, colons: int) -> str:
 
 def _block(text: str, attributes: str = "") -> str:
     """A code block whose fence is longer than any in the text."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return (
-        f"{fence} {{{attributes}}}\n{text}\n{fence}" if attributes else f"{fence}\n{text}\n{fence}"
-    )
+    mark = fence(text)
+    return f"{mark} {{{attributes}}}\n{text}\n{mark}" if attributes else f"{mark}\n{text}\n{mark}"
 
 
 def _float(chunk: Chunk, shown: list[str]) -> str:

@@ -15,10 +15,9 @@ from typing import Any
 from analysis.errors import RequestError
 from analysis.rendering import subset
 from analysis.rendering.document import Source
+from analysis.rendering.made import NOTHING_MADE, Made
 from analysis.rendering.subset import Place, settings_of, text_of
 
-Made = Mapping[str, Mapping[str, Any]]  # name of a file of metadata → what it says
-NOTHING_MADE: Made = {}
 _SETTINGS = subset.TABLES["setting"]
 _DATES = {  # date-format → how Python writes it
     "D MMMM YYYY": "{0.day} {0:%B} {0.year}",

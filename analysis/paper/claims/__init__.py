@@ -89,7 +89,7 @@ def check(data: Data, claim: Claim) -> Checked:
             f"{line_of(error, claim.place)}: claim {claim.name!r}: {error}"
         ) from None
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+        said = f"{type(error).__name__}: {error}"
         raise RunError(
             f"{line_of(error, claim.place)}: claim {claim.name!r}: holds: {said}"
         ) from error

@@ -145,7 +145,7 @@ def _made(tree: ast.Module, place: Place) -> Claim:
     except RequestError as error:
         raise RequestError(f"{line_of(error, place)}: {error}") from None
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+        said = f"{type(error).__name__}: {error}"
         raise RequestError(f"{line_of(error, place)}: {said}") from error
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from analysis.engine import files
 from analysis.errors import AnalysisError
-from analysis.rendering import Made, builtin, markdown, vanishing, webpage
+from analysis.rendering import builtin, markdown, vanishing, webpage
 from analysis.rendering.document import Source
 from analysis.rendering.execute import Session
+from analysis.rendering.made import Made
 from analysis.rendering.preview import server, watch
 from analysis.rendering.settings import Settings
 from analysis.rendering.traced import Markdown
